@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * MUST(cond): an assertion that is always compiled in. A relay that no longer
+ * knows its own state must not answer 250, so it dies, saying what it was doing.
+ */
+#ifndef GATEPOST_BASE_MUST_H
+#define GATEPOST_BASE_MUST_H
+
+#include <stddef.h>
+
+#define MUST(cond) ((cond) ? (void)0 : must_failed(#cond, __FILE__, __LINE__, __func__))
+
+/* The enclosing struct of a member: the one macro that intrusive lists need. */
+#define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+
+/* Writes what was being done, never message bytes or credentials, to `fd`. Runs
+ * while the process dies: no allocation, no locks. */
+typedef void must_describe_fn(void *ctx, int fd);
+
+/* Names what this thread is working on; NULL clears it. Returns the former
+ * function, with its context in `*ctx`, so that callers can nest. */
+must_describe_fn *must_describe(must_describe_fn *fn, void **ctx);
+
+_Noreturn void must_failed(const char *cond, const char *file, int line, const char *func);
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One outbound connection: looks up the plan's hosts, connects, speaks SMTP, and takes
+ * messages in batches until there are none or the connection is spent. It runs on a
+ * worker's loop, knows nothing of queues, and tells what became of each message.
+ *
+ * The awkward truth: between the peer's 250 and our record of it a crash makes the
+ * message go twice. It never makes it go missing.
+ */
+#ifndef GATEPOST_DELIVER_DELIVER_H
+#define GATEPOST_DELIVER_DELIVER_H
+
+#include "base/error.h"
+#include "base/list.h"
+#include "dns/dns.h"
+#include "loop/loop.h"
+#include "message/message.h"
+#include "route/route.h"
+#include "smtp/reply.h"
+
+enum deliver_verdict {
+    DELIVER_OK,        /* the peer has it: 250 after end of data (for all its recipients) */
+    DELIVER_TRANSIENT, /* this message, later */
+    DELIVER_PERMANENT, /* this message, never */
+    DELIVER_UNTRIED,   /* the connection ended before it was its turn: no attempt counted */
+};
+
+/* What became of one message; borrowed for the call. */
+struct deliver_outcome {
+    enum deliver_verdict verdict;
+    struct smtp_reply reply; /* the peer's, or ours where the peer had none to give */
+    const char *command;     /* what it answered, without credentials; "" when none */
+    const char *peer_name;   /* "" before a connection stood */
+    char peer_address[SOCKADDR_TEXT_BYTES];
+    char source_address[SOCKADDR_TEXT_BYTES];
+    const char *tls_cipher;  /* "" in clear */
+    const char *tls_protocol;
+    const char *tls_peer_subject;
+};
+
+enum deliver_end {
+    DELIVER_END_QUIET, /* nothing more to do, or asked to stop */
+    DELIVER_END_SPENT, /* max_deliveries_per_connection reached, or the peer said 421 after some */
+    DELIVER_END_NEVER_STOOD, /* no host could be used: `reply` says why, for all that wait */
+};
+
+struct deliver_session;
+
+/* All on the session's loop. */
+struct deliver_handler {
+    /* Ready for up to `most` messages: answer with deliver_session_give, now or later. */
+    void (*on_hungry)(void *ctx, struct deliver_session *session, size_t most);
+    /* `message` is the callee's again. */
+    void (*on_outcome)(void *ctx, struct deliver_session *session, struct message *message,
+                       const struct deliver_outcome *outcome);
+    /* Last call; the session frees itself after. Messages it still had were given back as
+     * DELIVER_UNTRIED or DELIVER_TRANSIENT before. `reply` says why a site could not be used
+     * (permanent: the domain does not exist or takes no mail). */
+    void (*on_end)(void *ctx, struct deliver_session *session, enum deliver_end end, const struct smtp_reply *reply);
+};
+
+/* `dns` is the loop's own. The plan is referenced. */
+struct deliver_session *deliver_session_new(struct loop *loop, struct dns *dns, struct route_plan *plan,
+                                            const struct deliver_handler *handler, void *ctx);
+
+/* Hands over messages (linked through message_link), all loaded; the list is empty after. An
+ * empty list means: none now, wait; it may be given more at any time while it is hungry. */
+void deliver_session_give(struct deliver_session *session, struct list *messages);
+
+/* No more messages: finish what it has, QUIT, end. */
+void deliver_session_finish(struct deliver_session *session);
+/* At once. Messages in flight come back as DELIVER_TRANSIENT or DELIVER_UNTRIED. */
+void deliver_session_abort(struct deliver_session *session);
+
+#endif

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The operator's Lua policy. Every thread that asks it has a VM of its own; event
+ * handlers run as coroutines on that thread's loop and may wait (see policy/await.h)
+ * without holding anybody up. An event that nobody handles costs one array look-up.
+ */
+#ifndef GATEPOST_POLICY_POLICY_H
+#define GATEPOST_POLICY_POLICY_H
+
+#include <lua.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "loop/loop.h"
+#include "policy/events.h"
+#include "smtp/reply.h"
+
+/* ---- the policy: one per process, made by main ---- */
+
+struct policy;
+
+/* Fills a fresh VM with the Lua modules (policy/modules has the list). Runs unprotected
+ * by the caller: it may raise. */
+typedef void policy_modules_fn(lua_State *L);
+
+struct policy_options {
+    const char *path;             /* the policy file, or NULL for `text` */
+    const char *text;             /* a policy in memory (embedded defaults), or NULL */
+    const char *lua_path;         /* extra package.path templates, or NULL */
+    policy_modules_fn *add_modules;
+    uint64_t memory_limit_bytes;  /* per VM; 0: the default, 256 MiB */
+    uint64_t call_limit_ms;       /* wall clock one handler may run without waiting; 0: 2000 */
+    uint64_t wait_limit_ms;       /* one handler over all its waits; 0: 300000 */
+    uint64_t instruction_limit;   /* one handler between two waits; 0: 200 million */
+};
+
+struct policy *policy_new(const struct policy_options *options, struct error *error);
+void policy_free(struct policy *policy); /* after all its VMs are gone */
+
+/* The configuration epoch: bumped when the policy or a watched file changed. */
+uint64_t policy_epoch(const struct policy *policy);
+/* From any thread. Each VM owner notices before its next call and loads afresh. */
+void policy_bump_epoch(struct policy *policy);
+
+/* ---- a thread's VM ---- */
+
+struct policy_vm;
+
+/* Loads and runs the policy file on the calling thread. Errors name file and line. */
+struct policy_vm *policy_vm_new(struct policy *policy, struct loop *loop, struct error *error);
+void policy_vm_free(struct policy_vm *vm); /* running calls end as POLICY_FAILED (cancelled) */
+
+/* True when the policy has a handler for `event`. Also where a new epoch is noticed. */
+bool policy_handles(struct policy_vm *vm, enum policy_event event);
+
+struct loop *policy_vm_loop(const struct policy_vm *vm);
+struct policy_vm *policy_vm_of(lua_State *L); /* for Lua modules */
+struct policy *policy_of(const struct policy_vm *vm);
+
+/* ---- calling a handler ---- */
+
+enum policy_outcome {
+    POLICY_UNHANDLED,  /* no handler, or none wanted to answer */
+    POLICY_RETURNED,   /* results are on the stack: first, count */
+    POLICY_REJECTED,   /* kumo.reject(code, text): `reply` is the answer to give */
+    POLICY_DISCONNECT, /* kumo.disconnect(code, text): likewise, then close */
+    POLICY_FAILED,     /* an error, a spent budget, a cancelled call: `error` says which; already
+                          logged with its traceback where it was a fault of the policy's */
+};
+
+struct policy_result {
+    enum policy_outcome outcome;
+    struct smtp_reply reply;
+    struct error error;
+    lua_State *L; /* for POLICY_RETURNED: valid during the callback only */
+    int first;    /* index of the first result; absent results read as nil */
+    int count;
+};
+
+/* Pushes the arguments, returns how many. Runs protected: it may raise. */
+typedef int policy_push_fn(lua_State *L, void *ctx);
+
+/* Exactly once, on the VM's loop, unless the call was cancelled. May run before policy_call
+ * returns: a handler that does not wait is finished at once. */
+typedef void policy_done_fn(void *ctx, const struct policy_result *result);
+
+struct policy_call;
+
+/* Calls the handler(s) of `event`. Returns NULL when on_done has already run; otherwise the
+ * call, which ends with on_done or policy_call_cancel. */
+struct policy_call *policy_call(struct policy_vm *vm, enum policy_event event, policy_push_fn *push,
+                                policy_done_fn *on_done, void *ctx);
+
+/* The caller goes away: on_done will not run; objects given to the handler are detached
+ * now. The handler is abandoned at its wait. NULL is fine. */
+void policy_call_cancel(struct policy_call *call);
+
+/* The same for an event named by policy (kumo.on 'my.event'), as `event_name` key sources
+ * and custom queue events use. */
+struct policy_call *policy_call_named(struct policy_vm *vm, const char *event, policy_push_fn *push,
+                                      policy_done_fn *on_done, void *ctx);
+
+/* ---- C objects given to handlers ---- */
+
+/* Pushes a userdata of metatable `class` (registered by a Lua module with
+ * luaL_newmetatable) that stands for `object`. It is borrowed: when the call ends or is
+ * cancelled the userdata is detached, and using it raises "<class> is no longer there". */
+void policy_push_object(lua_State *L, const char *class, void *object);
+
+/* The object of an argument; raises a Lua error when it is of another class or detached. */
+void *policy_check_object(lua_State *L, int index, const char *class);
+void *policy_test_object(lua_State *L, int index, const char *class); /* NULL instead */
+
+/* Pushes a userdata that owns `object`: freed with `free_fn` by the collector. */
+void policy_push_owned(lua_State *L, const char *class, void *object, void (*free_fn)(void *));
+/* Takes the object out of an owned userdata (detaching it), or NULL when borrowed. */
+void *policy_take_owned(lua_State *L, int index, const char *class);
+
+/* ---- plain data across the bridge ---- */
+
+typedef struct json_t json_t;
+void policy_push_json(lua_State *L, const json_t *value); /* JSON null becomes nil */
+/* A new reference; raises an error that names the path of what cannot be data. */
+json_t *policy_to_json(lua_State *L, int index);
+
+#endif

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Timers, mail between threads, jobs, and sockets over a socket pair.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/must.h"
+#include "base/cidr.h"
+#include "loop/jobs.h"
+#include "loop/listener.h"
+#include "loop/loop.h"
+#include "loop/socket.h"
+
+static int order[8];
+static int order_count;
+
+static void note(void *ctx)
+{
+    order[order_count++] = *(int *)ctx;
+}
+
+static void timers_fire_in_order_and_stop(void **state)
+{
+    struct loop *loop = loop_new("test", NULL);
+    static int one = 1, two = 2, three = 3;
+    struct timer a, b, c;
+
+    (void)state;
+    order_count = 0;
+    timer_init(&a, loop, note, &one);
+    timer_init(&b, loop, note, &two);
+    timer_init(&c, loop, note, &three);
+    timer_start(&c, 6);
+    timer_start(&a, 2);
+    timer_start(&b, 4);
+    timer_stop(&b);
+    while (order_count < 2)
+        loop_turn(loop, true);
+    assert_int_equal(order[0], 1);
+    assert_int_equal(order[1], 3);
+    assert_false(timer_is_running(&a));
+    loop_free(loop);
+}
+
+struct counted_mail {
+    struct mail mail;
+    struct loop *loop;
+    int *sum;
+    int wanted;
+};
+
+static void on_counted(struct mail *mail)
+{
+    struct counted_mail *counted = CONTAINER_OF(mail, struct counted_mail, mail);
+
+    if (++*counted->sum == counted->wanted)
+        loop_stop(counted->loop);
+    free(counted);
+}
+
+struct sender {
+    struct loop *to;
+    int *sum;
+};
+
+static void *send_many(void *arg)
+{
+    struct sender *sender = arg;
+
+    for (int i = 0; i < 10000; i++) {
+        struct counted_mail *counted = calloc(1, sizeof *counted);
+
+        MUST(counted);
+        *counted = (struct counted_mail){.mail.deliver = on_counted, .loop = sender->to, .sum = sender->sum, .wanted = 40000};
+        loop_post(sender->to, &counted->mail);
+    }
+    return NULL;
+}
+
+static void mail_from_four_threads_all_arrives(void **state)
+{
+    struct loop *loop = loop_new("test", NULL);
+    pthread_t threads[4];
+    int sum = 0;
+    struct sender sender = {loop, &sum};
+
+    (void)state;
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, send_many, &sender), 0);
+    loop_run(loop);
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(sum, 40000);
+    loop_free(loop);
+}
+
+struct test_job {
+    struct job job;
+    int gate; /* a descriptor to read from before returning, or -1 */
+    int *done;
+};
+
+static void run_job(struct job *job)
+{
+    struct test_job *mine = CONTAINER_OF(job, struct test_job, job);
+    char byte;
+
+    if (mine->gate >= 0)
+        MUST(read(mine->gate, &byte, 1) == 1);
+}
+
+static void job_done(struct job *job)
+{
+    ++*CONTAINER_OF(job, struct test_job, job)->done;
+}
+
+struct jobs_case {
+    struct loop *loop;
+    struct jobs *jobs;
+    struct test_job job[4];
+    int pipe[2];
+    int done;
+    struct timer start;
+};
+
+static void fill_jobs(void *ctx)
+{
+    struct jobs_case *test = ctx;
+    struct error error;
+
+    /* one runs (blocked on the pipe) or waits, two wait, and then it is full */
+    for (int i = 0; i < 4; i++)
+        test->job[i] = (struct test_job){.job = {.run = run_job, .done = job_done}, .gate = test->pipe[0], .done = &test->done};
+    assert_int_equal(jobs_submit(test->jobs, &test->job[0].job, &error), 0);
+    while (jobs_waiting(test->jobs) > 0)
+        sched_yield();
+    assert_int_equal(jobs_submit(test->jobs, &test->job[1].job, &error), 0);
+    assert_int_equal(jobs_submit(test->jobs, &test->job[2].job, &error), 0);
+    assert_int_equal(jobs_submit(test->jobs, &test->job[3].job, &error), -1);
+    assert_int_equal(error.kind, ERROR_AGAIN);
+    assert_int_equal(write(test->pipe[1], "abc", 3), 3);
+}
+
+static void jobs_refuse_when_their_queue_is_full(void **state)
+{
+    struct jobs_case test = {.loop = loop_new("test", NULL), .jobs = jobs_new("test", 1, 2, NULL)};
+
+    (void)state;
+    assert_int_equal(pipe(test.pipe), 0);
+    timer_init(&test.start, test.loop, fill_jobs, &test);
+    timer_start(&test.start, 0);
+    while (test.done < 3)
+        loop_turn(test.loop, true);
+    jobs_free(test.jobs);
+    loop_free(test.loop);
+    close(test.pipe[0]);
+    close(test.pipe[1]);
+}
+
+struct end {
+    struct socket *socket;
+    char got[65536 * 8];
+    size_t got_len;
+    bool ended;
+    bool drained;
+};
+
+static void end_readable(void *ctx)
+{
+    struct end *end = ctx;
+
+    for (;;) {
+        ssize_t got = socket_read(end->socket, end->got + end->got_len, sizeof end->got - end->got_len);
+
+        if (got <= 0) {
+            if (got != SOCKET_WAIT) {
+                end->ended = true;
+                socket_close(end->socket);
+                end->socket = NULL;
+            }
+            return;
+        }
+        end->got_len += (size_t)got;
+    }
+}
+
+static void end_drained(void *ctx)
+{
+    ((struct end *)ctx)->drained = true;
+}
+
+static const struct socket_handler end_handler = {end_readable, end_drained};
+
+static void sockets_keep_what_the_peer_does_not_take_yet(void **state)
+{
+    struct loop *loop = loop_new("test", NULL);
+    static struct end a, b;
+    static char data[400000];
+    int pair[2];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = (char)(i * 7);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    a.socket = socket_new(loop, pair[0], &end_handler, &a, NULL);
+    b.socket = socket_new(loop, pair[1], &end_handler, &b, NULL);
+    assert_int_equal(socket_write(a.socket, data, sizeof data), 0);
+    socket_set_write_limit(b.socket, 10);
+    assert_int_equal(socket_write(b.socket, data, 11), -1);
+    while (!a.drained || b.got_len < sizeof data)
+        loop_turn(loop, true);
+    assert_memory_equal(b.got, data, sizeof data);
+    socket_close_after_write(a.socket, 1000);
+    while (!b.ended)
+        loop_turn(loop, true);
+    loop_free(loop);
+}
+
+static int accepted_fd = -1;
+
+static void on_accept(void *ctx, int fd, const struct sockaddr *peer)
+{
+    (void)ctx;
+    (void)peer;
+    accepted_fd = fd;
+}
+
+static void listener_reports_its_real_port(void **state)
+{
+    struct loop *loop = loop_new("test", NULL);
+    struct sockaddr_storage any, bound;
+    struct listener *listener;
+    static struct end client;
+    int fd;
+
+    (void)state;
+    assert_int_equal(sockaddr_parse(SPAN_LIT("127.0.0.1:0"), &any, NULL), 0);
+    fd = listener_bind((struct sockaddr *)&any, &bound, NULL);
+    assert_true(fd >= 0);
+    assert_int_not_equal(sockaddr_port((struct sockaddr *)&bound), 0);
+    listener = listener_new(loop, fd, on_accept, NULL, NULL, NULL);
+    client.socket = socket_connect(loop, (struct sockaddr *)&bound, NULL, &end_handler, &client, NULL);
+    while (accepted_fd < 0 || !client.drained)
+        loop_turn(loop, true);
+    close(accepted_fd);
+    while (!client.ended)
+        loop_turn(loop, true);
+    listener_free(listener);
+    loop_free(loop);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(timers_fire_in_order_and_stop),
+        cmocka_unit_test(mail_from_four_threads_all_arrives),
+        cmocka_unit_test(jobs_refuse_when_their_queue_is_full),
+        cmocka_unit_test(sockets_keep_what_the_peer_does_not_take_yet),
+        cmocka_unit_test(listener_reports_its_real_port),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
