@@ -19,10 +19,7 @@ struct arena_chunk {
     alignas(max_align_t) char data[];
 };
 
-void arena_init(struct arena *arena, size_t limit_bytes)
-{
-    *arena = (struct arena){.limit_bytes = limit_bytes};
-}
+void arena_init(struct arena *arena, size_t limit_bytes) { *arena = (struct arena){.limit_bytes = limit_bytes}; }
 
 void arena_done(struct arena *arena)
 {

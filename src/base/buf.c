@@ -15,10 +15,7 @@
 
 #define SMALLEST_BYTES 128
 
-void buf_init(struct buf *buf, size_t limit_bytes)
-{
-    *buf = (struct buf){.limit_bytes = limit_bytes};
-}
+void buf_init(struct buf *buf, size_t limit_bytes) { *buf = (struct buf){.limit_bytes = limit_bytes}; }
 
 void buf_done(struct buf *buf)
 {
@@ -85,10 +82,7 @@ int buf_append(struct buf *buf, const void *data, size_t len)
     return 0;
 }
 
-int buf_append_span(struct buf *buf, struct span s)
-{
-    return buf_append(buf, s.data, s.len);
-}
+int buf_append_span(struct buf *buf, struct span s) { return buf_append(buf, s.data, s.len); }
 
 int buf_appendf(struct buf *buf, const char *format, ...)
 {
@@ -129,15 +123,9 @@ void buf_truncate(struct buf *buf, size_t len)
     buf->end = buf->start + len;
 }
 
-void buf_clear(struct buf *buf)
-{
-    buf->start = buf->end = 0;
-}
+void buf_clear(struct buf *buf) { buf->start = buf->end = 0; }
 
-void buf_release(struct buf *buf)
-{
-    buf_done(buf);
-}
+void buf_release(struct buf *buf) { buf_done(buf); }
 
 const char *buf_cstr(struct buf *buf)
 {

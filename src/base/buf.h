@@ -21,10 +21,7 @@ struct buf {
 void buf_init(struct buf *buf, size_t limit_bytes);
 void buf_done(struct buf *buf);
 
-static inline size_t buf_len(const struct buf *buf)
-{
-    return buf->end - buf->start;
-}
+static inline size_t buf_len(const struct buf *buf) { return buf->end - buf->start; }
 
 static inline struct span buf_span(const struct buf *buf)
 {
@@ -40,7 +37,7 @@ int buf_appendf(struct buf *buf, const char *format, ...) __attribute__((format(
 char *buf_reserve(struct buf *buf, size_t len) __attribute__((warn_unused_result));
 void buf_commit(struct buf *buf, size_t len);
 
-void buf_consume(struct buf *buf, size_t len); /* drops bytes at the front */
+void buf_consume(struct buf *buf, size_t len);  /* drops bytes at the front */
 void buf_truncate(struct buf *buf, size_t len); /* keeps the first `len` bytes */
 void buf_clear(struct buf *buf);                /* keeps the memory */
 void buf_release(struct buf *buf);              /* empty: gives the memory back */

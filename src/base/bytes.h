@@ -19,8 +19,8 @@ struct bytes *bytes_take(char *data, size_t len) __attribute__((returns_nonnull)
 /* A copy; NULL when there is no memory for it. */
 struct bytes *bytes_copy(struct span s);
 
-struct bytes *bytes_ref(struct bytes *bytes); /* NULL is fine */
-void bytes_unref(struct bytes **bytes);       /* clears the pointer; NULL inside is fine */
+struct bytes *bytes_ref(struct bytes *bytes);      /* NULL is fine */
+void bytes_unref(struct bytes **bytes);            /* clears the pointer; NULL inside is fine */
 struct span bytes_span(const struct bytes *bytes); /* empty for NULL */
 
 #endif

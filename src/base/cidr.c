@@ -133,8 +133,7 @@ int sockaddr_parse(struct span text, struct sockaddr_storage *address_out, struc
         port_text = span_from(text, colon + 1);
     }
     if (ip_parse(host, &ip) || span_to_u64(port_text, &port) || port > 65535)
-        return error_set(error, ERROR_PERM, "'%.*s' is not an address: write IPv4:PORT or [IPv6]:PORT",
-                         SPAN_ARG(text));
+        return error_set(error, ERROR_PERM, "'%.*s' is not an address: write IPv4:PORT or [IPv6]:PORT", SPAN_ARG(text));
     sockaddr_from_ip(&ip, (uint16_t)port, address_out);
     return 0;
 }

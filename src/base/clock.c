@@ -9,10 +9,7 @@
 
 static const struct clock_source *injected;
 
-void clock_inject(const struct clock_source *source)
-{
-    injected = source;
-}
+void clock_inject(const struct clock_source *source) { injected = source; }
 
 uint64_t clock_mono_us(void)
 {
@@ -34,12 +31,6 @@ int64_t clock_wall_us(void)
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-uint64_t clock_mono_ms(void)
-{
-    return clock_mono_us() / 1000;
-}
+uint64_t clock_mono_ms(void) { return clock_mono_us() / 1000; }
 
-int64_t clock_wall_ms(void)
-{
-    return clock_wall_us() / 1000;
-}
+int64_t clock_wall_ms(void) { return clock_wall_us() / 1000; }

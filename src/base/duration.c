@@ -12,27 +12,19 @@ struct unit {
 };
 
 static const struct unit units[] = {
-    {"ns", 1e-6},           {"nsec", 1e-6},        {"nanos", 1e-6},       {"us", 1e-3},
-    {"usec", 1e-3},         {"micros", 1e-3},      {"ms", 1},             {"msec", 1},
-    {"millis", 1},          {"millisecond", 1},    {"milliseconds", 1},   {"s", 1e3},
-    {"sec", 1e3},           {"secs", 1e3},         {"second", 1e3},       {"seconds", 1e3},
-    {"m", 6e4},             {"min", 6e4},          {"mins", 6e4},         {"minute", 6e4},
-    {"minutes", 6e4},       {"h", 3.6e6},          {"hr", 3.6e6},         {"hrs", 3.6e6},
-    {"hour", 3.6e6},        {"hours", 3.6e6},      {"d", 8.64e7},         {"day", 8.64e7},
-    {"days", 8.64e7},       {"w", 6.048e8},        {"week", 6.048e8},     {"weeks", 6.048e8},
-    {"M", 2.63016e9},       {"month", 2.63016e9},  {"months", 2.63016e9}, {"y", 3.15576e10},
-    {"yr", 3.15576e10},     {"year", 3.15576e10},  {"years", 3.15576e10},
+    {"ns", 1e-6},        {"nsec", 1e-6},     {"nanos", 1e-6},      {"us", 1e-3},          {"usec", 1e-3},
+    {"micros", 1e-3},    {"ms", 1},          {"msec", 1},          {"millis", 1},         {"millisecond", 1},
+    {"milliseconds", 1}, {"s", 1e3},         {"sec", 1e3},         {"secs", 1e3},         {"second", 1e3},
+    {"seconds", 1e3},    {"m", 6e4},         {"min", 6e4},         {"mins", 6e4},         {"minute", 6e4},
+    {"minutes", 6e4},    {"h", 3.6e6},       {"hr", 3.6e6},        {"hrs", 3.6e6},        {"hour", 3.6e6},
+    {"hours", 3.6e6},    {"d", 8.64e7},      {"day", 8.64e7},      {"days", 8.64e7},      {"w", 6.048e8},
+    {"week", 6.048e8},   {"weeks", 6.048e8}, {"M", 2.63016e9},     {"month", 2.63016e9},  {"months", 2.63016e9},
+    {"y", 3.15576e10},   {"yr", 3.15576e10}, {"year", 3.15576e10}, {"years", 3.15576e10},
 };
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
+static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-static bool is_letter(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
+static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
 static struct span skip_spaces(struct span s)
 {

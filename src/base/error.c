@@ -36,8 +36,7 @@ int error_set_errno(struct error *error, enum error_kind kind, int sys_errno, co
     vsnprintf(error->sentence, sizeof error->sentence, format, args);
     va_end(args);
     used = strlen(error->sentence);
-    snprintf(error->sentence + used, sizeof error->sentence - used, ": %s",
-             strerror_r(sys_errno, text, sizeof text));
+    snprintf(error->sentence + used, sizeof error->sentence - used, ": %s", strerror_r(sys_errno, text, sizeof text));
     return -1;
 }
 

@@ -25,8 +25,7 @@ struct error {
 
 /* Fills `error` (which may be NULL) and returns -1, so that a function can end in
  * `return error_set(...)`. Never pass credentials or message bytes in. */
-int error_set(struct error *error, enum error_kind kind, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+int error_set(struct error *error, enum error_kind kind, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* The same, with ": <strerror>" added and `sys_errno` kept. */
 int error_set_errno(struct error *error, enum error_kind kind, int sys_errno, const char *format, ...)

@@ -10,10 +10,7 @@
 #include "base/mem.h"
 #include "base/must.h"
 
-void heap_init(struct heap *heap)
-{
-    *heap = (struct heap){0};
-}
+void heap_init(struct heap *heap) { *heap = (struct heap){0}; }
 
 void heap_done(struct heap *heap)
 {
@@ -86,7 +83,4 @@ void heap_remove(struct heap *heap, struct heap_node *node)
     sift_down(heap, last->slot);
 }
 
-struct heap_node *heap_first(const struct heap *heap)
-{
-    return heap->count ? heap->slots[0] : NULL;
-}
+struct heap_node *heap_first(const struct heap *heap) { return heap->count ? heap->slots[0] : NULL; }

@@ -28,9 +28,6 @@ void heap_insert(struct heap *heap, struct heap_node *node, uint64_t key);
 void heap_remove(struct heap *heap, struct heap_node *node);
 struct heap_node *heap_first(const struct heap *heap); /* NULL when empty */
 
-static inline bool heap_has(const struct heap_node *node)
-{
-    return node->slot != 0;
-}
+static inline bool heap_has(const struct heap_node *node) { return node->slot != 0; }
 
 #endif

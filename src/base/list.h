@@ -25,20 +25,11 @@ static inline void list_init(struct list *list)
     list->count = 0;
 }
 
-static inline void list_node_init(struct list_node *node)
-{
-    node->prev = node->next = node;
-}
+static inline void list_node_init(struct list_node *node) { node->prev = node->next = node; }
 
-static inline bool list_is_empty(const struct list *list)
-{
-    return list->head.next == &list->head;
-}
+static inline bool list_is_empty(const struct list *list) { return list->head.next == &list->head; }
 
-static inline bool list_has(const struct list_node *node)
-{
-    return node->next && node->next != node;
-}
+static inline bool list_has(const struct list_node *node) { return node->next && node->next != node; }
 
 static inline void list_insert_before(struct list *list, struct list_node *at, struct list_node *node)
 {

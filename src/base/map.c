@@ -24,15 +24,9 @@ struct map_entry {
 static uint64_t hash_key[2];
 static pthread_once_t hash_key_once = PTHREAD_ONCE_INIT;
 
-static void make_hash_key(void)
-{
-    random_bytes(hash_key, sizeof hash_key);
-}
+static void make_hash_key(void) { random_bytes(hash_key, sizeof hash_key); }
 
-static uint64_t rotl(uint64_t x, int bits)
-{
-    return (x << bits) | (x >> (64 - bits));
-}
+static uint64_t rotl(uint64_t x, int bits) { return (x << bits) | (x >> (64 - bits)); }
 
 static void sip_round(uint64_t v[4])
 {
@@ -78,10 +72,7 @@ uint64_t map_hash(struct span key)
     return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
-void map_init(struct map *map)
-{
-    *map = (struct map){0};
-}
+void map_init(struct map *map) { *map = (struct map){0}; }
 
 void map_done(struct map *map, void (*free_value)(void *))
 {

@@ -35,15 +35,9 @@ void *mem_realloc(void *ptr, size_t bytes)
     return grown;
 }
 
-void *mem_try_realloc(void *ptr, size_t bytes)
-{
-    return realloc(ptr, bytes ? bytes : 1);
-}
+void *mem_try_realloc(void *ptr, size_t bytes) { return realloc(ptr, bytes ? bytes : 1); }
 
-char *mem_strdup(const char *text)
-{
-    return mem_strndup(text, strlen(text));
-}
+char *mem_strdup(const char *text) { return mem_strndup(text, strlen(text)); }
 
 char *mem_strndup(const char *text, size_t len)
 {

@@ -41,10 +41,7 @@ bool span_iends_with(struct span s, struct span suffix)
     return s.len >= suffix.len && span_ieq(span_from(s, s.len - suffix.len), suffix);
 }
 
-static bool is_space(char c)
-{
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
+static bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 
 struct span span_trim(struct span s)
 {
@@ -106,7 +103,11 @@ bool span_is_ascii(struct span s)
 static size_t utf8_length(struct span s)
 {
     unsigned char lead = (unsigned char)s.data[0];
-    size_t len = lead < 0x80 ? 1 : lead >= 0xC2 && lead <= 0xDF ? 2 : (lead & 0xF0) == 0xE0 ? 3 : lead >= 0xF0 && lead <= 0xF4 ? 4 : 0;
+    size_t len = lead < 0x80                    ? 1
+                 : lead >= 0xC2 && lead <= 0xDF ? 2
+                 : (lead & 0xF0) == 0xE0        ? 3
+                 : lead >= 0xF0 && lead <= 0xF4 ? 4
+                                                : 0;
 
     if (len == 0 || len > s.len)
         return 0;
@@ -135,7 +136,4 @@ bool span_is_utf8(struct span s)
     return true;
 }
 
-char *span_dup(struct span s)
-{
-    return mem_strndup(s.data ? s.data : "", s.len);
-}
+char *span_dup(struct span s) { return mem_strndup(s.data ? s.data : "", s.len); }

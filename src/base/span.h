@@ -20,15 +20,9 @@ struct span {
 #define SPAN_ARG(s) (int)(s).len, (s).data
 #define SPAN_LIT(text) ((struct span){(text), sizeof(text) - 1})
 
-static inline struct span span_of(const char *text)
-{
-    return (struct span){text, text ? strlen(text) : 0};
-}
+static inline struct span span_of(const char *text) { return (struct span){text, text ? strlen(text) : 0}; }
 
-static inline struct span span_make(const char *data, size_t len)
-{
-    return (struct span){data, len};
-}
+static inline struct span span_make(const char *data, size_t len) { return (struct span){data, len}; }
 
 /* The rest of `s` from offset `from` on; empty when `from` is past its end. */
 static inline struct span span_from(struct span s, size_t from)
@@ -66,9 +60,6 @@ bool span_is_ascii(struct span s);
 /* A NUL-terminated copy the caller frees. */
 char *span_dup(struct span s) __attribute__((returns_nonnull));
 
-static inline char ascii_lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
-}
+static inline char ascii_lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c; }
 
 #endif

@@ -33,14 +33,14 @@ struct deliver_outcome {
     const char *peer_name;   /* "" before a connection stood */
     char peer_address[SOCKADDR_TEXT_BYTES];
     char source_address[SOCKADDR_TEXT_BYTES];
-    const char *tls_cipher;  /* "" in clear */
+    const char *tls_cipher; /* "" in clear */
     const char *tls_protocol;
     const char *tls_peer_subject;
 };
 
 enum deliver_end {
-    DELIVER_END_QUIET, /* nothing more to do, or asked to stop */
-    DELIVER_END_SPENT, /* max_deliveries_per_connection reached, or the peer said 421 after some */
+    DELIVER_END_QUIET,       /* nothing more to do, or asked to stop */
+    DELIVER_END_SPENT,       /* max_deliveries_per_connection reached, or the peer said 421 after some */
     DELIVER_END_NEVER_STOOD, /* no host could be used: `reply` says why, for all that wait */
 };
 

@@ -28,7 +28,7 @@ struct dns_config {
 struct dns *dns_new(struct loop *loop, const struct dns_config *config, struct error *error);
 void dns_free(struct dns *dns); /* pending questions are dropped */
 
-struct dns_question; /* pending; dns_cancel drops it */
+struct dns_question;                            /* pending; dns_cancel drops it */
 void dns_cancel(struct dns_question *question); /* NULL is fine; on_done will not be called */
 
 #define DNS_HOSTS_LIMIT 32

@@ -45,7 +45,7 @@ struct record {
     const char *site;
     uint64_t size;
 
-    int response_code; /* 0: no response */
+    int response_code;        /* 0: no response */
     int response_enhanced[3]; /* class 0: none */
     const char *response_content;
     const char *response_command;
@@ -67,7 +67,7 @@ struct record {
     const char *tls_peer_subject_name;
     const char *session_id;
 
-    json_t *meta; /* the message's metadata: the writer picks what is configured */
+    json_t *meta;             /* the message's metadata: the writer picks what is configured */
     struct span header_block; /* the message's header section, likewise; may be empty */
 };
 

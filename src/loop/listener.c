@@ -60,10 +60,7 @@ int listener_bind(const struct sockaddr *address, struct sockaddr_storage *bound
     return fd;
 }
 
-static int open_spare(void)
-{
-    return open("/dev/null", O_RDONLY | O_CLOEXEC);
-}
+static int open_spare(void) { return open("/dev/null", O_RDONLY | O_CLOEXEC); }
 
 /* Out of descriptors: the backlog must not keep waking us, so one peer is turned away
  * with the spare and the listener rests for a moment. */
@@ -114,8 +111,8 @@ static void on_pause_over(void *ctx)
     uv_poll_start(&listener->poll, UV_READABLE, on_poll);
 }
 
-struct listener *listener_new(struct loop *loop, int fd, listener_accept_fn *on_accept,
-                              listener_refuse_fn *on_refuse, void *ctx, struct error *error)
+struct listener *listener_new(struct loop *loop, int fd, listener_accept_fn *on_accept, listener_refuse_fn *on_refuse,
+                              void *ctx, struct error *error)
 {
     struct listener *listener = mem_zalloc(sizeof *listener);
     int status = uv_poll_init(loop_uv(loop), &listener->poll, fd);

@@ -28,8 +28,8 @@ int listener_bind(const struct sockaddr *address, struct sockaddr_storage *bound
     __attribute__((warn_unused_result));
 
 /* Takes `fd` from listener_bind and accepts on `loop`. */
-struct listener *listener_new(struct loop *loop, int fd, listener_accept_fn *on_accept,
-                              listener_refuse_fn *on_refuse, void *ctx, struct error *error);
+struct listener *listener_new(struct loop *loop, int fd, listener_accept_fn *on_accept, listener_refuse_fn *on_refuse,
+                              void *ctx, struct error *error);
 void listener_free(struct listener *listener); /* stops; NULL is fine */
 
 #endif

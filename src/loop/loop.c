@@ -97,10 +97,7 @@ void timer_stop(struct timer *timer)
         heap_remove(&timer->loop->timers, &timer->node);
 }
 
-bool timer_is_running(const struct timer *timer)
-{
-    return heap_has(&timer->node);
-}
+bool timer_is_running(const struct timer *timer) { return heap_has(&timer->node); }
 
 /* ---- deferred ---- */
 
@@ -128,10 +125,7 @@ static void on_uv_check(uv_check_t *uv_check)
         run_deferred(loop);
 }
 
-static void on_uv_idle(uv_idle_t *uv_idle)
-{
-    (void)uv_idle;
-}
+static void on_uv_idle(uv_idle_t *uv_idle) { (void)uv_idle; }
 
 void loop_defer(struct loop *loop, struct deferred *deferred)
 {
@@ -163,8 +157,8 @@ void loop_post(struct loop *to, struct mail *mail)
 
     do
         mail->next = newest;
-    while (!atomic_compare_exchange_weak_explicit(&to->inbox, &newest, mail, memory_order_acq_rel,
-                                                  memory_order_relaxed));
+    while (
+        !atomic_compare_exchange_weak_explicit(&to->inbox, &newest, mail, memory_order_acq_rel, memory_order_relaxed));
     /* whoever finds the inbox empty wakes the loop; the rest ride along */
     if (!newest)
         uv_async_send(&to->uv_async);
@@ -274,22 +268,10 @@ void loop_stop(struct loop *loop)
     uv_async_send(&loop->uv_async);
 }
 
-struct loop *loop_current(void)
-{
-    return current;
-}
+struct loop *loop_current(void) { return current; }
 
-const char *loop_name(const struct loop *loop)
-{
-    return loop->name;
-}
+const char *loop_name(const struct loop *loop) { return loop->name; }
 
-uv_loop_t *loop_uv(struct loop *loop)
-{
-    return &loop->uv;
-}
+uv_loop_t *loop_uv(struct loop *loop) { return &loop->uv; }
 
-uint64_t loop_now_ms(const struct loop *loop)
-{
-    return uv_now(&loop->uv);
-}
+uint64_t loop_now_ms(const struct loop *loop) { return uv_now(&loop->uv); }

@@ -35,6 +35,7 @@ struct socket {
 
     struct buf plain; /* written by the owner, not yet encoded; unused without a layer */
     struct buf wire;  /* encoded, not yet taken by the kernel */
+    size_t write_limit;
     struct deferred flush;
     struct deferred poke;
     struct timer linger;
@@ -193,7 +194,7 @@ int socket_write(struct socket *socket, const void *data, size_t len)
 
     if (socket->failed)
         return -1;
-    if (buf_len(out) + len > out->limit_bytes)
+    if (buf_len(out) + len > socket->write_limit)
         return -1;
     direct = write_directly(socket, data, len);
     if (buf_append(out, (const char *)data + direct, len - direct)) {
@@ -207,15 +208,13 @@ int socket_write(struct socket *socket, const void *data, size_t len)
 
 void socket_set_write_limit(struct socket *socket, size_t limit_bytes)
 {
+    socket->write_limit = limit_bytes;
     socket->plain.limit_bytes = limit_bytes;
     /* encoding adds at most 5 + 16 + 1 bytes to each record: an eighth is plenty */
     socket->wire.limit_bytes = limit_bytes + limit_bytes / 8 + 65536;
 }
 
-size_t socket_unsent_bytes(const struct socket *socket)
-{
-    return buf_len(&socket->plain) + buf_len(&socket->wire);
-}
+size_t socket_unsent_bytes(const struct socket *socket) { return buf_len(&socket->plain) + buf_len(&socket->wire); }
 
 /* ---- reading ---- */
 
@@ -260,10 +259,7 @@ static void on_poke(struct deferred *deferred)
         tell_readable(socket);
 }
 
-void socket_poke(struct socket *socket)
-{
-    loop_defer(socket->loop, &socket->poke);
-}
+void socket_poke(struct socket *socket) { loop_defer(socket->loop, &socket->poke); }
 
 void socket_pause(struct socket *socket)
 {
@@ -379,10 +375,7 @@ struct socket *socket_new(struct loop *loop, int fd, const struct socket_handler
     return socket;
 }
 
-static void on_linger_due(void *ctx)
-{
-    destroy(ctx);
-}
+static void on_linger_due(void *ctx) { destroy(ctx); }
 
 struct socket *socket_connect(struct loop *loop, const struct sockaddr *address, const struct sockaddr *source,
                               const struct socket_handler *handler, void *ctx, struct error *error)
@@ -466,22 +459,10 @@ void socket_set_layer(struct socket *socket, const struct socket_layer_ops *ops,
     socket->layer = layer;
 }
 
-void *socket_layer(const struct socket *socket)
-{
-    return socket->layer;
-}
+void *socket_layer(const struct socket *socket) { return socket->layer; }
 
-const struct error *socket_error(const struct socket *socket)
-{
-    return &socket->error;
-}
+const struct error *socket_error(const struct socket *socket) { return &socket->error; }
 
-int socket_fd(const struct socket *socket)
-{
-    return socket->fd;
-}
+int socket_fd(const struct socket *socket) { return socket->fd; }
 
-struct loop *socket_loop(const struct socket *socket)
-{
-    return socket->loop;
-}
+struct loop *socket_loop(const struct socket *socket) { return socket->loop; }

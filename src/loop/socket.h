@@ -29,8 +29,8 @@ struct socket_handler {
 
 /* Results of socket_read besides a byte count. */
 enum {
-    SOCKET_WAIT = 0, /* nothing now; on_readable will tell */
-    SOCKET_EOF = -1, /* the peer ended its side properly (with TLS: close_notify seen) */
+    SOCKET_WAIT = 0,   /* nothing now; on_readable will tell */
+    SOCKET_EOF = -1,   /* the peer ended its side properly (with TLS: close_notify seen) */
     SOCKET_ERROR = -2, /* reset, TLS failure or cut without close_notify: see socket_error */
 };
 

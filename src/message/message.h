@@ -101,8 +101,8 @@ void message_mark_clean(struct message *message);
 void message_shrink(struct message *message);
 bool message_is_loaded(const struct message *message);
 /* Puts back what message_shrink dropped, from the spool's record. */
-int message_restore(struct message *message, struct span record, struct bytes *body /* stolen */,
-                    struct error *error) __attribute__((warn_unused_result));
+int message_restore(struct message *message, struct span record, struct bytes *body /* stolen */, struct error *error)
+    __attribute__((warn_unused_result));
 
 /* ---- links for whoever owns it: lists, the scheduled queue's heap, mail ---- */
 

@@ -14,10 +14,7 @@
 /* From any thread. Gauges take negative amounts. */
 void metrics_add(enum metric metric, int64_t amount);
 
-static inline void metrics_count(enum metric metric)
-{
-    metrics_add(metric, 1);
-}
+static inline void metrics_count(enum metric metric) { metrics_add(metric, 1); }
 
 int64_t metrics_get(enum metric metric);
 

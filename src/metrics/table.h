@@ -7,38 +7,37 @@
 #ifndef GATEPOST_METRICS_TABLE_H
 #define GATEPOST_METRICS_TABLE_H
 
-#define METRICS_TABLE(METRIC) \
-    METRIC(SMTPD_CONNECTIONS, gauge, "connection_count{service=\"esmtp_listener\"}", "connections open now") \
-    METRIC(SMTPC_CONNECTIONS, gauge, "connection_count{service=\"smtp_client\"}", "connections open now") \
-    METRIC(SMTPD_CONNECTIONS_TOTAL, counter, "total_connection_count{service=\"esmtp_listener\"}", \
-           "connections ever accepted or made") \
-    METRIC(SMTPC_CONNECTIONS_TOTAL, counter, "total_connection_count{service=\"smtp_client\"}", \
-           "connections ever accepted or made") \
-    METRIC(SMTPD_CONNECTIONS_DENIED, counter, "total_connections_denied{service=\"esmtp_listener\"}", \
-           "connections refused for a limit") \
-    METRIC(SMTPD_MESSAGES, counter, "total_messages_received{service=\"esmtp_listener\"}", \
-           "messages answered 250") \
-    METRIC(SMTPC_MESSAGES_DELIVERED, counter, "total_messages_delivered{service=\"smtp_client\"}", \
-           "messages the next server accepted") \
-    METRIC(SMTPC_MESSAGES_FAILED, counter, "total_messages_fail{service=\"smtp_client\"}", \
-           "messages refused for good") \
-    METRIC(SMTPC_MESSAGES_TRANSIENT, counter, "total_messages_transfail{service=\"smtp_client\"}", \
-           "attempts that will be tried again") \
-    METRIC(AUTH_OK, counter, "gatepost_auth_total{result=\"ok\"}", "SASL exchanges by result") \
-    METRIC(AUTH_REFUSED, counter, "gatepost_auth_total{result=\"refused\"}", "SASL exchanges by result") \
-    METRIC(AUTH_ERROR, counter, "gatepost_auth_total{result=\"error\"}", "SASL exchanges by result") \
-    METRIC(AUTH_CANCELLED, counter, "gatepost_auth_total{result=\"cancelled\"}", "SASL exchanges by result") \
-    METRIC(TLS_HANDSHAKES, counter, "gatepost_tls_handshakes_total{result=\"ok\"}", "inbound handshakes") \
-    METRIC(TLS_HANDSHAKES_FAILED, counter, "gatepost_tls_handshakes_total{result=\"failed\"}", "inbound handshakes") \
-    METRIC(POLICY_RELOADS, counter, "gatepost_policy_reloads_total{result=\"ok\"}", "policy loads by result") \
-    METRIC(POLICY_RELOADS_FAILED, counter, "gatepost_policy_reloads_total{result=\"failed\"}", \
-           "policy loads by result") \
-    METRIC(POLICY_ERRORS, counter, "gatepost_policy_errors_total", "handlers that raised an error") \
-    METRIC(LUA_VMS, gauge, "lua_count", "Lua states alive") \
-    METRIC(MESSAGES_IN_MEMORY, gauge, "message_count", "messages this process knows") \
-    METRIC(SCHEDULED_MESSAGES, gauge, "gatepost_scheduled_messages", "messages in scheduled queues") \
-    METRIC(READY_MESSAGES, gauge, "gatepost_ready_messages", "messages in ready queues") \
-    METRIC(LOG_RECORDS, counter, "gatepost_log_records_total", "disposition records written") \
+#define METRICS_TABLE(METRIC)                                                                                          \
+    METRIC(SMTPD_CONNECTIONS, gauge, "connection_count{service=\"esmtp_listener\"}", "connections open now")           \
+    METRIC(SMTPC_CONNECTIONS, gauge, "connection_count{service=\"smtp_client\"}", "connections open now")              \
+    METRIC(SMTPD_CONNECTIONS_TOTAL, counter, "total_connection_count{service=\"esmtp_listener\"}",                     \
+           "connections ever accepted or made")                                                                        \
+    METRIC(SMTPC_CONNECTIONS_TOTAL, counter, "total_connection_count{service=\"smtp_client\"}",                        \
+           "connections ever accepted or made")                                                                        \
+    METRIC(SMTPD_CONNECTIONS_DENIED, counter, "total_connections_denied{service=\"esmtp_listener\"}",                  \
+           "connections refused for a limit")                                                                          \
+    METRIC(SMTPD_MESSAGES, counter, "total_messages_received{service=\"esmtp_listener\"}", "messages answered 250")    \
+    METRIC(SMTPC_MESSAGES_DELIVERED, counter, "total_messages_delivered{service=\"smtp_client\"}",                     \
+           "messages the next server accepted")                                                                        \
+    METRIC(SMTPC_MESSAGES_FAILED, counter, "total_messages_fail{service=\"smtp_client\"}",                             \
+           "messages refused for good")                                                                                \
+    METRIC(SMTPC_MESSAGES_TRANSIENT, counter, "total_messages_transfail{service=\"smtp_client\"}",                     \
+           "attempts that will be tried again")                                                                        \
+    METRIC(AUTH_OK, counter, "gatepost_auth_total{result=\"ok\"}", "SASL exchanges by result")                         \
+    METRIC(AUTH_REFUSED, counter, "gatepost_auth_total{result=\"refused\"}", "SASL exchanges by result")               \
+    METRIC(AUTH_ERROR, counter, "gatepost_auth_total{result=\"error\"}", "SASL exchanges by result")                   \
+    METRIC(AUTH_CANCELLED, counter, "gatepost_auth_total{result=\"cancelled\"}", "SASL exchanges by result")           \
+    METRIC(TLS_HANDSHAKES, counter, "gatepost_tls_handshakes_total{result=\"ok\"}", "inbound handshakes")              \
+    METRIC(TLS_HANDSHAKES_FAILED, counter, "gatepost_tls_handshakes_total{result=\"failed\"}", "inbound handshakes")   \
+    METRIC(POLICY_RELOADS, counter, "gatepost_policy_reloads_total{result=\"ok\"}", "policy loads by result")          \
+    METRIC(POLICY_RELOADS_FAILED, counter, "gatepost_policy_reloads_total{result=\"failed\"}",                         \
+           "policy loads by result")                                                                                   \
+    METRIC(POLICY_ERRORS, counter, "gatepost_policy_errors_total", "handlers that raised an error")                    \
+    METRIC(LUA_VMS, gauge, "lua_count", "Lua states alive")                                                            \
+    METRIC(MESSAGES_IN_MEMORY, gauge, "message_count", "messages this process knows")                                  \
+    METRIC(SCHEDULED_MESSAGES, gauge, "gatepost_scheduled_messages", "messages in scheduled queues")                   \
+    METRIC(READY_MESSAGES, gauge, "gatepost_ready_messages", "messages in ready queues")                               \
+    METRIC(LOG_RECORDS, counter, "gatepost_log_records_total", "disposition records written")                          \
     METRIC(LOG_RECORDS_LOST, counter, "gatepost_log_records_lost_total", "records a full log did not take")
 
 #define METRIC_ENUM(name, kind, exposition, help) METRIC_##name,

@@ -55,8 +55,8 @@ void await_finish(struct await *await);
 struct await_job {
     struct await await; /* set by await_job() */
     struct job job;
-    void (*work)(struct await_job *job);                /* on a pool thread: no Lua */
-    int (*push)(struct await_job *job, lua_State *L);   /* results; may raise */
+    void (*work)(struct await_job *job);              /* on a pool thread: no Lua */
+    int (*push)(struct await_job *job, lua_State *L); /* results; may raise */
     void (*free)(struct await_job *job);
     struct error error; /* set by work, or when the pool is full: push is then not called and
                            the sentence is raised as a Lua error */

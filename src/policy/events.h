@@ -8,27 +8,27 @@
 #ifndef GATEPOST_POLICY_EVENTS_H
 #define GATEPOST_POLICY_EVENTS_H
 
-#define POLICY_EVENTS(EVENT) \
-    EVENT(PRE_INIT, "pre_init", multiple) \
-    EVENT(INIT, "init", single) \
-    EVENT(VALIDATE_CONFIG, "validate_config", multiple) \
-    EVENT(SMTP_GET_DYNAMIC_PARAMETERS, "smtp_server_get_dynamic_parameters", single) \
-    EVENT(SMTP_CONNECTION_ACCEPTED, "smtp_server_connection_accepted", single) \
-    EVENT(SMTP_EHLO, "smtp_server_ehlo", single) \
-    EVENT(SMTP_AUTH_PLAIN, "smtp_server_auth_plain", single) \
-    EVENT(SMTP_MAIL_FROM, "smtp_server_mail_from", single) \
-    EVENT(GET_LISTENER_DOMAIN, "get_listener_domain", multiple) \
-    EVENT(SMTP_RCPT_TO, "smtp_server_rcpt_to", single) \
-    EVENT(SMTP_DATA, "smtp_server_data", single) \
-    EVENT(SMTP_SPLIT_TRANSACTION, "smtp_server_split_transaction", single) \
-    EVENT(SMTP_MESSAGE_RECEIVED, "smtp_server_message_received", single) \
-    EVENT(SMTP_REWRITE_RESPONSE, "smtp_server_rewrite_response", single) \
-    EVENT(SPOOL_MESSAGE_ENUMERATED, "spool_message_enumerated", single) \
-    EVENT(GET_QUEUE_CONFIG, "get_queue_config", multiple) \
-    EVENT(GET_EGRESS_POOL, "get_egress_pool", multiple) \
-    EVENT(GET_EGRESS_SOURCE, "get_egress_source", multiple) \
-    EVENT(GET_EGRESS_PATH_CONFIG, "get_egress_path_config", multiple) \
-    EVENT(THROTTLE_INSERT_READY_QUEUE, "throttle_insert_ready_queue", multiple) \
+#define POLICY_EVENTS(EVENT)                                                                                           \
+    EVENT(PRE_INIT, "pre_init", multiple)                                                                              \
+    EVENT(INIT, "init", single)                                                                                        \
+    EVENT(VALIDATE_CONFIG, "validate_config", multiple)                                                                \
+    EVENT(SMTP_GET_DYNAMIC_PARAMETERS, "smtp_server_get_dynamic_parameters", single)                                   \
+    EVENT(SMTP_CONNECTION_ACCEPTED, "smtp_server_connection_accepted", single)                                         \
+    EVENT(SMTP_EHLO, "smtp_server_ehlo", single)                                                                       \
+    EVENT(SMTP_AUTH_PLAIN, "smtp_server_auth_plain", single)                                                           \
+    EVENT(SMTP_MAIL_FROM, "smtp_server_mail_from", single)                                                             \
+    EVENT(GET_LISTENER_DOMAIN, "get_listener_domain", multiple)                                                        \
+    EVENT(SMTP_RCPT_TO, "smtp_server_rcpt_to", single)                                                                 \
+    EVENT(SMTP_DATA, "smtp_server_data", single)                                                                       \
+    EVENT(SMTP_SPLIT_TRANSACTION, "smtp_server_split_transaction", single)                                             \
+    EVENT(SMTP_MESSAGE_RECEIVED, "smtp_server_message_received", single)                                               \
+    EVENT(SMTP_REWRITE_RESPONSE, "smtp_server_rewrite_response", single)                                               \
+    EVENT(SPOOL_MESSAGE_ENUMERATED, "spool_message_enumerated", single)                                                \
+    EVENT(GET_QUEUE_CONFIG, "get_queue_config", multiple)                                                              \
+    EVENT(GET_EGRESS_POOL, "get_egress_pool", multiple)                                                                \
+    EVENT(GET_EGRESS_SOURCE, "get_egress_source", multiple)                                                            \
+    EVENT(GET_EGRESS_PATH_CONFIG, "get_egress_path_config", multiple)                                                  \
+    EVENT(THROTTLE_INSERT_READY_QUEUE, "throttle_insert_ready_queue", multiple)                                        \
     EVENT(REQUEUE_MESSAGE, "requeue_message", multiple)
 
 #define POLICY_EVENT_ENUM(name, lua_name, combine) POLICY_EVENT_##name,

@@ -26,14 +26,14 @@ struct policy;
 typedef void policy_modules_fn(lua_State *L);
 
 struct policy_options {
-    const char *path;             /* the policy file, or NULL for `text` */
-    const char *text;             /* a policy in memory (embedded defaults), or NULL */
-    const char *lua_path;         /* extra package.path templates, or NULL */
+    const char *path;     /* the policy file, or NULL for `text` */
+    const char *text;     /* a policy in memory (embedded defaults), or NULL */
+    const char *lua_path; /* extra package.path templates, or NULL */
     policy_modules_fn *add_modules;
-    uint64_t memory_limit_bytes;  /* per VM; 0: the default, 256 MiB */
-    uint64_t call_limit_ms;       /* wall clock one handler may run without waiting; 0: 2000 */
-    uint64_t wait_limit_ms;       /* one handler over all its waits; 0: 300000 */
-    uint64_t instruction_limit;   /* one handler between two waits; 0: 200 million */
+    uint64_t memory_limit_bytes; /* per VM; 0: the default, 256 MiB */
+    uint64_t call_limit_ms;      /* wall clock one handler may run without waiting; 0: 2000 */
+    uint64_t wait_limit_ms;      /* one handler over all its waits; 0: 300000 */
+    uint64_t instruction_limit;  /* one handler between two waits; 0: 200 million */
 };
 
 struct policy *policy_new(const struct policy_options *options, struct error *error);

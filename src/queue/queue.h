@@ -65,8 +65,7 @@ void queue_report_done(struct queue *queue, uint64_t connection, size_t delivere
 /* Transient (attempt counted, exponential delay) or untried (back to the front). */
 void queue_report_back(struct queue *queue, uint64_t connection, struct message *message,
                        const struct smtp_reply *reply, bool untried);
-void queue_connection_ended(struct queue *queue, uint64_t connection, bool never_stood,
-                            const struct smtp_reply *reply);
+void queue_connection_ended(struct queue *queue, uint64_t connection, bool never_stood, const struct smtp_reply *reply);
 
 /* No more connections are opened; those there are finish. */
 void queue_stop(struct queue *queue);

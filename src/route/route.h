@@ -30,7 +30,7 @@ struct route_host {
 
 struct route_queue_config {
     unsigned refs;
-    char *egress_pool; /* "unspecified" by default */
+    char *egress_pool;                                             /* "unspecified" by default */
     uint64_t max_age_ms, retry_interval_ms, max_retry_interval_ms; /* max_retry 0: no cap */
     bool has_max_message_rate;
     struct rate_spec max_message_rate;
@@ -49,7 +49,7 @@ struct route_pool {
     struct route_pool_entry {
         char *source;
         unsigned weight;
-    } *entries;
+    } * entries;
     size_t count;
 };
 

@@ -24,8 +24,7 @@ struct smtp_reply {
 /* Parses "d.d.d" at the start of `text` into the enhanced code, and keeps the rest as
  * text (cut where it is too long; CR, LF and NUL in `text` are made harmless). */
 void smtp_reply_set(struct smtp_reply *reply, int code, struct span text);
-void smtp_reply_setf(struct smtp_reply *reply, int code, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+void smtp_reply_setf(struct smtp_reply *reply, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* The wire form, multi-line where the text is: each line "250-2.1.0 text CRLF". No line
  * is longer than 512 octets: long ones are folded into several. */
@@ -41,10 +40,7 @@ static inline bool smtp_reply_is_transient(const struct smtp_reply *reply)
     return reply->code >= 400 && reply->code < 500;
 }
 
-static inline bool smtp_reply_is_permanent(const struct smtp_reply *reply)
-{
-    return reply->code >= 500;
-}
+static inline bool smtp_reply_is_permanent(const struct smtp_reply *reply) { return reply->code >= 500; }
 
 /* ---- reading a peer's reply ---- */
 

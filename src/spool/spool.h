@@ -55,9 +55,9 @@ void spool_enumerate(struct spool *spool, spool_entry_fn *on_entry, spool_enumer
 /* ---- store, update, remove: from any thread that runs a loop ---- */
 
 struct spool_item {
-    struct span record;  /* envelope and metadata */
-    struct bytes *body;  /* items with the same body store it once */
-    uint64_t ref;        /* set when stored */
+    struct span record; /* envelope and metadata */
+    struct bytes *body; /* items with the same body store it once */
+    uint64_t ref;       /* set when stored */
 };
 
 /* All of `items` become durable together. `items`, their records and bodies must stay
@@ -91,8 +91,7 @@ void spool_remove(struct spool *spool, uint64_t ref);
 
 /* `record` and `body` are the receiver's to free (record: malloc'd text; body: a
  * reference). ERROR_PERM when the record is damaged or gone. */
-typedef void spool_read_fn(void *ctx, char *record, size_t record_len, struct bytes *body,
-                           const struct error *error);
+typedef void spool_read_fn(void *ctx, char *record, size_t record_len, struct bytes *body, const struct error *error);
 void spool_read(struct spool *spool, uint64_t ref, spool_read_fn *on_done, void *ctx);
 
 /* ---- for admission and metrics: from any thread ---- */

@@ -27,7 +27,7 @@ struct tls_certificate_source {
 };
 
 struct tls_server_config {
-    const char *name; /* for logs: the listener */
+    const char *name;                                  /* for logs: the listener */
     const struct tls_certificate_source *certificates; /* the first without a name is the default */
     size_t certificate_count;                          /* 0: make a self-signed one for `hostname` */
     const char *hostname;
@@ -48,8 +48,8 @@ void tls_server_unref(struct tls_server **server);
  * bytes (RFC 3207, section 4.2: check socket_read gives SOCKET_WAIT first). The caller bounds
  * the time by closing the socket. */
 typedef void tls_done_fn(void *ctx, const struct error *error);
-int tls_accept(struct socket *socket, struct tls_server *server, tls_done_fn *on_done, void *ctx,
-               struct error *error) __attribute__((warn_unused_result));
+int tls_accept(struct socket *socket, struct tls_server *server, tls_done_fn *on_done, void *ctx, struct error *error)
+    __attribute__((warn_unused_result));
 
 /* ---- client side ---- */
 
@@ -59,7 +59,7 @@ enum tls_verify { TLS_VERIFY_NONE, TLS_VERIFY_HOST };
 
 struct tls_client_config {
     enum tls_verify verify;
-    const char *ca_pem; /* NULL: the system's store */
+    const char *ca_pem;          /* NULL: the system's store */
     const char *certificate_pem; /* our client certificate, or NULL */
     const char *private_key_pem;
 };
@@ -88,8 +88,8 @@ int tls_channel_binding(struct socket *socket, enum tls_binding binding, struct 
 
 /* Self-signed ECDSA P-256 certificate, PEM, for `hostname`; the caller frees both (the key
  * with secret_free). */
-int tls_make_self_signed(const char *hostname, unsigned days, char **certificate_pem_out,
-                         char **private_key_pem_out, struct error *error) __attribute__((warn_unused_result));
+int tls_make_self_signed(const char *hostname, unsigned days, char **certificate_pem_out, char **private_key_pem_out,
+                         struct error *error) __attribute__((warn_unused_result));
 
 #define TLS_SHA256_BYTES 32
 void tls_hmac_sha256(struct span key, struct span data, unsigned char out[TLS_SHA256_BYTES]);

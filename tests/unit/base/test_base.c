@@ -109,8 +109,9 @@ static void heap_gives_the_least_first_and_removes_anywhere(void **state)
 static void base64_is_strict(void **state)
 {
     static const char *const bad[] = {"A", "AA", "AAA", "A===", "AB==", "AAB=", "AA=A", "AA==AAAA", "A A=", "AA\n="};
-    static const struct { const char *text, *bytes; } good[] = {
-        {"", ""}, {"Zg==", "f"}, {"Zm8=", "fo"}, {"Zm9v", "foo"}, {"Zm9vYmFy", "foobar"}};
+    static const struct {
+        const char *text, *bytes;
+    } good[] = {{"", ""}, {"Zg==", "f"}, {"Zm8=", "fo"}, {"Zm9v", "foo"}, {"Zm9vYmFy", "foobar"}};
     struct buf out;
 
     (void)state;
@@ -172,9 +173,11 @@ static void addresses_have_one_text_form(void **state)
 
 static void durations_add_up(void **state)
 {
-    static const struct { const char *text; uint64_t ms; } good[] = {
-        {"5 minutes", 300000}, {"1h30m", 5400000}, {"10", 10000}, {"1.5s", 1500}, {"2 days 4s", 172804000},
-        {"250ms", 250}, {"1 week", 604800000}};
+    static const struct {
+        const char *text;
+        uint64_t ms;
+    } good[] = {{"5 minutes", 300000},    {"1h30m", 5400000}, {"10", 10000},        {"1.5s", 1500},
+                {"2 days 4s", 172804000}, {"250ms", 250},     {"1 week", 604800000}};
     static const char *const bad[] = {"", "minutes", "5 parsecs", "1h30", "-5s", "1e99999y"};
     struct error error;
     uint64_t ms;

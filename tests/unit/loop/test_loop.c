@@ -24,10 +24,7 @@
 static int order[8];
 static int order_count;
 
-static void note(void *ctx)
-{
-    order[order_count++] = *(int *)ctx;
-}
+static void note(void *ctx) { order[order_count++] = *(int *)ctx; }
 
 static void timers_fire_in_order_and_stop(void **state)
 {
@@ -81,7 +78,8 @@ static void *send_many(void *arg)
         struct counted_mail *counted = calloc(1, sizeof *counted);
 
         MUST(counted);
-        *counted = (struct counted_mail){.mail.deliver = on_counted, .loop = sender->to, .sum = sender->sum, .wanted = 40000};
+        *counted =
+            (struct counted_mail){.mail.deliver = on_counted, .loop = sender->to, .sum = sender->sum, .wanted = 40000};
         loop_post(sender->to, &counted->mail);
     }
     return NULL;
@@ -119,10 +117,7 @@ static void run_job(struct job *job)
         MUST(read(mine->gate, &byte, 1) == 1);
 }
 
-static void job_done(struct job *job)
-{
-    ++*CONTAINER_OF(job, struct test_job, job)->done;
-}
+static void job_done(struct job *job) { ++*CONTAINER_OF(job, struct test_job, job)->done; }
 
 struct jobs_case {
     struct loop *loop;
@@ -140,7 +135,8 @@ static void fill_jobs(void *ctx)
 
     /* one runs (blocked on the pipe) or waits, two wait, and then it is full */
     for (int i = 0; i < 4; i++)
-        test->job[i] = (struct test_job){.job = {.run = run_job, .done = job_done}, .gate = test->pipe[0], .done = &test->done};
+        test->job[i] =
+            (struct test_job){.job = {.run = run_job, .done = job_done}, .gate = test->pipe[0], .done = &test->done};
     assert_int_equal(jobs_submit(test->jobs, &test->job[0].job, &error), 0);
     while (jobs_waiting(test->jobs) > 0)
         sched_yield();
@@ -194,10 +190,7 @@ static void end_readable(void *ctx)
     }
 }
 
-static void end_drained(void *ctx)
-{
-    ((struct end *)ctx)->drained = true;
-}
+static void end_drained(void *ctx) { ((struct end *)ctx)->drained = true; }
 
 static const struct socket_handler end_handler = {end_readable, end_drained};
 
