@@ -42,6 +42,7 @@ struct socket {
 
     bool connecting;
     bool paused;
+    bool read_dry; /* the last recv came back short: the next event says when there is more */
     bool failed;
     bool drain_wanted; /* on_drained is owed */
     bool in_callback;
@@ -173,6 +174,7 @@ int socket_wire_write(struct socket *socket, const void *data, size_t len)
         fail(socket, ENOBUFS, "too much is waiting to be sent");
         return -1;
     }
+    loop_defer(socket->loop, &socket->flush);
     return 0;
 }
 
@@ -224,13 +226,16 @@ ssize_t socket_wire_read(struct socket *socket, void *data, size_t len)
 
     if (socket->failed)
         return SOCKET_ERROR;
-    if (socket->connecting)
+    if (socket->connecting || socket->read_dry)
         return SOCKET_WAIT;
     do
         got = recv(socket->fd, data, len, 0);
     while (got < 0 && errno == EINTR);
-    if (got > 0)
+    if (got > 0) {
+        /* polling is level-triggered, so asking again now would only cost a system call */
+        socket->read_dry = (size_t)got < len;
         return got;
+    }
     if (got == 0)
         return SOCKET_EOF;
     if (errno == EAGAIN || errno == EWOULDBLOCK)
@@ -243,7 +248,7 @@ ssize_t socket_read(struct socket *socket, void *data, size_t len)
 {
     ssize_t got;
 
-    if (!socket->layer)
+    if (!socket->layer || socket->failed)
         return socket_wire_read(socket, data, len);
     got = socket->layer_ops->read(socket->layer, socket, data, len, &socket->error);
     if (got == SOCKET_ERROR)
@@ -296,6 +301,26 @@ static bool finish_connecting(struct socket *socket)
     return true;
 }
 
+/* A layer first sees whether this is its own business (a handshake); it may tell the owner
+ * so, and the owner may then close the socket. */
+static void on_wire_readable(struct socket *socket)
+{
+    bool for_owner = true;
+
+    socket->read_dry = false;
+    if (socket->layer) {
+        socket->in_callback = true;
+        for_owner = socket->layer_ops->on_wire_readable(socket->layer, socket);
+        socket->in_callback = false;
+        if (socket->closed) {
+            destroy(socket);
+            return;
+        }
+    }
+    if (for_owner)
+        tell_readable(socket);
+}
+
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
     struct socket *socket = poll->data;
@@ -315,13 +340,8 @@ static void on_poll(uv_poll_t *poll, int status, int events)
         if (!settle(socket))
             return;
     }
-    if ((events & UV_READABLE) && !socket->paused) {
-        if (socket->layer && !socket->layer_ops->on_wire_readable(socket->layer, socket)) {
-            socket_flush(socket);
-            return;
-        }
-        tell_readable(socket);
-    }
+    if ((events & UV_READABLE) && !socket->paused)
+        on_wire_readable(socket);
 }
 
 static void update_poll(struct socket *socket)
