@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The Lua modules: what a policy finds under `kumo` and by `require`. Each file opens its
+ * own part of a fresh VM; modules_open calls them in an order in which `kumo` exists first.
+ */
+#ifndef GATEPOST_POLICY_MODULES_MODULES_H
+#define GATEPOST_POLICY_MODULES_MODULES_H
+
+#include <lua.h>
+
+/* All of them: the policy_modules_fn that main gives to policy_new. */
+void modules_open(lua_State *L);
+
+/* Each adds to the table `kumo` (a global by then) or to package.preload. All may raise. */
+void mod_cidr_open(lua_State *L);
+void mod_digest_open(lua_State *L);
+void mod_domain_map_open(lua_State *L);
+void mod_encode_open(lua_State *L);
+void mod_secrets_open(lua_State *L);
+void mod_serde_open(lua_State *L);
+void mod_sqlite_open(lua_State *L);
+void mod_string_open(lua_State *L);
+void mod_throttle_open(lua_State *L);
+void mod_time_open(lua_State *L);
+
+#endif
