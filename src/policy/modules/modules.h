@@ -22,5 +22,7 @@ void mod_sqlite_open(lua_State *L);
 void mod_string_open(lua_State *L);
 void mod_throttle_open(lua_State *L);
 void mod_time_open(lua_State *L);
+void mod_spool_open(lua_State *L);
+void mod_dns_open(lua_State *L);
 
 #endif
