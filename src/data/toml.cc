@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * TOML to jansson values, by toml++ as Debian builds it: a shared library that throws. All
+ * it throws, and what the standard library throws besides, is caught at the seam.
+ */
+#include <cstdio>
+#include <exception>
+#include <sstream>
+#include <string>
+#include <string_view>
+
+#include <toml++/toml.h>
+
+#include "data/toml.h"
+
+namespace
+{
+
+void say(toml_fault *fault, const toml::source_region &where, std::string_view text)
+{
+    fault->line = static_cast<unsigned>(where.begin.line);
+    fault->column = static_cast<unsigned>(where.begin.column);
+    std::snprintf(fault->text, sizeof fault->text, "%.*s", static_cast<int>(text.size()), text.data());
+}
+
+json_t *convert(const toml::node &node, toml_fault *fault);
+
+json_t *convert_table(const toml::table &table, toml_fault *fault)
+{
+    json_t *object = json_object();
+
+    for (auto &&[key, value] : table) {
+        json_t *item = convert(value, fault);
+        std::string name{key.str()};
+
+        if (!item || name.find('\0') != std::string::npos || json_object_set_new(object, name.c_str(), item)) {
+            if (item && name.find('\0') != std::string::npos) {
+                json_decref(item);
+                say(fault, value.source(), "a key may not hold a NUL");
+            }
+            json_decref(object);
+            return nullptr;
+        }
+    }
+    return object;
+}
+
+json_t *convert_array(const toml::array &array, toml_fault *fault)
+{
+    json_t *list = json_array();
+
+    for (auto &&value : array) {
+        json_t *item = convert(value, fault);
+
+        if (!item || json_array_append_new(list, item)) {
+            json_decref(list);
+            return nullptr;
+        }
+    }
+    return list;
+}
+
+template <typename T> json_t *convert_time(const T &value)
+{
+    std::ostringstream text;
+
+    text << value;
+    return json_string(text.str().c_str());
+}
+
+json_t *convert_float(const toml::value<double> &value, toml_fault *fault)
+{
+    json_t *real = json_real(value.get());
+
+    if (!real)
+        say(fault, value.source(), "an infinite number, or one that is none, cannot be used");
+    return real;
+}
+
+json_t *convert(const toml::node &node, toml_fault *fault)
+{
+    switch (node.type()) {
+    case toml::node_type::table:
+        return convert_table(*node.as_table(), fault);
+    case toml::node_type::array:
+        return convert_array(*node.as_array(), fault);
+    case toml::node_type::string: {
+        const std::string &text = node.as_string()->get();
+        return json_stringn(text.data(), text.size());
+    }
+    case toml::node_type::integer:
+        return json_integer(node.as_integer()->get());
+    case toml::node_type::floating_point:
+        return convert_float(*node.as_floating_point(), fault);
+    case toml::node_type::boolean:
+        return json_boolean(node.as_boolean()->get());
+    case toml::node_type::date:
+        return convert_time(node.as_date()->get());
+    case toml::node_type::time:
+        return convert_time(node.as_time()->get());
+    case toml::node_type::date_time:
+        return convert_time(node.as_date_time()->get());
+    case toml::node_type::none:
+        break;
+    }
+    say(fault, node.source(), "a value of no known type");
+    return nullptr;
+}
+
+json_t *read(std::string_view text, toml_fault *fault)
+{
+    try {
+        return convert_table(toml::parse(text), fault);
+    } catch (const toml::parse_error &problem) {
+        say(fault, problem.source(), problem.description());
+        return nullptr;
+    }
+}
+
+} // namespace
+
+json_t *toml_read(const char *text, size_t len, struct toml_fault *fault_out)
+{
+    *fault_out = {};
+    try {
+        json_t *value = read(std::string_view{text, len}, fault_out);
+
+        if (!value && !fault_out->text[0])
+            std::snprintf(fault_out->text, sizeof fault_out->text, "it cannot be held in memory");
+        return value;
+    } catch (const std::exception &problem) {
+        std::snprintf(fault_out->text, sizeof fault_out->text, "%s", problem.what());
+    } catch (...) {
+        std::snprintf(fault_out->text, sizeof fault_out->text, "it cannot be read");
+    }
+    return nullptr;
+}
