@@ -18,14 +18,14 @@
 
 enum route_protocol { ROUTE_SMTP, ROUTE_NULL /* accepted and forgotten: the manual's null queue */ };
 
-/* One host of an mx_list: "name", "name:port", "[addr]", "[addr]:port", or
- * {name=, addr="ip:port"}. */
+/* One host of an mx_list: "name", "name:port", "ip", "[ip]", "[ip]:port", or {name=, addr=}
+ * with addr "ip", "ip:port" or "[ip6]:port". A name is looked up as a host (A and AAAA),
+ * never as MX. */
 struct route_host {
-    char *name;
+    char *name;    /* "[ip]" for a literal */
     uint16_t port; /* 0: the path's smtp_port */
     bool has_address;
     struct ip address;
-    bool resolve_mx; /* a bare name is looked up as a host, never as MX; reserved */
 };
 
 struct route_queue_config {
@@ -41,6 +41,8 @@ struct route_queue_config {
     struct route_host *mx_list; /* smart hosts, tried as one MX set in order */
     size_t mx_count;
     uint64_t refresh_interval_ms;
+    bool refresh_by_epoch; /* refresh_strategy = 'Epoch': only a changed configuration asks again */
+    uint64_t reap_interval_ms;
 };
 
 struct route_pool {
@@ -51,6 +53,7 @@ struct route_pool {
         unsigned weight;
     } * entries;
     size_t count;
+    uint64_t ttl_ms;
 };
 
 struct route_source {
@@ -65,8 +68,8 @@ struct route_source {
 
 enum route_tls {
     ROUTE_TLS_DISABLED,
-    ROUTE_TLS_OPPORTUNISTIC,          /* verified when offered; a bad certificate fails */
-    ROUTE_TLS_OPPORTUNISTIC_INSECURE, /* used when offered, not verified: the default */
+    ROUTE_TLS_OPPORTUNISTIC,          /* verified when offered; a bad certificate fails: the default */
+    ROUTE_TLS_OPPORTUNISTIC_INSECURE, /* used when offered, not verified */
     ROUTE_TLS_REQUIRED,
     ROUTE_TLS_REQUIRED_INSECURE,
 };
@@ -86,14 +89,19 @@ struct route_path {
     struct cidr *skip_hosts;
     size_t skip_count;
     char *ehlo_domain;
-    char *auth_username, *auth_password; /* never logged */
+    char *auth_username, *auth_password; /* both or none; never logged */
     bool allow_auth_without_tls;
+    bool allow_auth_without_valid_certificate; /* else AUTH needs a verified peer where TLS is used */
     uint64_t consecutive_connection_failures_before_delay;
     uint64_t refresh_interval_ms;
+    bool refresh_by_epoch;
 };
 
 /* From the table a policy gives, as JSON; unknown keys and wrong types are errors that name
- * the key. A new value with one reference. The count is atomic. */
+ * the key, as are parameters of the manual that this program does not have. A new value with
+ * one reference, or NULL. The count is atomic. `smtp_auth_plain_password` is the password
+ * itself here: key sources are loaded before. `overall_max_message_rate` comes with
+ * `overall_max_message_rate_key`: queues with the same key share it. */
 struct route_queue_config *route_queue_config_new(const json_t *params, struct error *error);
 struct route_pool *route_pool_new(const json_t *params, struct error *error);
 struct route_source *route_source_new(const json_t *params, struct error *error);
@@ -107,6 +115,10 @@ struct route_source *route_source_ref(struct route_source *source);
 void route_source_unref(struct route_source **source);
 struct route_path *route_path_ref(struct route_path *path);
 void route_path_unref(struct route_path **path);
+
+/* One entry of an mx_list. `host_out->name` is the caller's to free. */
+int route_host_parse(const json_t *entry, struct route_host *host_out, struct error *error)
+    __attribute__((warn_unused_result));
 
 /* ---- a plan: where one ready queue's connections go; counted, immutable ---- */
 
