@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Named points at which a test build dies or fails on demand: GATEPOST_FAULT in the
+ * environment holds "<point>:<n>[:kill|error]", and at the n-th pass through that point
+ * the process kills itself (as a crash would) or the point reports failure. Without
+ * -Dfault_points=true there is nothing of it in the program.
+ */
+#ifndef GATEPOST_BASE_FAULT_H
+#define GATEPOST_BASE_FAULT_H
+
+#include <stdbool.h>
+
+#ifdef GATEPOST_FAULT_POINTS
+
+/* True when the caller should behave as if the step had failed with EIO (errno is set). */
+bool fault_point(const char *name);
+
+/* For tests, before threads start: replaces what the environment said; NULL is none. */
+void fault_set(const char *setting);
+
+#else
+
+static inline bool fault_point(const char *name)
+{
+    (void)name;
+    return false;
+}
+
+#endif
+#endif
