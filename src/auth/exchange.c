@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The part that all mechanisms share: base64, cancelling, limits and the wiping of secrets.
+ */
+#include "auth/exchange.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "auth/auth_private.h"
+#include "base/base64.h"
+#include "base/mem.h"
+#include "base/must.h"
+#include "base/secret.h"
+
+struct auth_exchange *auth_exchange_new(const struct auth_mechanism *mechanism)
+{
+    struct auth_exchange *exchange = mem_zalloc(sizeof *exchange);
+
+    exchange->mechanism = mechanism;
+    return exchange;
+}
+
+void auth_exchange_forget_secret(struct auth_exchange *exchange)
+{
+    secret_free(exchange->question.password);
+    exchange->question.password = NULL;
+}
+
+void auth_exchange_free(struct auth_exchange *exchange)
+{
+    if (!exchange)
+        return;
+    auth_exchange_forget_secret(exchange);
+    free(exchange->question.authzid);
+    free(exchange->question.authcid);
+    secret_wipe(exchange, sizeof *exchange);
+    free(exchange);
+}
+
+enum auth_step auth_fail(struct auth_exchange *exchange, enum auth_reason reason)
+{
+    exchange->reason = reason;
+    return AUTH_STEP_FAIL;
+}
+
+enum auth_step auth_challenge(struct auth_exchange *exchange, struct span octets)
+{
+    struct buf text;
+
+    buf_init(&text, AUTH_CHALLENGE_BYTES - 1);
+    MUST(base64_encode(octets, &text) == 0);
+    memcpy(exchange->challenge, buf_span(&text).data, buf_len(&text));
+    exchange->challenge[buf_len(&text)] = '\0';
+    buf_done(&text);
+    return AUTH_STEP_CHALLENGE;
+}
+
+bool auth_identity_is_sound(struct span text)
+{
+    if (text.len > AUTH_IDENTITY_LIMIT || !span_is_utf8(text))
+        return false;
+    for (size_t i = 0; i < text.len; i++)
+        if ((unsigned char)text.data[i] < 0x20 || text.data[i] == 0x7f)
+            return false;
+    return true;
+}
+
+static enum auth_step run(struct auth_exchange *exchange, const struct span *response)
+{
+    enum auth_step step = exchange->mechanism->step(exchange, response);
+
+    exchange->started = true;
+    exchange->ended = step == AUTH_STEP_DONE || step == AUTH_STEP_FAIL;
+    return step;
+}
+
+/* The decoded octets are as secret as what they hold: they are wiped here, and the buffer's
+ * room is had in one piece so that growing leaves no copy behind. */
+static enum auth_step run_encoded(struct auth_exchange *exchange, struct span text)
+{
+    struct buf octets;
+    struct span response;
+    enum auth_step step;
+
+    buf_init(&octets, AUTH_LINE_LIMIT);
+    if (base64_decode(text, &octets)) {
+        exchange->ended = true;
+        buf_done(&octets);
+        return auth_fail(exchange, AUTH_REASON_MALFORMED);
+    }
+    response = buf_span(&octets);
+    step = run(exchange, &response);
+    if (octets.data)
+        secret_wipe(octets.data, octets.capacity);
+    buf_done(&octets);
+    return step;
+}
+
+enum auth_step auth_exchange_start(struct auth_exchange *exchange, const struct span *initial)
+{
+    MUST(!exchange->started && !exchange->ended);
+    if (!initial && exchange->mechanism->client_first) {
+        exchange->started = true;
+        return auth_challenge(exchange, SPAN_LIT(""));
+    }
+    if (!initial)
+        return run(exchange, NULL);
+    if (span_eq(*initial, SPAN_LIT("="))) /* RFC 4954, section 4: "=" is an empty response */
+        return run_encoded(exchange, SPAN_LIT(""));
+    return auth_exchange_line(exchange, *initial);
+}
+
+enum auth_step auth_exchange_line(struct auth_exchange *exchange, struct span line)
+{
+    MUST(!exchange->ended);
+    if (span_eq(line, SPAN_LIT("*"))) {
+        exchange->ended = true;
+        return auth_fail(exchange, AUTH_REASON_CANCELLED);
+    }
+    if (line.len > AUTH_LINE_LIMIT) {
+        exchange->ended = true;
+        return auth_fail(exchange, AUTH_REASON_TOO_LONG);
+    }
+    return run_encoded(exchange, line);
+}
+
+enum auth_step auth_exchange_answer(struct auth_exchange *exchange, bool granted, enum auth_reason reason)
+{
+    enum auth_step step;
+
+    MUST(!exchange->ended);
+    auth_exchange_forget_secret(exchange);
+    if (!granted)
+        exchange->reason = reason;
+    step = exchange->mechanism->answered(exchange, granted);
+    exchange->ended = step == AUTH_STEP_DONE || step == AUTH_STEP_FAIL;
+    return step;
+}
+
+const struct auth_mechanism *auth_exchange_mechanism(const struct auth_exchange *exchange)
+{
+    return exchange->mechanism;
+}
+
+const char *auth_exchange_challenge(const struct auth_exchange *exchange) { return exchange->challenge; }
+
+const struct auth_question *auth_exchange_question(const struct auth_exchange *exchange) { return &exchange->question; }
+
+enum auth_reason auth_exchange_reason(const struct auth_exchange *exchange) { return exchange->reason; }
