@@ -150,7 +150,7 @@ static int read_stream(const char *type_name, const json_t *params, struct log_s
     json_t *value;
 
     *stream = (struct log_stream){.enable = true};
-    if (!json_is_object(params) && json_array_size(params) > 0)
+    if (!json_is_object(params) && !(json_is_array(params) && json_array_size(params) == 0))
         return error_set(error, ERROR_PERM, "'per_record.%s' must be a table", type_name);
     json_object_foreach((json_t *)(uintptr_t)params, key, value)
     {

@@ -13,6 +13,7 @@
 #include "base/list.h"
 #include "base/mem.h"
 #include "base/must.h"
+#include "metrics/metrics_private.h"
 
 struct block {
     /* owned by its thread; read by others */
