@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/span.h"
 #include "loop/loop.h"
 #include "policy/events.h"
 #include "smtp/reply.h"
@@ -59,6 +60,10 @@ struct loop *policy_vm_loop(const struct policy_vm *vm);
 struct policy_vm *policy_vm_of(lua_State *L); /* for Lua modules */
 struct policy *policy_of(const struct policy_vm *vm);
 
+/* Whoever made the VM may leave a pointer in it for Lua modules; NULL at first. */
+void policy_vm_set_owner(struct policy_vm *vm, void *owner);
+void *policy_vm_owner(const struct policy_vm *vm);
+
 /* ---- calling a handler ---- */
 
 enum policy_outcome {
@@ -73,13 +78,15 @@ enum policy_outcome {
 struct policy_result {
     enum policy_outcome outcome;
     struct smtp_reply reply;
+    bool follow_with_421; /* POLICY_DISCONNECT: after `reply` say 421 as well, then close */
     struct error error;
     lua_State *L; /* for POLICY_RETURNED: valid during the callback only */
-    int first;    /* index of the first result; absent results read as nil */
+    int first;    /* index of the first result; of those that are absent, four read as nil */
     int count;
 };
 
-/* Pushes the arguments, returns how many. Runs protected: it may raise. */
+/* Pushes the arguments, returns how many. Runs protected: it may raise. Asked again for
+ * each further handler of the event, so `ctx` must last until on_done or the cancelling. */
 typedef int policy_push_fn(lua_State *L, void *ctx);
 
 /* Exactly once, on the VM's loop, unless the call was cancelled. May run before policy_call
@@ -102,6 +109,11 @@ void policy_call_cancel(struct policy_call *call);
 struct policy_call *policy_call_named(struct policy_vm *vm, const char *event, policy_push_fn *push,
                                       policy_done_fn *on_done, void *ctx);
 
+/* For push functions: pushes a credential as a string argument, and remembers it until the
+ * call ends. Wherever the policy puts it (its own error texts, log lines, replies), what is
+ * logged or answered has "***" in its place; its base64 and hexadecimal forms likewise. */
+void policy_push_secret(lua_State *L, struct span secret);
+
 /* ---- C objects given to handlers ---- */
 
 /* Pushes a userdata of metatable `class` (registered by a Lua module with
@@ -113,6 +125,9 @@ void policy_push_object(lua_State *L, const char *class, void *object);
 void *policy_check_object(lua_State *L, int index, const char *class);
 void *policy_test_object(lua_State *L, int index, const char *class); /* NULL instead */
 
+/* For classes whose objects are counted and immutable, and so can be shared between VMs, see
+ * policy/shared.h. */
+
 /* Pushes a userdata that owns `object`: freed with `free_fn` by the collector. */
 void policy_push_owned(lua_State *L, const char *class, void *object, void (*free_fn)(void *));
 /* Takes the object out of an owned userdata (detaching it), or NULL when borrowed. */
@@ -122,7 +137,12 @@ void *policy_take_owned(lua_State *L, int index, const char *class);
 
 typedef struct json_t json_t;
 void policy_push_json(lua_State *L, const json_t *value); /* JSON null becomes nil */
-/* A new reference; raises an error that names the path of what cannot be data. */
+/* A new reference; raises an error that names the path of what cannot be data. A table
+ * with the keys 1..n is an array; an empty one is an object unless it is marked. */
 json_t *policy_to_json(lua_State *L, int index);
+
+/* Marks the table at `index` as an array, whatever it holds. policy_push_json marks the
+ * arrays whose nature does not show: empty ones, and those with null in them. */
+void policy_mark_array(lua_State *L, int index);
 
 #endif

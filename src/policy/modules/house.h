@@ -28,8 +28,11 @@ struct house_ops {
                               struct error *error);
 };
 
-/* Sets who answers for this VM; NULL: nobody (any more). */
-void house_set(lua_State *L, const struct house_ops *ops, void *ctx);
+/* The owner of main's VM while init runs (policy_vm_set_owner). */
+struct house_owner {
+    const struct house_ops *ops;
+    void *ctx;
+};
 
 /* The house, or a Lua error that names `function` and says it works in init only. */
 const struct house_ops *house_get(lua_State *L, const char *function, void **ctx_out);

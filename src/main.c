@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * gatepostd: from the command line to a running relay, and back. The order is the point:
+ * privileges go before the policy is read, the policy's init runs before anything is opened,
+ * and stopping undoes it all in reverse.
+ */
+#include <curl/curl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "admin/admin.h"
+#include "base/mem.h"
+#include "base/must.h"
+#include "log/diag.h"
+#include "log/segment.h"
+#include "loop/jobs.h"
+#include "options.h"
+#include "policy/await.h"
+#include "policy/modules/modules.h"
+#include "policy/monitor.h"
+#include "process.h"
+#include "relay.h"
+#include "script.h"
+#include "setup.h"
+
+#define JOB_THREADS 4
+#define JOB_QUEUE_LIMIT 1024
+#define DRAIN_LOOK_MS 10
+
+/* The process: what main owns. */
+struct house {
+    const struct options *options;
+    struct loop *loop;
+    struct jobs *jobs;
+    struct policy *policy;
+    struct policy_vm *vm;
+    struct setup *setup;
+    struct relay *relay;
+    struct admin *admin;
+
+    uv_signal_t signals[3];
+    struct timer drain_look;
+    uint64_t drain_until_ms;
+    int stops_asked;
+};
+
+/* ---- signals ---- */
+
+static void look_whether_drained(void *ctx)
+{
+    struct house *house = ctx;
+
+    if (relay_is_quiet(house->relay)) {
+        loop_stop(house->loop);
+    } else if (loop_now_ms(house->loop) >= house->drain_until_ms) {
+        diag(DIAG_WARN, NULL,
+             "stopping: not everything in flight ended within %u s and is cut; mail stays in the spool",
+             house->options->drain_seconds);
+        loop_stop(house->loop);
+    } else {
+        timer_start(&house->drain_look, DRAIN_LOOK_MS);
+    }
+}
+
+static void on_stop_signal(uv_signal_t *handle, int number)
+{
+    struct house *house = handle->data;
+
+    (void)number;
+    if (house->stops_asked++ > 0) {
+        diag(DIAG_WARN, NULL, "stopping at once");
+        loop_stop(house->loop);
+        return;
+    }
+    diag(DIAG_INFO, NULL, "stopping: no new mail; waiting up to %u s for what is in flight",
+         house->options->drain_seconds);
+    relay_drain(house->relay);
+    house->drain_until_ms = loop_now_ms(house->loop) + house->options->drain_seconds * 1000ULL;
+    timer_start(&house->drain_look, DRAIN_LOOK_MS);
+}
+
+static void on_reload_signal(uv_signal_t *handle, int number)
+{
+    struct house *house = handle->data;
+
+    (void)number;
+    diag(DIAG_INFO, NULL, "reloading: policy, data files and certificates");
+    policy_bump_epoch(house->policy);
+    setup_reload_certificates(house->setup);
+}
+
+static void watch_signals(struct house *house)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        uv_signal_init(loop_uv(house->loop), &house->signals[i]);
+        house->signals[i].data = house;
+        uv_signal_start(&house->signals[i], numbers[i] == SIGHUP ? on_reload_signal : on_stop_signal, numbers[i]);
+    }
+}
+
+static void unwatch_signals(struct house *house)
+{
+    for (size_t i = 0; i < 3; i++)
+        if (house->signals[i].data)
+            uv_close((uv_handle_t *)&house->signals[i], NULL);
+}
+
+/* ---- opening and closing ---- */
+
+static void close_house(struct house *house)
+{
+    unwatch_signals(house);
+    timer_stop(&house->drain_look);
+    policy_monitor_stop();
+    admin_free(house->admin);
+    relay_stop(house->relay);
+    log_close();
+    policy_vm_free(house->vm);
+    setup_free(house->setup);
+    policy_free(house->policy);
+    jobs_free(house->jobs);
+    loop_free(house->loop);
+    curl_global_cleanup();
+}
+
+static size_t core_count(void)
+{
+    long count = sysconf(_SC_NPROCESSORS_ONLN);
+
+    return count > 0 ? (size_t)count : 1;
+}
+
+static int open_policy(struct house *house, struct error *error)
+{
+    struct policy_options options = {
+        .path = house->options->policy,
+        .lua_path = LUA_MODULES_PATH,
+        .add_modules = modules_open,
+    };
+
+    house->loop = loop_new("main", error);
+    if (!house->loop)
+        return -1;
+    timer_init(&house->drain_look, house->loop, look_whether_drained, house);
+    house->jobs = jobs_new("jobs", JOB_THREADS, JOB_QUEUE_LIMIT, error);
+    if (!house->jobs)
+        return -1;
+    await_set_jobs(house->jobs);
+    house->policy = policy_new(&options, error);
+    if (!house->policy)
+        return -1;
+    house->vm = policy_vm_new(house->policy, house->loop, error);
+    return house->vm ? 0 : -1;
+}
+
+static int describe_queues(void *ctx, size_t most, struct buf *json_out)
+{
+    struct house *house = ctx;
+
+    return relay_describe_queues(house->relay, most, json_out);
+}
+
+static bool is_live(void *ctx)
+{
+    struct house *house = ctx;
+
+    return relay_accepts(house->relay);
+}
+
+static void bump_epoch(void *ctx)
+{
+    struct house *house = ctx;
+
+    policy_bump_epoch(house->policy);
+}
+
+static int open_admin(struct house *house, struct error *error)
+{
+    static const struct admin_ops ops = {
+        .describe_queues = describe_queues,
+        .is_live = is_live,
+        .bump_config_epoch = bump_epoch,
+    };
+
+    house->admin = admin_new(&ops, house, error);
+    if (!house->admin)
+        return -1;
+    for (size_t i = 0; i < house->setup->http_listener_count; i++)
+        if (admin_listen(house->admin, house->setup->http_listeners[i], error))
+            return -1;
+    return 0;
+}
+
+static int open_house(struct house *house, struct error *error)
+{
+    size_t workers = house->options->workers ? house->options->workers : core_count();
+
+    house->setup = setup_new(workers, house->options->action == OPTIONS_VALIDATE);
+    if (setup_run_init(house->setup, house->vm, error))
+        return -1;
+    if (house->setup->validate_only)
+        return 0;
+    if (log_node_id_load(house->setup->spool.path, error))
+        return -1;
+    house->relay = relay_start(house->policy, house->setup, error);
+    return house->relay ? open_admin(house, error) : -1;
+}
+
+static int run(struct house *house, struct error *error)
+{
+    if (house->options->action == OPTIONS_SCRIPT)
+        return script_run(house->vm, house->options->script_args, house->options->script_arg_count, error);
+    if (open_house(house, error))
+        return -1;
+    if (house->setup->validate_only) {
+        printf("%s: fine\n", house->options->policy);
+        return 0;
+    }
+    watch_signals(house);
+    policy_monitor_start(house->policy, house->loop);
+    diag(DIAG_INFO, NULL, "initialization complete");
+    loop_run(house->loop);
+    diag(DIAG_INFO, NULL, "stopped");
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct options options;
+    struct house house = {.options = &options};
+    struct error error = {0};
+    int status = -1;
+
+    if (options_parse(argc, argv, &options, &error)) {
+        fprintf(stderr, "gatepostd: %s\n", error.sentence);
+        return 2;
+    }
+    if (options.action == OPTIONS_HELP || options.action == OPTIONS_VERSION) {
+        (options.action == OPTIONS_HELP ? options_print_help : options_print_version)();
+        return 0;
+    }
+    diag_set_format(options.diag_format);
+    process_harden();
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    if (!process_become(options.user, &error) && !open_policy(&house, &error))
+        status = run(&house, &error);
+    if (status)
+        diag(DIAG_ERROR, NULL, "%s", error.sentence);
+    close_house(&house);
+    return status ? 1 : 0;
+}

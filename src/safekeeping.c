@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Messages into the spool and out of it: encodes them as records, waits for the sync, and
+ * brings them back at start or when their turn comes.
+ */
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "base/must.h"
+#include "log/diag.h"
+#include "relay_private.h"
+
+#define RECORD_LIMIT_BYTES (4 * 1024 * 1024)
+
+/* ---- keep ---- */
+
+/* One transaction on its way to stable storage. */
+struct safekeeping {
+    struct spool_store store;
+    struct worker *worker;
+    struct list messages;
+    safekeeping_fn *on_done;
+    void *ctx;
+    struct buf *records;
+    struct spool_item items[];
+};
+
+static void finish(struct safekeeping *keeping, const struct error *error)
+{
+    struct relay *relay = keeping->worker->relay;
+
+    keeping->on_done(keeping->ctx, keeping->worker, &keeping->messages, error);
+    MUST(list_is_empty(&keeping->messages));
+    for (size_t i = 0; i < keeping->store.count; i++)
+        buf_done(&keeping->records[i]);
+    free(keeping->records);
+    free(keeping);
+    atomic_fetch_sub(&relay->in_flight, 1);
+}
+
+static void on_stored(struct spool_store *store, const struct error *error)
+{
+    struct safekeeping *keeping = CONTAINER_OF(store, struct safekeeping, store);
+    size_t i = 0;
+
+    for (struct list_node *node = list_first(&keeping->messages); node && !error;
+         node = list_next(&keeping->messages, node)) {
+        struct message *message = message_of_link(node);
+
+        message_set_spool_ref(message, store->items[i++].ref);
+        message_mark_clean(message);
+    }
+    finish(keeping, error);
+}
+
+static int encode_all(struct safekeeping *keeping)
+{
+    size_t i = 0;
+
+    for (struct list_node *node = list_first(&keeping->messages); node;
+         node = list_next(&keeping->messages, node), i++) {
+        struct message *message = message_of_link(node);
+
+        buf_init(&keeping->records[i], RECORD_LIMIT_BYTES);
+        if (message_encode(message, &keeping->records[i]))
+            return -1;
+        keeping->items[i].record = buf_span(&keeping->records[i]);
+        keeping->items[i].body = message_body(message);
+    }
+    return 0;
+}
+
+void safekeeping_keep(struct worker *worker, struct list *messages, safekeeping_fn *on_done, void *ctx)
+{
+    size_t count = messages->count;
+    struct safekeeping *keeping = mem_zalloc(sizeof *keeping + count * sizeof keeping->items[0]);
+    struct error error;
+
+    keeping->worker = worker;
+    keeping->on_done = on_done;
+    keeping->ctx = ctx;
+    keeping->records = mem_zalloc(count * sizeof *keeping->records);
+    keeping->store.items = keeping->items;
+    keeping->store.count = count;
+    keeping->store.on_done = on_stored;
+    list_init(&keeping->messages);
+    list_splice(&keeping->messages, messages);
+    atomic_fetch_add(&worker->relay->in_flight, 1);
+    if (!encode_all(keeping)) {
+        spool_store(worker->relay->spool, &keeping->store);
+        return;
+    }
+    error_set(&error, ERROR_TEMP, "a message's envelope and metadata exceed %d bytes", RECORD_LIMIT_BYTES);
+    finish(keeping, &error);
+}
+
+/* ---- forget ---- */
+
+void safekeeping_forget(struct relay *relay, struct message *message)
+{
+    if (message_spool_ref(message))
+        spool_remove(relay->spool, message_spool_ref(message));
+    message_free(message);
+}
+
+/* ---- save what changed ---- */
+
+void safekeeping_save(struct turns *turns, struct message *message)
+{
+    struct buf record;
+
+    buf_init(&record, RECORD_LIMIT_BYTES);
+    if (message_encode(message, &record)) {
+        diag(DIAG_ERROR, NULL, "message %s: its changed metadata exceeds %d bytes and is not written down",
+             message_id(message), RECORD_LIMIT_BYTES);
+    } else {
+        spool_update(turns->relay->spool, message_spool_ref(message), buf_span(&record), NULL, NULL);
+        message_mark_clean(message);
+    }
+    buf_done(&record);
+}
+
+/* ---- fetch ---- */
+
+struct fetch {
+    struct turns *turns;
+    struct message *message;
+};
+
+static void on_read(void *ctx, char *record, size_t record_len, struct bytes *body, const struct error *error)
+{
+    struct fetch *fetch = ctx;
+    struct relay *relay = fetch->turns->relay;
+    struct error broken;
+
+    if (!error && message_restore(fetch->message, span_make(record, record_len), body, &broken))
+        error = &broken;
+    if (error)
+        diag_error(NULL, error, "message %s could not be read back", message_id(fetch->message));
+    queue_loaded(fetch->turns->queue, fetch->message, error);
+    free(record);
+    free(fetch);
+    atomic_fetch_sub(&relay->in_flight, 1);
+}
+
+void safekeeping_fetch(struct turns *turns, struct message *message)
+{
+    struct fetch *fetch = mem_alloc(sizeof *fetch);
+
+    *fetch = (struct fetch){.turns = turns, .message = message};
+    atomic_fetch_add(&turns->relay->in_flight, 1);
+    spool_read(turns->relay->spool, message_spool_ref(message), on_read, fetch);
+}
+
+/* ---- bring back ---- */
+
+static void on_entry(void *ctx, uint64_t ref, struct span record, size_t body_bytes)
+{
+    struct turns *turns = ctx;
+    struct error error;
+    struct message *message = message_decode(record, &error);
+
+    if (!message) {
+        diag_error(NULL, &error, "a spooled message's record cannot be read; it stays in the spool");
+        return;
+    }
+    message_set_spool_ref(message, ref);
+    message_set_body_bytes(message, body_bytes);
+    message_mark_clean(message);
+    message_shrink(message);
+    queue_insert(turns->queue, message);
+}
+
+static void on_enumerated(void *ctx, const struct error *error, uint64_t shown, uint64_t damaged)
+{
+    (void)ctx;
+    if (error)
+        diag_error(NULL, error, "the spool could not be read to its end");
+    diag(damaged ? DIAG_WARN : DIAG_INFO, NULL, "spool enumerated: %llu messages are back, %llu damaged records",
+         (unsigned long long)shown, (unsigned long long)damaged);
+}
+
+void safekeeping_bring_back(struct turns *turns)
+{
+    spool_enumerate(turns->relay->spool, on_entry, on_enumerated, turns);
+}
