@@ -17,6 +17,7 @@
 #include "log/diag.h"
 #include "log/segment.h"
 #include "loop/jobs.h"
+#include "lua_path.h"
 #include "options.h"
 #include "policy/await.h"
 #include "policy/modules/modules.h"
@@ -40,6 +41,7 @@ struct house {
     struct setup *setup;
     struct relay *relay;
     struct admin *admin;
+    char *lua_path;
 
     uv_signal_t signals[3];
     struct timer drain_look;
@@ -125,6 +127,7 @@ static void close_house(struct house *house)
     policy_free(house->policy);
     jobs_free(house->jobs);
     loop_free(house->loop);
+    free(house->lua_path);
     curl_global_cleanup();
 }
 
@@ -139,10 +142,10 @@ static int open_policy(struct house *house, struct error *error)
 {
     struct policy_options options = {
         .path = house->options->policy,
-        .lua_path = LUA_MODULES_PATH,
         .add_modules = modules_open,
     };
 
+    options.lua_path = house->lua_path = lua_path_find();
     house->loop = loop_new("main", error);
     if (!house->loop)
         return -1;
