@@ -24,5 +24,8 @@ void mod_throttle_open(lua_State *L);
 void mod_time_open(lua_State *L);
 void mod_spool_open(lua_State *L);
 void mod_dns_open(lua_State *L);
+void mod_local_logs_open(lua_State *L);
+void mod_http_listener_open(lua_State *L);
+void mod_egress_open(lua_State *L);
 
 #endif

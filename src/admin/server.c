@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The HTTP side: a bound socket, libmicrohttpd's threads, and what is checked before a
+ * route runs: who asks, how much is sent, and that no web page asks for its visitor.
+ */
+#include <errno.h>
+#include <microhttpd.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "admin/admin_private.h"
+#include "admin/connections.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "log/diag.h"
+
+#define THREADS 2
+#define CONNECTIONS_MOST 64
+#define SPARE_AFTER 48 /* of these places the rest is kept for newcomers */
+#define CONNECTION_BYTES (32 * 1024)
+#define IDLE_SECONDS 10
+
+struct admin {
+    /* fixed after start */
+    struct admin_params params;
+    const struct admin_ops *ops;
+    void *ctx;
+    uint64_t started_ms;
+    struct sockaddr_storage address;
+    struct MHD_Daemon *daemon;
+    /* shared; has a lock of its own */
+    struct connections *connections;
+};
+
+/* One request, from its header to its answer. */
+struct request {
+    uint64_t body_bytes;
+    bool too_large;
+};
+
+const struct sockaddr *admin_address(const struct admin *admin) { return (const struct sockaddr *)&admin->address; }
+
+/* ---- answering ---- */
+
+static enum MHD_Result send_answer(struct MHD_Connection *connection, struct admin_answer *answer, const char *allow)
+{
+    size_t len = 0;
+    char *body = buf_take(&answer->body, &len);
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(len, body, body ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
+    enum MHD_Result result;
+
+    buf_done(&answer->body);
+    if (!response) {
+        free(body);
+        return MHD_NO;
+    }
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, answer->content_type);
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    if (allow)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, allow);
+    result = MHD_queue_response(connection, answer->status, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+static enum MHD_Result refuse(struct MHD_Connection *connection, unsigned status, const char *why, const char *allow)
+{
+    struct admin_answer answer = {.status = status};
+
+    buf_init(&answer.body, ADMIN_ANSWER_BYTES);
+    answer_error(&answer, status, "%s", why);
+    return send_answer(connection, &answer, allow);
+}
+
+static bool is_trusted(const struct admin *admin, struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    struct ip ip;
+
+    if (!info || !info->client_addr)
+        return false;
+    ip = ip_of_sockaddr(info->client_addr);
+    for (size_t i = 0; i < admin->params.trusted_count; i++)
+        if (cidr_contains(&admin->params.trusted[i], &ip))
+            return true;
+    return false;
+}
+
+static const char *lookup(struct MHD_Connection *connection, enum MHD_ValueKind kind, const char *name)
+{
+    return MHD_lookup_connection_value(connection, kind, name);
+}
+
+static enum MHD_Result run_route(struct admin *admin, struct MHD_Connection *connection,
+                                 const struct admin_route *route)
+{
+    struct admin_query query = {admin->ops, admin->ctx, admin->started_ms,
+                                lookup(connection, MHD_GET_ARGUMENT_KIND, "limit")};
+    struct admin_answer answer = {.status = 500};
+
+    buf_init(&answer.body, ADMIN_ANSWER_BYTES);
+    route->run(&query, &answer);
+    return send_answer(connection, &answer, NULL);
+}
+
+static enum MHD_Result respond(struct admin *admin, struct MHD_Connection *connection, const char *method,
+                               const char *path, const struct request *request)
+{
+    const char *allow;
+    const struct admin_route *route = routes_find(method, path, &allow);
+
+    if (request->too_large)
+        return refuse(connection, MHD_HTTP_CONTENT_TOO_LARGE, "the request is larger than request_body_limit", NULL);
+    if (!route && allow)
+        return refuse(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "this path has another method", allow);
+    if (!route)
+        return refuse(connection, MHD_HTTP_NOT_FOUND, "there is no such path", NULL);
+    /* A browser says where a request comes from; no page of ours sends any. */
+    if (strcmp(route->method, "GET") != 0 && lookup(connection, MHD_HEADER_KIND, "Origin"))
+        return refuse(connection, MHD_HTTP_FORBIDDEN, "requests from web pages are refused", NULL);
+    return run_route(admin, connection, route);
+}
+
+/* ---- libmicrohttpd's calls: once for the header, for each part of the body, at the end ---- */
+
+static struct place *place_of(struct MHD_Connection *connection)
+{
+    return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+}
+
+static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, const char *path, const char *method,
+                                  const char *version, const char *data, size_t *data_len, void **request_slot)
+{
+    struct admin *admin = ctx;
+    struct request *request = *request_slot;
+
+    (void)version;
+    (void)data;
+    if (!request) {
+        if (!is_trusted(admin, connection))
+            return refuse(connection, MHD_HTTP_FORBIDDEN, "this address is not in trusted_hosts", NULL);
+        *request_slot = mem_zalloc(sizeof *request);
+        return MHD_YES;
+    }
+    if (*data_len > 0) {
+        request->body_bytes += *data_len;
+        request->too_large = request->too_large || request->body_bytes > admin->params.request_body_limit_bytes;
+        *data_len = 0; /* no route reads a body */
+        /* No end in sight: close instead of reading on. */
+        return request->body_bytes > 2 * admin->params.request_body_limit_bytes + CONNECTION_BYTES ? MHD_NO : MHD_YES;
+    }
+    connections_set_busy(admin->connections, place_of(connection), true);
+    return respond(admin, connection, method, path, request);
+}
+
+static void on_completed(void *ctx, struct MHD_Connection *connection, void **request_slot,
+                         enum MHD_RequestTerminationCode code)
+{
+    struct admin *admin = ctx;
+
+    (void)code;
+    if (!*request_slot)
+        return;
+    connections_set_busy(admin->connections, place_of(connection), false);
+    free(*request_slot);
+    *request_slot = NULL;
+}
+
+static void on_connection(void *ctx, struct MHD_Connection *connection, void **place_slot,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    struct admin *admin = ctx;
+
+    if (code == MHD_CONNECTION_NOTIFY_STARTED)
+        *place_slot = connections_add(
+            admin->connections, MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd);
+    else
+        connections_remove(admin->connections, *place_slot);
+}
+
+/* ---- start and stop ---- */
+
+/* Not shared with other sockets: a second daemon on the same port is an error, not a riddle. */
+static int bind_socket(const struct sockaddr *address, struct sockaddr_storage *bound_out, struct error *error)
+{
+    char text[SOCKADDR_TEXT_BYTES];
+    socklen_t len = sizeof *bound_out;
+    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), one = 1;
+
+    sockaddr_format(address, text);
+    if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0 &&
+        (address->sa_family != AF_INET6 || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one) == 0) &&
+        bind(fd, address, sockaddr_length(address)) == 0 && listen(fd, CONNECTIONS_MOST) == 0 &&
+        getsockname(fd, (struct sockaddr *)bound_out, &len) == 0)
+        return fd;
+    error_set_errno(error, ERROR_PERM, errno, "http listener on %s", text);
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+static struct MHD_Daemon *start_daemon(struct admin *admin, int fd)
+{
+    return MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC, 0, NULL, NULL, on_request,
+                            admin, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)THREADS,
+                            MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MOST, MHD_OPTION_CONNECTION_TIMEOUT,
+                            (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
+                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, admin, MHD_OPTION_NOTIFY_CONNECTION,
+                            on_connection, admin, MHD_OPTION_END);
+}
+
+static bool is_loopback(const struct sockaddr *address)
+{
+    struct ip ip = ip_of_sockaddr(address);
+    static const unsigned char v6[16] = {[15] = 1};
+
+    return ip.family == AF_INET ? ip.bytes[0] == 127 : memcmp(ip.bytes, v6, sizeof v6) == 0;
+}
+
+static void announce(const struct admin *admin)
+{
+    char text[SOCKADDR_TEXT_BYTES];
+
+    sockaddr_format(admin_address(admin), text);
+    if (!is_loopback(admin_address(admin)))
+        diag(DIAG_WARN, NULL, "the http listener %s can be reached from outside, in clear; only trusted_hosts may ask",
+             text);
+    diag(DIAG_INFO, NULL, "http listener on %s", text);
+}
+
+static void admin_free(struct admin *admin)
+{
+    connections_free(admin->connections);
+    free(admin);
+}
+
+static struct admin *admin_new(const struct admin_params *params, const struct admin_ops *ops, void *ctx)
+{
+    struct admin *admin = mem_zalloc(sizeof *admin);
+
+    admin->params = *params;
+    admin->ops = ops;
+    admin->ctx = ctx;
+    admin->started_ms = clock_mono_ms();
+    admin->connections = connections_new(SPARE_AFTER);
+    return admin;
+}
+
+struct admin *admin_start(const struct admin_params *params, const struct admin_ops *ops, void *ctx,
+                          struct error *error)
+{
+    struct admin *admin = admin_new(params, ops, ctx);
+    int fd = bind_socket((const struct sockaddr *)&params->listen, &admin->address, error);
+    sigset_t all, before;
+
+    if (fd < 0) {
+        admin_free(admin);
+        return NULL;
+    }
+    sigfillset(&all); /* signals are for the main thread */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    admin->daemon = start_daemon(admin, fd);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (!admin->daemon) {
+        error_set(error, ERROR_TEMP, "the http listener's threads could not be started");
+        close(fd);
+        admin_free(admin);
+        return NULL;
+    }
+    announce(admin);
+    return admin;
+}
+
+void admin_stop(struct admin *admin)
+{
+    if (!admin)
+        return;
+    MHD_stop_daemon(admin->daemon);
+    admin_free(admin);
+}
