@@ -8,6 +8,8 @@
 #ifndef GATEPOST_QUEUE_QUEUE_H
 #define GATEPOST_QUEUE_QUEUE_H
 
+#include <jansson.h>
+
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/list.h"
@@ -21,7 +23,8 @@
 struct queue;
 struct queue_ready; /* a ready queue, as a handle for connections; counted by the queue */
 
-/* What the queue asks of the house, on the queue's thread. */
+/* What the queue asks of the house, on the queue's thread. None of these may call back into the
+ * queue before it returns. */
 struct queue_ops {
     /* Open a connection for `plan`. It answers, on the queue's thread, with queue_take,
      * queue_report and at last queue_connection_ended. `connection` names it. */
@@ -33,12 +36,15 @@ struct queue_ops {
     void (*finish)(void *ctx, uint64_t connection);
     /* A shrunk message is wanted: bring it back and answer queue_loaded. */
     void (*load)(void *ctx, struct message *message);
-    /* Persist attempts, due time, metadata. */
+    /* Persist attempts, due time, metadata. The message is loaded, stays the queue's, and is not
+     * shrunk before message_mark_clean. */
     void (*save)(void *ctx, struct message *message);
     /* It is over: `reply` says why (expired, domain does not exist, ...). Log, and remove it
      * from the spool; the message is the callee's. */
     void (*bounce)(void *ctx, struct message *message, const struct smtp_reply *reply, bool expired);
-    /* Log that it waits (Delayed, TransientFailure). The message stays the queue's. */
+    /* Log that it waits: with a reply, after an attempt that failed before any peer was reached
+     * (TransientFailure; not called for what came back by queue_report_back, which its reporter
+     * has logged); without one, it is only not its time yet (Delayed). Stays the queue's. */
     void (*delayed)(void *ctx, const struct message *message, const struct smtp_reply *reply);
     /* The null queue took it: remove it from the spool; the message is the callee's. */
     void (*discard)(void *ctx, struct message *message);
@@ -47,7 +53,8 @@ struct queue_ops {
 /* Starts on `loop` (the queue thread's); `vm` and `dns` belong to that thread. */
 struct queue *queue_new(struct loop *loop, struct policy_vm *vm, struct dns *dns, const struct queue_ops *ops,
                         void *ctx, struct error *error);
-void queue_free(struct queue *queue); /* messages in it are freed; they live on in the spool */
+/* Messages in it are freed; they live on in the spool. No answer to ops->load may come after. */
+void queue_free(struct queue *queue);
 
 /* All on the queue's thread: */
 
@@ -62,7 +69,9 @@ void queue_take(struct queue *queue, uint64_t connection, size_t most, struct li
 /* What became of a message that a connection had. Delivered and bounced ones do not come back:
  * only their count. */
 void queue_report_done(struct queue *queue, uint64_t connection, size_t delivered, size_t bounced);
-/* Transient (attempt counted, exponential delay) or untried (back to the front). */
+/* Transient (the caller has counted the attempt, message_set_attempts, and logged it; the message
+ * waits longer than before), or untried (back to the front, `reply` may be NULL). A connection
+ * that has ended may still give messages back. */
 void queue_report_back(struct queue *queue, uint64_t connection, struct message *message,
                        const struct smtp_reply *reply, bool untried);
 void queue_connection_ended(struct queue *queue, uint64_t connection, bool never_stood, const struct smtp_reply *reply);
@@ -71,8 +80,12 @@ void queue_connection_ended(struct queue *queue, uint64_t connection, bool never
 void queue_stop(struct queue *queue);
 size_t queue_connection_count(const struct queue *queue);
 
-/* For the admin side: appends one JSON object per scheduled queue ("name", "length", "next_due")
- * and per ready queue. */
-struct json_t *queue_describe(const struct queue *queue, size_t most);
+/* For the admin side: {"scheduled": [{"name", "length", "next_due", "trouble"}], "ready": [{"name",
+ * "length", "connections", "consecutive_failures"}]}, at most `most` of each. */
+json_t *queue_describe(const struct queue *queue, size_t most);
+
+/* The same as lines of the metrics page: scheduled_count{queue=} and ready_count{service=}, for
+ * at most `most` queues of each kind. */
+int queue_write_metrics(const struct queue *queue, size_t most, struct buf *out) __attribute__((warn_unused_result));
 
 #endif

@@ -15,7 +15,7 @@
 
 static json_t *parse(const char *text)
 {
-    json_t *value = json_loads(text, JSON_DECODE_ANY, NULL);
+    json_t *value = json_loads(text, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
 
     assert_non_null(value);
     return value;
