@@ -26,6 +26,7 @@ struct loop {
     struct heap timers;
     struct list deferred;
     uint64_t armed_for_ms; /* when uv_timer is due; 0 when it is not running */
+    bool one_turn;         /* within loop_turn: a timer that ran is event enough */
 
     /* shared */
     uv_async_t uv_async;
@@ -68,6 +69,8 @@ static void on_uv_timer(uv_timer_t *uv_timer)
 
         heap_remove(&loop->timers, first);
         timer->on_due(timer->ctx);
+        if (loop->one_turn)
+            uv_stop(&loop->uv); /* libuv would go on to wait for a descriptor */
     }
     arm(loop);
 }
@@ -258,7 +261,9 @@ void loop_turn(struct loop *loop, bool wait)
     struct loop *former = current;
 
     current = loop;
+    loop->one_turn = wait;
     uv_run(&loop->uv, wait ? UV_RUN_ONCE : UV_RUN_NOWAIT);
+    loop->one_turn = false;
     current = former;
 }
 

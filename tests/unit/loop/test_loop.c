@@ -49,6 +49,22 @@ static void timers_fire_in_order_and_stop(void **state)
     loop_free(loop);
 }
 
+/* It used to wait for a descriptor after the timer had run. */
+static void a_timer_alone_ends_a_turn(void **state)
+{
+    struct loop *loop = loop_new("test", NULL);
+    static int one = 1;
+    struct timer timer;
+
+    (void)state;
+    order_count = 0;
+    timer_init(&timer, loop, note, &one);
+    timer_start(&timer, 0);
+    loop_turn(loop, true);
+    assert_int_equal(order_count, 1);
+    loop_free(loop);
+}
+
 struct counted_mail {
     struct mail mail;
     struct loop *loop;
@@ -256,6 +272,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(timers_fire_in_order_and_stop),
+        cmocka_unit_test(a_timer_alone_ends_a_turn),
         cmocka_unit_test(mail_from_four_threads_all_arrives),
         cmocka_unit_test(jobs_refuse_when_their_queue_is_full),
         cmocka_unit_test(sockets_keep_what_the_peer_does_not_take_yet),
