@@ -16,7 +16,6 @@
 #include "base/buf.h"
 #include "base/cidr.h"
 #include "base/error.h"
-#include "loop/loop.h"
 
 #define ADMIN_TRUSTED_MOST 256
 
@@ -31,38 +30,36 @@ struct admin_params {
 int admin_params_from_json(const json_t *params, struct admin_params *params_out, struct error *error)
     __attribute__((warn_unused_result));
 
-/* How the house answers. Called on an admin thread, several at a time; none may block for longer
- * than a few seconds. NULL members: the route says 501. */
+/* A copy to keep; NULL is fine for free. */
+struct admin_params *admin_params_copy(const struct admin_params *params);
+void admin_params_free(struct admin_params *params);
+
+/* How the house answers. Called on admin threads, several at a time; none may block for longer
+ * than a few seconds. A member that is NULL: the route answers 501. */
 struct admin_ops {
-    /* Adds members to the status object. */
-    int (*describe_status)(void *ctx, json_t *status, struct error *error);
-    /* One whole JSON value about at most `most` queues. */
-    int (*describe_queues)(void *ctx, size_t most, struct buf *json_out, struct error *error);
-    /* 0 while new mail is taken; otherwise why not. */
-    int (*check_liveness)(void *ctx, struct error *error);
-    int (*bump_config_epoch)(void *ctx, uint64_t *epoch_out, struct error *error);
+    /* Appends one whole JSON value about at most `most` queues; -1 when it cannot be had now. */
+    int (*describe_queues)(void *ctx, size_t most, struct buf *json_out);
+    /* Whether new mail is taken. */
+    bool (*is_live)(void *ctx);
+    void (*bump_config_epoch)(void *ctx);
 };
+
+#define ADMIN_LISTENERS_MOST 16
 
 struct admin;
 
-/* Binds and serves. Tells "http listener on <address:port>" as a diagnostic line. `ops` stays
- * until admin_stop. */
-struct admin *admin_start(const struct admin_params *params, const struct admin_ops *ops, void *ctx,
-                          struct error *error);
+/* `ops` and `ctx` stay until admin_free. */
+struct admin *admin_new(const struct admin_ops *ops, void *ctx, struct error *error);
 
-/* Ends the threads; after it no op is called. NULL is fine. */
-void admin_stop(struct admin *admin);
+/* Binds and serves on threads of its own. Tells "http listener on <address:port>" as a diagnostic
+ * line, port 0 having become a port. */
+int admin_listen(struct admin *admin, const struct admin_params *params, struct error *error)
+    __attribute__((warn_unused_result));
 
-/* The address really bound: port 0 has become a port. */
-const struct sockaddr *admin_address(const struct admin *admin);
+/* Ends the listeners; after it no op is called. NULL is fine. */
+void admin_free(struct admin *admin);
 
-/* ---- asking a thread that runs a loop ---- */
-
-/* Runs `answer` on `loop`, which writes to `out`, and waits. ERROR_TEMP when that takes longer than
- * `timeout_ms`: the answer is then thrown away when it comes, so `ctx` must live as long as the
- * loop. Not to be called on a loop's own thread. */
-typedef int admin_answer_fn(void *ctx, size_t most, struct buf *out);
-int admin_ask(struct loop *loop, admin_answer_fn *answer, void *ctx, size_t most, uint64_t timeout_ms, struct buf *out,
-              struct error *error) __attribute__((warn_unused_result));
+/* The address that listener `index` is really bound to. */
+const struct sockaddr *admin_address(const struct admin *admin, size_t index);
 
 #endif

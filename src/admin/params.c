@@ -3,9 +3,11 @@
  * The table given to kumo.start_http_listener. Without a word from the operator only this
  * machine may ask, and only over loopback.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "admin/admin.h"
+#include "base/mem.h"
 
 #define DEFAULT_LISTEN "127.0.0.1:8000"
 #define DEFAULT_BODY_BYTES (2 * 1024 * 1024)
@@ -111,3 +113,13 @@ int admin_params_from_json(const json_t *params, struct admin_params *params_out
     *params_out = read;
     return 0;
 }
+
+struct admin_params *admin_params_copy(const struct admin_params *params)
+{
+    struct admin_params *copy = mem_alloc(sizeof *copy);
+
+    *copy = *params;
+    return copy;
+}
+
+void admin_params_free(struct admin_params *params) { free(params); }

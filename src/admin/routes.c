@@ -44,11 +44,6 @@ void answer_error(struct admin_answer *answer, unsigned status, const char *form
     answer_json(answer, status, json_pack("{s:o}", "error", text ? text : json_string("not UTF-8")));
 }
 
-static void answer_failure(struct admin_answer *answer, const struct error *error)
-{
-    answer_error(answer, error->kind == ERROR_PERM ? 500 : 503, "%s", error->sentence);
-}
-
 /* ---- /metrics ---- */
 
 static void get_metrics(const struct admin_query *query, struct admin_answer *answer)
@@ -78,10 +73,10 @@ static void get_metrics_json(const struct admin_query *query, struct admin_answe
 
 static void get_liveness(const struct admin_query *query, struct admin_answer *answer)
 {
-    struct error error;
+    const struct admin *admin = query->admin;
 
-    if (query->ops->check_liveness && query->ops->check_liveness(query->ctx, &error) < 0)
-        answer_error(answer, 503, "%s", error.sentence);
+    if (admin->ops->is_live && !admin->ops->is_live(admin->ctx))
+        answer_error(answer, 503, "new mail is not taken now");
     else
         answer_json(answer, 200, json_pack("{s:s}", "status", "ok"));
 }
@@ -100,25 +95,20 @@ static json_t *counts(void)
 
 static void get_status(const struct admin_query *query, struct admin_answer *answer)
 {
-    json_t *status =
-        json_pack("{s:s, s:I, s:I, s:o}", "version", GATEPOST_VERSION, "pid", (json_int_t)getpid(), "uptime_seconds",
-                  (json_int_t)((clock_mono_ms() - query->started_ms) / 1000), "counts", counts());
-    struct error error;
+    const struct admin *admin = query->admin;
 
-    if (query->ops->describe_status && query->ops->describe_status(query->ctx, status, &error) < 0) {
-        json_decref(status);
-        answer_failure(answer, &error);
-        return;
-    }
-    answer_json(answer, 200, status);
+    answer_json(answer, 200,
+                json_pack("{s:s, s:I, s:I, s:b, s:o}", "version", GATEPOST_VERSION, "pid", (json_int_t)getpid(),
+                          "uptime_seconds", (json_int_t)((clock_mono_ms() - admin->started_ms) / 1000), "takes_mail",
+                          !admin->ops->is_live || admin->ops->is_live(admin->ctx), "counts", counts()));
 }
 
 static void get_queues(const struct admin_query *query, struct admin_answer *answer)
 {
+    const struct admin *admin = query->admin;
     uint64_t most = QUEUES_DEFAULT;
-    struct error error;
 
-    if (!query->ops->describe_queues) {
+    if (!admin->ops->describe_queues) {
         answer_error(answer, 501, "queues cannot be described");
         return;
     }
@@ -128,21 +118,20 @@ static void get_queues(const struct admin_query *query, struct admin_answer *ans
     }
     answer->status = 200;
     answer->content_type = "application/json";
-    if (query->ops->describe_queues(query->ctx, (size_t)most, &answer->body, &error) < 0)
-        answer_failure(answer, &error);
+    if (admin->ops->describe_queues(admin->ctx, (size_t)most, &answer->body) < 0)
+        answer_error(answer, 503, "the queues cannot be described now");
 }
 
 static void post_bump_epoch(const struct admin_query *query, struct admin_answer *answer)
 {
-    struct error error;
-    uint64_t epoch;
+    const struct admin *admin = query->admin;
 
-    if (!query->ops->bump_config_epoch)
+    if (!admin->ops->bump_config_epoch) {
         answer_error(answer, 501, "there is no configuration epoch");
-    else if (query->ops->bump_config_epoch(query->ctx, &epoch, &error) < 0)
-        answer_failure(answer, &error);
-    else
-        answer_json(answer, 200, json_pack("{s:I}", "epoch", (json_int_t)epoch));
+        return;
+    }
+    admin->ops->bump_config_epoch(admin->ctx);
+    answer_json(answer, 200, json_pack("{s:s}", "status", "ok"));
 }
 
 /* ---- the table ---- */

@@ -24,12 +24,10 @@
 #define CONNECTION_BYTES (32 * 1024)
 #define IDLE_SECONDS 10
 
-struct admin {
+struct server {
     /* fixed after start */
+    const struct admin *admin;
     struct admin_params params;
-    const struct admin_ops *ops;
-    void *ctx;
-    uint64_t started_ms;
     struct sockaddr_storage address;
     struct MHD_Daemon *daemon;
     /* shared; has a lock of its own */
@@ -42,7 +40,7 @@ struct request {
     bool too_large;
 };
 
-const struct sockaddr *admin_address(const struct admin *admin) { return (const struct sockaddr *)&admin->address; }
+const struct sockaddr *server_address(const struct server *server) { return (const struct sockaddr *)&server->address; }
 
 /* ---- answering ---- */
 
@@ -78,7 +76,7 @@ static enum MHD_Result refuse(struct MHD_Connection *connection, unsigned status
     return send_answer(connection, &answer, allow);
 }
 
-static bool is_trusted(const struct admin *admin, struct MHD_Connection *connection)
+static bool is_trusted(const struct server *server, struct MHD_Connection *connection)
 {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     struct ip ip;
@@ -86,8 +84,8 @@ static bool is_trusted(const struct admin *admin, struct MHD_Connection *connect
     if (!info || !info->client_addr)
         return false;
     ip = ip_of_sockaddr(info->client_addr);
-    for (size_t i = 0; i < admin->params.trusted_count; i++)
-        if (cidr_contains(&admin->params.trusted[i], &ip))
+    for (size_t i = 0; i < server->params.trusted_count; i++)
+        if (cidr_contains(&server->params.trusted[i], &ip))
             return true;
     return false;
 }
@@ -97,11 +95,10 @@ static const char *lookup(struct MHD_Connection *connection, enum MHD_ValueKind 
     return MHD_lookup_connection_value(connection, kind, name);
 }
 
-static enum MHD_Result run_route(struct admin *admin, struct MHD_Connection *connection,
+static enum MHD_Result run_route(struct server *server, struct MHD_Connection *connection,
                                  const struct admin_route *route)
 {
-    struct admin_query query = {admin->ops, admin->ctx, admin->started_ms,
-                                lookup(connection, MHD_GET_ARGUMENT_KIND, "limit")};
+    struct admin_query query = {server->admin, lookup(connection, MHD_GET_ARGUMENT_KIND, "limit")};
     struct admin_answer answer = {.status = 500};
 
     buf_init(&answer.body, ADMIN_ANSWER_BYTES);
@@ -109,7 +106,7 @@ static enum MHD_Result run_route(struct admin *admin, struct MHD_Connection *con
     return send_answer(connection, &answer, NULL);
 }
 
-static enum MHD_Result respond(struct admin *admin, struct MHD_Connection *connection, const char *method,
+static enum MHD_Result respond(struct server *server, struct MHD_Connection *connection, const char *method,
                                const char *path, const struct request *request)
 {
     const char *allow;
@@ -124,7 +121,7 @@ static enum MHD_Result respond(struct admin *admin, struct MHD_Connection *conne
     /* A browser says where a request comes from; no page of ours sends any. */
     if (strcmp(route->method, "GET") != 0 && lookup(connection, MHD_HEADER_KIND, "Origin"))
         return refuse(connection, MHD_HTTP_FORBIDDEN, "requests from web pages are refused", NULL);
-    return run_route(admin, connection, route);
+    return run_route(server, connection, route);
 }
 
 /* ---- libmicrohttpd's calls: once for the header, for each part of the body, at the end ---- */
@@ -137,37 +134,37 @@ static struct place *place_of(struct MHD_Connection *connection)
 static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, const char *path, const char *method,
                                   const char *version, const char *data, size_t *data_len, void **request_slot)
 {
-    struct admin *admin = ctx;
+    struct server *server = ctx;
     struct request *request = *request_slot;
 
     (void)version;
     (void)data;
     if (!request) {
-        if (!is_trusted(admin, connection))
+        if (!is_trusted(server, connection))
             return refuse(connection, MHD_HTTP_FORBIDDEN, "this address is not in trusted_hosts", NULL);
         *request_slot = mem_zalloc(sizeof *request);
         return MHD_YES;
     }
     if (*data_len > 0) {
         request->body_bytes += *data_len;
-        request->too_large = request->too_large || request->body_bytes > admin->params.request_body_limit_bytes;
+        request->too_large = request->too_large || request->body_bytes > server->params.request_body_limit_bytes;
         *data_len = 0; /* no route reads a body */
         /* No end in sight: close instead of reading on. */
-        return request->body_bytes > 2 * admin->params.request_body_limit_bytes + CONNECTION_BYTES ? MHD_NO : MHD_YES;
+        return request->body_bytes > 2 * server->params.request_body_limit_bytes + CONNECTION_BYTES ? MHD_NO : MHD_YES;
     }
-    connections_set_busy(admin->connections, place_of(connection), true);
-    return respond(admin, connection, method, path, request);
+    connections_set_busy(server->connections, place_of(connection), true);
+    return respond(server, connection, method, path, request);
 }
 
 static void on_completed(void *ctx, struct MHD_Connection *connection, void **request_slot,
                          enum MHD_RequestTerminationCode code)
 {
-    struct admin *admin = ctx;
+    struct server *server = ctx;
 
     (void)code;
     if (!*request_slot)
         return;
-    connections_set_busy(admin->connections, place_of(connection), false);
+    connections_set_busy(server->connections, place_of(connection), false);
     free(*request_slot);
     *request_slot = NULL;
 }
@@ -175,13 +172,13 @@ static void on_completed(void *ctx, struct MHD_Connection *connection, void **re
 static void on_connection(void *ctx, struct MHD_Connection *connection, void **place_slot,
                           enum MHD_ConnectionNotificationCode code)
 {
-    struct admin *admin = ctx;
+    struct server *server = ctx;
 
     if (code == MHD_CONNECTION_NOTIFY_STARTED)
         *place_slot = connections_add(
-            admin->connections, MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd);
+            server->connections, MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd);
     else
-        connections_remove(admin->connections, *place_slot);
+        connections_remove(server->connections, *place_slot);
 }
 
 /* ---- start and stop ---- */
@@ -205,14 +202,14 @@ static int bind_socket(const struct sockaddr *address, struct sockaddr_storage *
     return -1;
 }
 
-static struct MHD_Daemon *start_daemon(struct admin *admin, int fd)
+static struct MHD_Daemon *start_daemon(struct server *server, int fd)
 {
     return MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC, 0, NULL, NULL, on_request,
-                            admin, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)THREADS,
+                            server, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)THREADS,
                             MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MOST, MHD_OPTION_CONNECTION_TIMEOUT,
                             (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
-                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, admin, MHD_OPTION_NOTIFY_CONNECTION,
-                            on_connection, admin, MHD_OPTION_END);
+                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_NOTIFY_CONNECTION,
+                            on_connection, server, MHD_OPTION_END);
 }
 
 static bool is_loopback(const struct sockaddr *address)
@@ -223,64 +220,59 @@ static bool is_loopback(const struct sockaddr *address)
     return ip.family == AF_INET ? ip.bytes[0] == 127 : memcmp(ip.bytes, v6, sizeof v6) == 0;
 }
 
-static void announce(const struct admin *admin)
+static void announce(const struct server *server)
 {
     char text[SOCKADDR_TEXT_BYTES];
 
-    sockaddr_format(admin_address(admin), text);
-    if (!is_loopback(admin_address(admin)))
+    sockaddr_format(server_address(server), text);
+    if (!is_loopback(server_address(server)))
         diag(DIAG_WARN, NULL, "the http listener %s can be reached from outside, in clear; only trusted_hosts may ask",
              text);
     diag(DIAG_INFO, NULL, "http listener on %s", text);
 }
 
-static void admin_free(struct admin *admin)
+static void server_free(struct server *server)
 {
-    connections_free(admin->connections);
-    free(admin);
+    connections_free(server->connections);
+    free(server);
 }
 
-static struct admin *admin_new(const struct admin_params *params, const struct admin_ops *ops, void *ctx)
+static struct server *server_new(const struct admin *admin, const struct admin_params *params)
 {
-    struct admin *admin = mem_zalloc(sizeof *admin);
+    struct server *server = mem_zalloc(sizeof *server);
 
-    admin->params = *params;
-    admin->ops = ops;
-    admin->ctx = ctx;
-    admin->started_ms = clock_mono_ms();
-    admin->connections = connections_new(SPARE_AFTER);
-    return admin;
+    server->admin = admin;
+    server->params = *params;
+    server->connections = connections_new(SPARE_AFTER);
+    return server;
 }
 
-struct admin *admin_start(const struct admin_params *params, const struct admin_ops *ops, void *ctx,
-                          struct error *error)
+struct server *server_start(const struct admin *admin, const struct admin_params *params, struct error *error)
 {
-    struct admin *admin = admin_new(params, ops, ctx);
-    int fd = bind_socket((const struct sockaddr *)&params->listen, &admin->address, error);
+    struct server *server = server_new(admin, params);
+    int fd = bind_socket((const struct sockaddr *)&params->listen, &server->address, error);
     sigset_t all, before;
 
     if (fd < 0) {
-        admin_free(admin);
+        server_free(server);
         return NULL;
     }
     sigfillset(&all); /* signals are for the main thread */
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    admin->daemon = start_daemon(admin, fd);
+    server->daemon = start_daemon(server, fd);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (!admin->daemon) {
+    if (!server->daemon) {
         error_set(error, ERROR_TEMP, "the http listener's threads could not be started");
         close(fd);
-        admin_free(admin);
+        server_free(server);
         return NULL;
     }
-    announce(admin);
-    return admin;
+    announce(server);
+    return server;
 }
 
-void admin_stop(struct admin *admin)
+void server_stop(struct server *server)
 {
-    if (!admin)
-        return;
-    MHD_stop_daemon(admin->daemon);
-    admin_free(admin);
+    MHD_stop_daemon(server->daemon);
+    server_free(server);
 }
