@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The one thread that appends. While it waits for a sync, requests gather in its inbox;
+ * the next batch is all of them: that is the whole of group commit.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/must.h"
+#include "spool/spool_private.h"
+
+#define RETRY_AFTER_MS 1000
+
+/* ---- the inbox ---- */
+
+void writer_wake(struct spool *spool)
+{
+    pthread_mutex_lock(&spool->wake_lock);
+    pthread_cond_signal(&spool->wake);
+    pthread_mutex_unlock(&spool->wake_lock);
+}
+
+void writer_post(struct spool *spool, struct mail *mail)
+{
+    struct mail *newest = atomic_load_explicit(&spool->inbox, memory_order_relaxed);
+
+    do
+        mail->next = newest;
+    while (!atomic_compare_exchange_weak_explicit(&spool->inbox, &newest, mail, memory_order_acq_rel,
+                                                  memory_order_relaxed));
+    if (!newest)
+        writer_wake(spool);
+}
+
+static void wait_for_mail(struct spool *spool)
+{
+    struct timespec until;
+
+    pthread_mutex_lock(&spool->wake_lock);
+    while (!atomic_load(&spool->inbox) && !atomic_load(&spool->ending)) {
+        if (!spool->retry_at_ms) {
+            pthread_cond_wait(&spool->wake, &spool->wake_lock);
+            continue;
+        }
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_sec += RETRY_AFTER_MS / 1000;
+        if (pthread_cond_timedwait(&spool->wake, &spool->wake_lock, &until) == ETIMEDOUT)
+            break;
+    }
+    pthread_mutex_unlock(&spool->wake_lock);
+}
+
+static size_t take_requests(struct spool *spool)
+{
+    struct mail *mail = atomic_exchange_explicit(&spool->inbox, NULL, memory_order_acq_rel);
+    struct mail *oldest = NULL;
+    size_t count = 0;
+
+    while (mail) {
+        struct mail *next = mail->next;
+
+        mail->next = oldest;
+        oldest = mail;
+        mail = next;
+    }
+    while (oldest) {
+        struct mail *next = oldest->next;
+
+        oldest->deliver(oldest);
+        oldest = next;
+        count++;
+    }
+    return count;
+}
+
+void writer_retry_later(struct spool *spool) { spool->retry_at_ms = clock_mono_ms() + RETRY_AFTER_MS; }
+
+/* ---- going on in another segment ---- */
+
+static void close_current(struct spool *spool)
+{
+    struct segment *segment = spool->current;
+
+    if (!segment)
+        return;
+    spool->prior_sequence = segment->sequence;
+    spool->prior_end = segment->end;
+    spool->current = NULL;
+    pthread_mutex_lock(&spool->lock);
+    segment->state = SEGMENT_CLOSED;
+    spool->may_be_dead = true;
+    pthread_mutex_unlock(&spool->lock);
+}
+
+/* One free segment is kept back for deletion marks, new records and compaction: they are
+ * what makes room again when the disk is full. */
+static int choose_segment(struct spool *spool, uint64_t size, bool for_store, struct segment **out, struct error *error)
+{
+    size_t reserve = for_store ? 1 : 0;
+    struct segment *made;
+
+    if (size > spool->segment_bytes)
+        return segment_make(spool, (size + 4095) & ~(uint64_t)4095, out, error);
+    while (segment_count_free(spool, out) <= reserve)
+        if (segment_make(spool, spool->segment_bytes, &made, error))
+            return -1;
+    return 0;
+}
+
+int writer_rotate(struct spool *spool, uint64_t bytes, bool for_store, struct error *error)
+{
+    struct segment *next = NULL;
+
+    if (for_store && atomic_load(&spool->stuck) && clock_mono_ms() < spool->retry_at_ms) {
+        *error = spool->stuck_error;
+        return -1;
+    }
+    MUST(spool->batch.bytes == 0 && spool->batch.remove_count == 0);
+    if (!choose_segment(spool, SEGMENT_HEADER_BYTES + bytes, for_store, &next, error)) {
+        close_current(spool);
+        if (!segment_begin(spool, next, error)) {
+            spool->current = next;
+            if (for_store)
+                atomic_store(&spool->stuck, false);
+            return 0;
+        }
+    }
+    if (for_store) {
+        spool->stuck_error = *error;
+        atomic_store(&spool->stuck, true);
+    }
+    writer_retry_later(spool);
+    return -1;
+}
+
+/* ---- housekeeping between batches ---- */
+
+static struct segment *next_dead(struct spool *spool)
+{
+    struct segment *dead = NULL;
+
+    pthread_mutex_lock(&spool->lock);
+    for (size_t i = 0; spool->may_be_dead && i < spool->sequence_count && !dead; i++)
+        if (ledger_is_dead(spool, spool->by_sequence[i]))
+            dead = spool->by_sequence[i];
+    if (!dead)
+        spool->may_be_dead = false;
+    pthread_mutex_unlock(&spool->lock);
+    return dead;
+}
+
+static void release_dead(struct spool *spool)
+{
+    struct segment *dead;
+
+    while ((dead = next_dead(spool)))
+        if (segment_release(spool, dead)) {
+            writer_retry_later(spool);
+            pthread_mutex_lock(&spool->lock);
+            spool->may_be_dead = false;
+            pthread_mutex_unlock(&spool->lock);
+            return;
+        }
+}
+
+/* What failed for want of a working disk or of space. */
+static void retry(struct spool *spool)
+{
+    struct error error = {0};
+
+    if (!spool->retry_at_ms || clock_mono_ms() < spool->retry_at_ms)
+        return;
+    spool->retry_at_ms = 0;
+    pthread_mutex_lock(&spool->lock);
+    spool->may_be_dead = true;
+    pthread_mutex_unlock(&spool->lock);
+    requests_retry_removes(spool);
+    (void)batch_commit(spool);
+    release_dead(spool);
+    if (atomic_load(&spool->stuck) && !writer_rotate(spool, 0, true, &error))
+        diag(DIAG_WARN, NULL, "spool %s: writing again", spool->name);
+}
+
+/* True while there is more to do at once. */
+static bool housekeep(struct spool *spool)
+{
+    retry(spool);
+    if (spool->late_count && !spool->retry_at_ms)
+        writer_retry_later(spool);
+    release_dead(spool);
+    if (atomic_load(&spool->below_floor))
+        segment_unlink_free(spool, 1);
+    return compact_step(spool);
+}
+
+static void finish(struct spool *spool)
+{
+    requests_retry_removes(spool);
+    (void)batch_commit(spool);
+    if (!spool->current || spool->end_is_marked || spool->current->end + FRAME_HEADER_BYTES > spool->current->size)
+        return;
+    batch_add_end(spool);
+    (void)batch_commit(spool);
+}
+
+void *writer_main(void *arg)
+{
+    struct spool *spool = arg;
+    bool busy = false;
+
+    for (;;) {
+        bool ending = atomic_load(&spool->ending);
+
+        if (!busy)
+            wait_for_mail(spool);
+        if (!take_requests(spool) && ending)
+            break;
+        (void)batch_commit(spool);
+        busy = housekeep(spool);
+    }
+    finish(spool);
+    return NULL;
+}
