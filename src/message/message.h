@@ -95,10 +95,14 @@ void message_set_spool_ref(struct message *message, uint64_t ref);
 /* True once what is in memory differs from the spool's record (envelope, metadata or
  * body set since the last message_mark_clean). */
 bool message_is_dirty(const struct message *message);
+/* The body among it: a new record is then not enough, the message must be stored anew. */
+bool message_is_body_dirty(const struct message *message);
 void message_mark_clean(struct message *message);
 
 /* Drops body and metadata from memory; only for a clean message in the spool. */
 void message_shrink(struct message *message);
+/* Drops the body alone; metadata may be dirty. */
+void message_shrink_body(struct message *message);
 bool message_is_loaded(const struct message *message);
 /* Puts back what message_shrink dropped, from the spool's record. */
 int message_restore(struct message *message, struct span record, struct bytes *body /* stolen */, struct error *error)

@@ -28,11 +28,24 @@ static bool *flag_of(struct smtp_capabilities *capabilities, struct span keyword
     return NULL;
 }
 
+/* RFC 4422, section 3.1. */
+static bool is_mechanism(struct span word)
+{
+    for (size_t i = 0; i < word.len; i++) {
+        char c = ascii_lower(word.data[i]);
+
+        if ((c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_')
+            return false;
+    }
+    return word.len > 0 && word.len <= 20;
+}
+
 static void add_mechanism(struct smtp_capabilities *capabilities, struct span word)
 {
     size_t len = strlen(capabilities->auth);
 
-    if (smtp_capabilities_has_auth(capabilities, word) || len + 1 + word.len + 1 > sizeof capabilities->auth)
+    if (!is_mechanism(word) || smtp_capabilities_has_auth(capabilities, word) ||
+        len + 1 + word.len + 1 > sizeof capabilities->auth)
         return;
     if (len > 0)
         capabilities->auth[len++] = ' ';

@@ -10,7 +10,8 @@
 #include "smtp/reply.h"
 #include "smtp/smtp_private.h"
 
-#define LINE_BYTES 512 /* with its CRLF: RFC 5321, section 4.5.3.1.5 */
+#define LINE_BYTES 512     /* with its CRLF: RFC 5321, section 4.5.3.1.5 */
+#define OWN_LINES_LIMIT 50 /* more than any client wants to read, fewer than any refuses */
 
 /* Appends one byte of a reply's text, made harmless. '\n' stays: it separates lines. */
 static void put(struct smtp_reply *reply, size_t *len, char c)
@@ -42,9 +43,14 @@ void smtp_reply_add_text(struct smtp_reply *reply, struct span text)
     reply->text[len] = '\0';
 }
 
-static void trim_end(char *text)
+static void tidy(char *text)
 {
     size_t len = strlen(text);
+    size_t lines = 1;
+
+    for (char *c = text; *c; c++)
+        if (*c == '\n' && ++lines > OWN_LINES_LIMIT)
+            *c = ' ';
 
     while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == ' '))
         len--;
@@ -100,7 +106,7 @@ void smtp_reply_set(struct smtp_reply *reply, int code, struct span text)
     reply->enhanced_detail = enhanced[2];
     reply->text[0] = '\0';
     smtp_reply_add_text(reply, rest);
-    trim_end(reply->text);
+    tidy(reply->text);
 }
 
 void smtp_reply_setf(struct smtp_reply *reply, int code, const char *format, ...)

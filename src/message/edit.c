@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Header edits: a new body is put together from pieces of the old one.
+ */
+#include "message/edit.h"
+
+#include <stdlib.h>
+
+#include "base/must.h"
+
+/* Up to four pieces become the new body. */
+static int set_pieces(struct message *message, const struct span *pieces, size_t count, struct error *error)
+{
+    struct buf out;
+    size_t len = 0;
+    char *data;
+
+    for (size_t i = 0; i < count; i++)
+        len += pieces[i].len;
+    buf_init(&out, len);
+    if (!buf_reserve(&out, len))
+        return error_set(error, ERROR_TEMP, "no memory for a message of %zu bytes", len);
+    for (size_t i = 0; i < count; i++)
+        MUST(buf_append_span(&out, pieces[i]) == 0);
+    data = buf_take(&out, &len);
+    message_set_body(message, bytes_take(data, len));
+    return 0;
+}
+
+static int need_body(const struct message *message, struct span *body_out, struct error *error)
+{
+    if (!message_body(message))
+        return error_set(error, ERROR_PERM, "the message has no data in memory");
+    *body_out = bytes_span(message_body(message));
+    return 0;
+}
+
+int message_prepend_lines(struct message *message, struct span lines, struct error *error)
+{
+    struct span pieces[2] = {lines};
+
+    if (need_body(message, &pieces[1], error))
+        return -1;
+    return set_pieces(message, pieces, 2, error);
+}
+
+int message_prepend_header(struct message *message, struct span name, struct span value, bool encode,
+                           struct error *error)
+{
+    struct buf line;
+    int result;
+
+    buf_init(&line, HEADER_TEXT_LIMIT);
+    result = header_write(name, value, encode, &line, error) || message_prepend_lines(message, buf_span(&line), error);
+    buf_done(&line);
+    return result ? -1 : 0;
+}
+
+static bool ends_line(struct span s) { return s.len == 0 || s.data[s.len - 1] == '\n' || s.data[s.len - 1] == '\r'; }
+
+static int append_lines(struct message *message, struct span lines, struct error *error)
+{
+    struct span body;
+    struct headers headers;
+    struct span pieces[4];
+
+    if (need_body(message, &body, error) || headers_parse(body, &headers, error))
+        return -1;
+    pieces[0] = headers.block;
+    pieces[1] = ends_line(headers.block) ? SPAN_LIT("") : SPAN_LIT("\r\n");
+    pieces[2] = lines;
+    pieces[3] = span_from(body, headers.block.len); /* the empty line and what follows */
+    headers_done(&headers);
+    if (pieces[3].len == 0)
+        pieces[3] = SPAN_LIT("\r\n");
+    return set_pieces(message, pieces, 4, error);
+}
+
+int message_append_header(struct message *message, struct span name, struct span value, bool encode,
+                          struct error *error)
+{
+    struct buf line;
+    int result;
+
+    buf_init(&line, HEADER_TEXT_LIMIT);
+    result = header_write(name, value, encode, &line, error) || append_lines(message, buf_span(&line), error);
+    buf_done(&line);
+    return result ? -1 : 0;
+}
+
+/* Appends the kept fields; true when some were left out. */
+static bool keep_wanted(const struct headers *headers, header_test_fn *unwanted, void *ctx, struct buf *out)
+{
+    bool removed = false;
+
+    for (size_t i = 0; i < headers->count; i++)
+        if (unwanted(&headers->items[i], ctx))
+            removed = true;
+        else
+            MUST(buf_append_span(out, headers->items[i].whole) == 0); /* no longer than what was there */
+    return removed;
+}
+
+int message_remove_headers(struct message *message, header_test_fn *unwanted, void *ctx, struct error *error)
+{
+    struct span body;
+    struct headers headers;
+    struct buf kept;
+    int result = 0;
+
+    if (need_body(message, &body, error) || headers_parse(body, &headers, error))
+        return -1;
+    buf_init(&kept, headers.block.len);
+    if (!buf_reserve(&kept, headers.block.len)) {
+        result = error_set(error, ERROR_TEMP, "no memory for the header section");
+    } else if (keep_wanted(&headers, unwanted, ctx, &kept)) {
+        struct span pieces[2] = {buf_span(&kept), span_from(body, headers.block.len)};
+
+        result = set_pieces(message, pieces, 2, error);
+    }
+    buf_done(&kept);
+    headers_done(&headers);
+    return result;
+}
+
+static bool has_name(const struct header *header, void *ctx)
+{
+    const struct span *name = ctx;
+
+    return span_ieq(header->name, *name);
+}
+
+int message_remove_named(struct message *message, struct span name, struct error *error)
+{
+    return message_remove_headers(message, has_name, &name, error);
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Trace headers. What the client said goes in only as far as it cannot break out of its
+ * place.
+ */
+#include "message/trace.h"
+
+#include <stdlib.h>
+
+#include "base/base64.h"
+#include "message/headers.h"
+#include "message/message_text.h"
+#include "message/timestamp.h"
+
+#define JSON_LIMIT_BYTES 65536
+
+const char *trace_protocol(const struct trace_reception *reception, bool smtputf8)
+{
+    static const char *const plain[4] = {"ESMTP", "ESMTPA", "ESMTPS", "ESMTPSA"};
+    static const char *const utf8[4] = {"UTF8SMTP", "UTF8SMTPA", "UTF8SMTPS", "UTF8SMTPSA"};
+    int kind = (reception->is_tls ? 2 : 0) + (reception->is_authenticated ? 1 : 0);
+
+    if (!reception->is_esmtp)
+        return "SMTP";
+    return smtputf8 ? utf8[kind] : plain[kind];
+}
+
+/* A word that cannot end a comment, a line or the field: everything else becomes '?'. */
+static int append_word(struct buf *out, const char *text)
+{
+    for (; *text; text++) {
+        char c = *text;
+
+        if ((unsigned char)c <= ' ' || c == 0x7f || strchr("()\\\";,<>", c))
+            c = '?';
+        if (buf_append(out, &c, 1))
+            return -1;
+    }
+    return 0;
+}
+
+static bool is_set(const char *text) { return text && *text; }
+
+static int append_from(const struct trace_reception *reception, struct buf *out)
+{
+    bool is_v6 = reception->peer && strchr(reception->peer, ':');
+
+    if (buf_appendf(out, "from ") || append_word(out, is_set(reception->helo) ? reception->helo : "unknown"))
+        return -1;
+    if (!is_set(reception->peer))
+        return 0;
+    return buf_appendf(out, " ([%s", is_v6 ? "IPv6:" : "") || append_word(out, reception->peer) ||
+                   buf_append(out, "])", 2)
+               ? -1
+               : 0;
+}
+
+static int append_tls(const struct trace_reception *reception, struct buf *out)
+{
+    if (!reception->is_tls || !is_set(reception->tls_cipher) || !is_set(reception->tls_protocol))
+        return 0;
+    return buf_append(out, " (", 2) || append_word(out, reception->tls_protocol) || buf_append(out, " ", 1) ||
+                   append_word(out, reception->tls_cipher) || buf_append(out, ")", 1)
+               ? -1
+               : 0;
+}
+
+static int append_for(const struct message *message, bool show_recipient, struct buf *out)
+{
+    if (!show_recipient || message_recipient_count(message) != 1)
+        return 0;
+    return buf_appendf(out, "\r\n\tfor <%s>", message_recipient(message, 0));
+}
+
+int trace_received(const struct message *message, const struct trace_reception *reception, bool show_recipient,
+                   int64_t when_ms, struct buf *out)
+{
+    char date[TIMESTAMP_RFC5322_BYTES];
+    size_t before = buf_len(out);
+
+    timestamp_format_rfc5322(when_ms, date);
+    if (buf_appendf(out, "Received: ") || append_from(reception, out) || buf_appendf(out, "\r\n\tby ") ||
+        append_word(out, reception->hostname) ||
+        buf_appendf(out, " (Gatepost) with %s", trace_protocol(reception, message_is_smtputf8(message))) ||
+        append_tls(reception, out) || buf_appendf(out, "\r\n\tid %s", message_id(message)) ||
+        append_for(message, show_recipient, out) || buf_appendf(out, ";\r\n\t%s\r\n", date)) {
+        buf_truncate(out, before);
+        return -1;
+    }
+    return 0;
+}
+
+/* ---- the supplemental header ---- */
+
+static json_t *recipients_json(const struct message *message)
+{
+    json_t *list;
+
+    if (message_recipient_count(message) == 1)
+        return json_string(message_recipient(message, 0));
+    list = json_array();
+    for (size_t i = 0; i < message_recipient_count(message); i++)
+        json_array_append_new(list, json_string(message_recipient(message, i)));
+    return list;
+}
+
+static int append_json(const char *data, size_t len, void *ctx) { return buf_append(ctx, data, len); }
+
+static json_t *supplement(const struct message *message, const char *const *meta_names, size_t meta_count)
+{
+    json_t *object = json_object();
+
+    json_object_set_new(object, "_@_", json_string("\\_/")); /* the mark such headers are known by */
+    json_object_set_new(object, "recipient", recipients_json(message));
+    for (size_t i = 0; i < meta_count; i++)
+        json_object_set(object, meta_names[i], message_meta_get(message, meta_names[i]));
+    return object;
+}
+
+/* In lines of 75 columns: base64 has no blanks of its own to fold at. */
+static int append_wrapped(struct span text, size_t column, struct buf *out)
+{
+    while (text.len > 0) {
+        size_t room = column < 60 ? 75 - column : 15;
+        struct span piece = span_head(text, room);
+
+        text = span_from(text, piece.len);
+        if (buf_append_span(out, piece) || (text.len > 0 && buf_append(out, "\r\n\t", 3)))
+            return -1;
+        column = 8;
+    }
+    return 0;
+}
+
+int trace_supplemental(const struct message *message, const char *header_name, const char *const *meta_names,
+                       size_t meta_count, struct buf *out, struct error *error)
+{
+    json_t *object;
+    struct buf json;
+    struct buf base64;
+    size_t before = buf_len(out);
+    int failed;
+
+    if (header_check_name(span_of(header_name), error))
+        return -1;
+    object = supplement(message, meta_names, meta_count);
+    buf_init(&json, JSON_LIMIT_BYTES);
+    buf_init(&base64, 2 * JSON_LIMIT_BYTES);
+    failed = json_dump_callback(object, append_json, &json, JSON_COMPACT) || base64_encode(buf_span(&json), &base64) ||
+             buf_appendf(out, "%s: ", header_name) || append_wrapped(buf_span(&base64), strlen(header_name) + 2, out) ||
+             buf_append(out, "\r\n", 2);
+    json_decref(object);
+    buf_done(&json);
+    buf_done(&base64);
+    if (!failed)
+        return 0;
+    buf_truncate(out, before);
+    return error_set(error, ERROR_PERM, "metadata for the header %s is too large", header_name);
+}
+
+bool trace_is_loop(struct span message)
+{
+    struct headers headers;
+    bool is_loop;
+
+    if (headers_parse(message, &headers, NULL))
+        return true;
+    is_loop = headers_count(&headers, SPAN_LIT("Received")) > TRACE_HOPS_LIMIT;
+    headers_done(&headers);
+    return is_loop;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The marks a message gets from us: Received (RFC 5321, section 4.4) and the supplemental
+ * header that carries chosen metadata along, so that a report about the message can be
+ * traced back to it. The authenticated user's name is in neither.
+ */
+#ifndef GATEPOST_MESSAGE_TRACE_H
+#define GATEPOST_MESSAGE_TRACE_H
+
+#include "message/message.h"
+
+struct trace_reception {
+    const char *helo;     /* what the client called itself; NULL or "": nothing */
+    const char *peer;     /* its IP address, without port; NULL: none */
+    const char *hostname; /* ours */
+    bool is_esmtp;        /* EHLO rather than HELO */
+    bool is_tls;
+    bool is_authenticated;
+    const char *tls_cipher; /* NULL or "": not said */
+    const char *tls_protocol;
+};
+
+/* Appends the whole field with its CRLF. `for` is written when there is one recipient and
+ * `show_recipient`. `when_ms`: wall clock. */
+int trace_received(const struct message *message, const struct trace_reception *reception, bool show_recipient,
+                   int64_t when_ms, struct buf *out) __attribute__((warn_unused_result));
+
+/* RFC 3848 and 6531: "ESMTPSA", "UTF8SMTPS", ... */
+const char *trace_protocol(const struct trace_reception *reception, bool smtputf8);
+
+/* Appends "X-KumoRef: base64(JSON)" (or another name) with the recipient and those of
+ * `meta_names` that are set. */
+int trace_supplemental(const struct message *message, const char *header_name, const char *const *meta_names,
+                       size_t meta_count, struct buf *out, struct error *error) __attribute__((warn_unused_result));
+
+/* A message that has passed so many servers is in a loop (RFC 5321, section 6.3). */
+#define TRACE_HOPS_LIMIT 100
+bool trace_is_loop(struct span message);
+
+#endif
