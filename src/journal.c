@@ -75,25 +75,51 @@ static void write_page(struct page *page)
     buf_done(&page->queue);
 }
 
-void journal_reception(const struct message *message)
+/* What is known of the client that handed it in, or was refused. */
+static void describe_client(struct record *record, struct receive_connection *connection,
+                            char from[SOCKADDR_TEXT_BYTES])
+{
+    receive_connection_from(connection, from);
+    record->peer_name = connection->ehlo_domain ? connection->ehlo_domain : "";
+    record->peer_addr = from;
+    record->reception_protocol = receive_connection_protocol(connection);
+    record->session_id = receive_connection_session_id(connection);
+    record->tls_cipher = connection->tls_cipher;
+    record->tls_protocol_version = connection->tls_protocol;
+    record->tls_peer_subject_name = connection->tls_peer_subject;
+}
+
+void journal_reception(const struct message *message, struct receive_connection *connection)
 {
     struct page page;
-    struct span from;
-    char *peer = NULL;
+    char from[SOCKADDR_TEXT_BYTES];
 
     if (!record_is_wanted(RECORD_RECEPTION))
         return;
     describe_message(&page, RECORD_RECEPTION, message);
+    describe_client(&page.record, connection, from);
     page.record.response_code = 250;
-    page.record.peer_name = meta_string(message, "ehlo_domain");
-    from = span_of(meta_string(message, "received_from"));
-    if (from.data)
-        page.record.peer_addr = peer = span_dup(from);
-    page.record.tls_cipher = meta_string(message, "tls_cipher");
-    page.record.tls_protocol_version = meta_string(message, "tls_protocol_version");
-    page.record.tls_peer_subject_name = meta_string(message, "tls_peer_subject_name");
     write_page(&page);
-    free(peer);
+}
+
+void journal_rejection(const struct receive_rejection *rejection)
+{
+    struct page page = {.record = {.type = RECORD_REJECTION}};
+    char from[SOCKADDR_TEXT_BYTES];
+    json_t *meta;
+
+    if (!record_is_wanted(RECORD_REJECTION))
+        return;
+    meta = receive_connection_all_meta(rejection->connection);
+    describe_client(&page.record, rejection->connection, from);
+    describe_reply(&page.record, rejection->reply);
+    page.record.response_command = rejection->command;
+    page.record.sender = rejection->sender;
+    page.record.recipients = rejection->recipients;
+    page.record.recipient_count = rejection->recipient_count;
+    page.record.meta = meta;
+    write_page(&page);
+    json_decref(meta);
 }
 
 static enum record_type type_of(enum deliver_verdict verdict)
@@ -103,7 +129,7 @@ static enum record_type type_of(enum deliver_verdict verdict)
                                           : RECORD_TRANSIENT_FAILURE;
 }
 
-void journal_outcome(const struct message *message, const struct route_plan *plan,
+void journal_outcome(const struct message *message, const char *recipient, const struct route_plan *plan,
                      const struct deliver_outcome *outcome)
 {
     struct page page;
@@ -112,6 +138,10 @@ void journal_outcome(const struct message *message, const struct route_plan *pla
     if (!record_is_wanted(type_of(outcome->verdict)))
         return;
     describe_message(&page, type_of(outcome->verdict), message);
+    if (recipient) {
+        page.recipients[0] = recipient;
+        record->recipient_count = 1;
+    }
     describe_reply(record, &outcome->reply);
     record->response_command = outcome->command;
     record->site = plan->site_name;

@@ -12,14 +12,16 @@
 #include "route/route.h"
 #include "smtp/reply.h"
 
-void journal_reception(const struct message *message, const struct smtp_reply *reply);
+void journal_reception(const struct message *message, struct receive_connection *connection);
 
-/* Delivery, Bounce or TransientFailure, as the outcome says. `attempts` counts this one. */
-void journal_outcome(const struct message *message, const struct route_plan *plan,
+/* Delivery, Bounce or TransientFailure, as the outcome says: for `recipient` alone, or for all
+ * of the message's when it is NULL. The message's attempts count this one. */
+void journal_outcome(const struct message *message, const char *recipient, const struct route_plan *plan,
                      const struct deliver_outcome *outcome);
 
-/* The queue gave up on it (Expiration), cannot deliver it (Bounce), or put it off. */
+/* The queue gave up on it (Expiration), or cannot deliver it (Bounce). */
 void journal_given_up(const struct message *message, const struct smtp_reply *reply, bool expired);
+/* Put off: after a failure (TransientFailure) or, with no reply, as asked (Delayed). */
 void journal_put_off(const struct message *message, const struct smtp_reply *reply);
 
 void journal_rejection(const struct receive_rejection *rejection);

@@ -34,36 +34,36 @@ static bool may_receive(void *ctx, struct smtp_reply *why_not_out)
 
 static void on_safe(void *ctx, struct worker *worker, struct list *messages, const struct error *error);
 
-static void on_received(void *ctx, struct receive_pending *pending, struct list *messages)
+static void on_received(void *ctx, struct receive_reception *reception, struct list *messages)
 {
-    safekeeping_keep(ctx, messages, on_safe, pending);
+    safekeeping_keep(ctx, messages, on_safe, reception);
 }
 
-static void tell_client(struct receive_pending *pending, const struct error *error)
+static void refuse(struct receive_reception *reception, struct list *messages, const struct error *error)
 {
     struct smtp_reply reply;
+    struct message *message;
 
-    if (error)
-        smtp_reply_setf(&reply, error->kind == ERROR_AGAIN ? 452 : 451,
-                        "4.3.0 mail could not be stored, try again later");
-    receive_stored(pending, error ? &reply : NULL);
+    diag_error(NULL, error, "mail could not be spooled");
+    smtp_reply_setf(&reply, error->kind == ERROR_AGAIN ? 452 : 451, "4.3.0 mail could not be stored, try again later");
+    receive_stored(reception, &reply);
+    while ((message = relay_take_message(messages)))
+        message_free(message);
 }
 
 /* It is on stable storage, or it is not: only now is the client told. */
 static void on_safe(void *ctx, struct worker *worker, struct list *messages, const struct error *error)
 {
-    struct message *message;
+    struct receive_reception *reception = ctx;
 
-    tell_client(ctx, error);
     if (error) {
-        diag_error(NULL, error, "mail could not be spooled");
-        while ((message = relay_take_message(messages)))
-            message_free(message);
+        refuse(reception, messages, error);
         return;
     }
-    metrics_add(METRIC_SMTPD_MESSAGES, (int64_t)messages->count);
     for (struct list_node *node = list_first(messages); node; node = list_next(messages, node))
-        journal_reception(message_of_link(node));
+        journal_reception(message_of_link(node), receive_reception_connection(reception));
+    metrics_add(METRIC_SMTPD_MESSAGES, (int64_t)messages->count);
+    receive_stored(reception, NULL);
     turns_insert(worker->relay, messages);
 }
 
@@ -94,21 +94,62 @@ static void on_changed(void *ctx, struct message *message) { safekeeping_save(ct
 
 /* ---- it has been tried ---- */
 
+static void count(enum deliver_verdict verdict)
+{
+    metrics_count(verdict == DELIVER_OK          ? METRIC_SMTPC_MESSAGES_DELIVERED
+                  : verdict == DELIVER_PERMANENT ? METRIC_SMTPC_MESSAGES_FAILED
+                                                 : METRIC_SMTPC_MESSAGES_TRANSIENT);
+}
+
+/* Recipients that fared differently: those that are settled leave the message, the others stay
+ * in it. True when none stays. */
+static bool settle_each(struct message *message, const struct route_plan *plan, const struct deliver_outcome *outcome)
+{
+    struct message *before = message_fork(message);
+    size_t left = 0;
+
+    for (size_t i = 0; i < outcome->recipient_count; i++)
+        message_add_recipient(before, span_of(message_recipient(message, i)));
+    message_clear_recipients(message);
+    for (size_t i = 0; i < outcome->recipient_count; i++) {
+        const struct deliver_recipient *recipient = &outcome->recipients[i];
+        struct deliver_outcome own = *outcome;
+
+        own.verdict = recipient->verdict;
+        own.reply = *recipient->reply;
+        own.command = recipient->command;
+        journal_outcome(message, message_recipient(before, i), plan, &own);
+        count(recipient->verdict);
+        if (recipient->verdict == DELIVER_TRANSIENT || recipient->verdict == DELIVER_UNTRIED) {
+            message_add_recipient(message, span_of(message_recipient(before, i)));
+            left++;
+        }
+    }
+    message_free(before);
+    return left == 0;
+}
+
+static bool settle_all(const struct message *message, const struct route_plan *plan,
+                       const struct deliver_outcome *outcome)
+{
+    journal_outcome(message, NULL, plan, outcome);
+    count(outcome->verdict);
+    return outcome->verdict != DELIVER_TRANSIENT;
+}
+
 bool relay_settle(struct relay *relay, struct message *message, const struct route_plan *plan,
                   const struct deliver_outcome *outcome)
 {
-    if (outcome->verdict == DELIVER_UNTRIED)
+    bool settled;
+
+    if (outcome->verdict == DELIVER_UNTRIED && !outcome->recipients)
         return false;
     message_set_attempts(message, message_attempts(message) + 1);
-    journal_outcome(message, plan, outcome);
-    if (outcome->verdict == DELIVER_TRANSIENT) {
-        metrics_count(METRIC_SMTPC_MESSAGES_TRANSIENT);
-        return false;
-    }
-    metrics_count(outcome->verdict == DELIVER_OK ? METRIC_SMTPC_MESSAGES_DELIVERED : METRIC_SMTPC_MESSAGES_FAILED);
-    /* a crash before this line's effect is on disk sends the message twice, and loses nothing */
-    safekeeping_forget(relay, message);
-    return true;
+    settled = outcome->recipients ? settle_each(message, plan, outcome) : settle_all(message, plan, outcome);
+    /* a crash before the spool's mark is on disk sends the message twice, and loses nothing */
+    if (settled)
+        safekeeping_forget(relay, message);
+    return settled;
 }
 
 /* ---- or it will not be tried any more ---- */

@@ -160,12 +160,12 @@ static void on_entry(void *ctx, uint64_t ref, struct span record, size_t body_by
     struct error error;
     struct message *message = message_decode(record, &error);
 
+    (void)body_bytes; /* the record knows it too */
     if (!message) {
         diag_error(NULL, &error, "a spooled message's record cannot be read; it stays in the spool");
         return;
     }
     message_set_spool_ref(message, ref);
-    message_set_body_bytes(message, body_bytes);
     message_mark_clean(message);
     message_shrink(message);
     queue_insert(turns->queue, message);

@@ -32,6 +32,7 @@ static void listener_done(struct setup_listener *listener, size_t worker_count)
             close(listener->fds[i]);
     free(listener->fds);
     receive_params_unref(&listener->params);
+    receive_share_unref(&listener->share);
 }
 
 void setup_free(struct setup *setup)
@@ -72,10 +73,10 @@ static int bind_for_workers(struct setup *setup, struct setup_listener *listener
 static int start_esmtp_listener(void *ctx, struct receive_params *params, struct error *error)
 {
     struct setup *setup = ctx;
-    struct setup_listener listener = {.params = receive_params_ref(params)};
+    struct setup_listener listener = {.params = receive_params_ref(params), .share = receive_share_new()};
 
     if (setup->listener_count == LISTENERS_MOST) {
-        receive_params_unref(&listener.params);
+        listener_done(&listener, setup->worker_count);
         return error_set(error, ERROR_PERM, "more than %d listeners", LISTENERS_MOST);
     }
     listener.fds = mem_alloc(setup->worker_count * sizeof *listener.fds);

@@ -21,6 +21,7 @@
 
 struct setup_listener {
     struct receive_params *params;
+    struct receive_share *share;
     struct sockaddr_storage bound;
     int *fds; /* one per worker; -1 once handed over */
 };

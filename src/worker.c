@@ -69,7 +69,7 @@ static void listen_on_all(struct note *note)
 
         wanted->fds[worker->index] = -1;
         worker->listeners[worker->listener_count] = receive_listener_new(
-            worker->thread.loop, worker->vm, fd, wanted->params, relay_receive_ops(), worker, &error);
+            worker->thread.loop, fd, worker->vm, wanted->params, wanted->share, relay_receive_ops(), worker, &error);
         if (worker->listeners[worker->listener_count])
             worker->listener_count++;
         else
@@ -91,7 +91,7 @@ static void drain(struct note *note)
     struct worker_note *asked = CONTAINER_OF(note, struct worker_note, note);
 
     for (size_t i = 0; i < asked->worker->listener_count; i++)
-        receive_listener_drain(asked->worker->listeners[i]);
+        receive_listener_stop(asked->worker->listeners[i], NULL, NULL);
     free(asked);
 }
 
