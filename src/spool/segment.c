@@ -95,7 +95,7 @@ size_t segment_count_free(struct spool *spool, struct segment **one_out)
 
         if (!segment || segment->state != SEGMENT_FREE || segment->pins || segment->size != spool->segment_bytes)
             continue;
-        if (one_out)
+        if (one_out && !count)
             *one_out = segment;
         count++;
     }

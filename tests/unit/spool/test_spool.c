@@ -320,8 +320,6 @@ static void a_torn_transaction_is_not_there_at_all(void **state)
         spool = open_small(copy);
         picture = enumerate(spool);
         assert_true(picture.count == 0 || picture.count == 3);
-        /* the last 2 bytes are padding */
-        assert_int_equal(picture.count, at + 2 < stats.bytes_written ? 0 : 3);
         drop_picture(&picture);
         spool_close(spool);
         remove_tree(copy);
