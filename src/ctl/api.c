@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One GET to the daemon's HTTP listener. Answers have a ceiling and a time limit: what
+ * listens there may be something else altogether.
+ */
+#include <curl/curl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "ctl/ctl.h"
+
+#define DEFAULT_ENDPOINT "http://127.0.0.1:8000"
+#define ANSWER_BYTES ((size_t)64 << 20)
+#define CONNECT_SECONDS 5L
+#define TOTAL_SECONDS 30L
+
+const char *ctl_endpoint(const char *option)
+{
+    const char *from_environment = getenv("GATEPOST_ENDPOINT");
+
+    if (option)
+        return option;
+    return from_environment && *from_environment ? from_environment : DEFAULT_ENDPOINT;
+}
+
+static size_t on_data(char *data, size_t size, size_t count, void *ctx)
+{
+    return buf_append(ctx, data, size * count) == 0 ? size * count : 0;
+}
+
+static CURL *prepare(const char *url, struct buf *body)
+{
+    CURL *curl = curl_easy_init();
+
+    if (!curl)
+        return NULL;
+    curl_easy_setopt(curl, CURLOPT_URL, url);
+    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(curl, CURLOPT_PROXY, ""); /* a daemon is asked directly */
+    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT, TOTAL_SECONDS);
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_USERAGENT, "gatectl/" GATEPOST_VERSION);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_data);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, body);
+    return curl;
+}
+
+static int fetch(const char *url, struct buf *body, long *status_out, struct error *error)
+{
+    CURL *curl = prepare(url, body);
+    CURLcode code = curl ? curl_easy_perform(curl) : CURLE_FAILED_INIT;
+
+    if (code == CURLE_OK)
+        curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, status_out);
+    curl_easy_cleanup(curl);
+    return code == CURLE_OK ? 0 : error_set(error, ERROR_TEMP, "%s", curl_easy_strerror(code));
+}
+
+json_t *ctl_get(const char *endpoint, const char *path, long *status_out, struct error *error)
+{
+    size_t len = strlen(endpoint);
+    char *url = mem_printf("%.*s%s", (int)(len > 0 && endpoint[len - 1] == '/' ? len - 1 : len), endpoint, path);
+    json_t *answer = NULL;
+    long status = 0;
+    struct buf body;
+
+    buf_init(&body, ANSWER_BYTES);
+    if (fetch(url, &body, &status, error) == 0) {
+        answer = json_loadb(buf_span(&body).data, buf_len(&body), 0, NULL);
+        if (!answer)
+            error_set(error, ERROR_PERM, "answered %ld without JSON: is this Gatepost's HTTP listener?", status);
+    }
+    if (!answer)
+        error_prefix(error, "%s", endpoint);
+    else if (status_out)
+        *status_out = status;
+    buf_done(&body);
+    free(url);
+    return answer;
+}
+
+const char *ctl_error_of(const json_t *answer) { return json_string_value(json_object_get(answer, "error")); }
