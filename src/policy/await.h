@@ -28,12 +28,14 @@ struct await_ops {
     void (*start)(struct await *await, struct loop *loop);
     /* Does all of it now, blocking. */
     void (*run)(struct await *await);
-    /* Pushes the results, returns how many; may raise (luaL_error). Runs on the Lua thread. */
+    /* Pushes the results, returns how many; may raise (luaL_error). Runs on the Lua thread.
+     * It must not call Lua code that could itself wait: await_then in policy/binding.h can. */
     int (*finish)(struct await *await, lua_State *L);
     /* The handler was abandoned while the work went on: stop it if that can be done; whether
      * or not, await_finish must still be called. May be NULL. */
     void (*cancel)(struct await *await);
-    /* Frees the object that embeds `await`. Called exactly once, after finish or instead. */
+    /* Frees the object that embeds `await`. Called exactly once, after finish or instead;
+     * in the latter case the VM may be gone, so it must not touch Lua. */
     void (*free)(struct await *await);
 };
 
@@ -42,6 +44,7 @@ struct await {
     /* private */
     void *waiter;
     bool finished;
+    bool abandoned;
 };
 
 /* Takes ownership of `await`. To be returned from the C function. */

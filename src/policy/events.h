@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The events that the program itself raises: EVENT(NAME, "lua name", how handlers combine).
- * single: a second kumo.on for it is an error in the policy. multiple: all are asked in the
- * order they were registered; the first that returns something other than nil ends it,
- * where the manual says so.
+ *   single:   one handler; a second kumo.on for it is an error in the policy.
+ *   multiple: asked in the order they were registered; the first that returns something
+ *             other than nil gives the answer.
+ *   every:    all are called in that order, for what they do; one that returns anything
+ *             at all, an explicit nil included, ends the chain.
  */
 #ifndef GATEPOST_POLICY_EVENTS_H
 #define GATEPOST_POLICY_EVENTS_H
 
 #define POLICY_EVENTS(EVENT)                                                                                           \
-    EVENT(PRE_INIT, "pre_init", multiple)                                                                              \
+    EVENT(PRE_INIT, "pre_init", every)                                                                                 \
     EVENT(INIT, "init", single)                                                                                        \
-    EVENT(VALIDATE_CONFIG, "validate_config", multiple)                                                                \
+    EVENT(VALIDATE_CONFIG, "validate_config", every)                                                                   \
     EVENT(SMTP_GET_DYNAMIC_PARAMETERS, "smtp_server_get_dynamic_parameters", single)                                   \
     EVENT(SMTP_CONNECTION_ACCEPTED, "smtp_server_connection_accepted", single)                                         \
     EVENT(SMTP_EHLO, "smtp_server_ehlo", single)                                                                       \
@@ -28,8 +30,8 @@
     EVENT(GET_EGRESS_POOL, "get_egress_pool", multiple)                                                                \
     EVENT(GET_EGRESS_SOURCE, "get_egress_source", multiple)                                                            \
     EVENT(GET_EGRESS_PATH_CONFIG, "get_egress_path_config", multiple)                                                  \
-    EVENT(THROTTLE_INSERT_READY_QUEUE, "throttle_insert_ready_queue", multiple)                                        \
-    EVENT(REQUEUE_MESSAGE, "requeue_message", multiple)
+    EVENT(THROTTLE_INSERT_READY_QUEUE, "throttle_insert_ready_queue", every)                                           \
+    EVENT(REQUEUE_MESSAGE, "requeue_message", every)
 
 #define POLICY_EVENT_ENUM(name, lua_name, combine) POLICY_EVENT_##name,
 enum policy_event { POLICY_EVENTS(POLICY_EVENT_ENUM) POLICY_EVENT_COUNT };

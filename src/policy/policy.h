@@ -79,6 +79,8 @@ struct policy_result {
     enum policy_outcome outcome;
     struct smtp_reply reply;
     bool follow_with_421; /* POLICY_DISCONNECT: after `reply` say 421 as well, then close */
+    bool not_found;       /* POLICY_FAILED: a store that works has no such secret or user; where a
+                             credential is being checked this is a refusal, not a failure */
     struct error error;
     lua_State *L; /* for POLICY_RETURNED: valid during the callback only */
     int first;    /* index of the first result; of those that are absent, four read as nil */
