@@ -170,6 +170,7 @@ static void release_dead(struct spool *spool)
 static void retry(struct spool *spool)
 {
     struct error error = {0};
+    struct segment *next;
 
     if (!spool->retry_at_ms || clock_mono_ms() < spool->retry_at_ms)
         return;
@@ -180,8 +181,14 @@ static void retry(struct spool *spool)
     requests_retry_removes(spool);
     (void)batch_commit(spool);
     release_dead(spool);
-    if (atomic_load(&spool->stuck) && !writer_rotate(spool, 0, true, &error))
-        diag(DIAG_WARN, NULL, "spool %s: writing again", spool->name);
+    if (!atomic_load(&spool->stuck))
+        return;
+    if (choose_segment(spool, 0, true, &next, &error) || (!spool->current && writer_rotate(spool, 0, true, &error))) {
+        writer_retry_later(spool);
+        return;
+    }
+    atomic_store(&spool->stuck, false);
+    diag(DIAG_WARN, NULL, "spool %s: writing again", spool->name);
 }
 
 /* True while there is more to do at once. */

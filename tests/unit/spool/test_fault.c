@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A disk that fails: every system call of a run fails once, or from some point on for a
+ * while, with EIO or ENOSPC, and the promise must hold each time: what was answered well
+ * is there, what was refused is there at most once, and when the disk works again so does
+ * the spool, without a restart.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <stdatomic.h>
+
+#include "base/clock.h"
+
+#include "workload.h"
+
+enum failing { CALL_OPEN, CALL_ALLOCATE, CALL_WRITE, CALL_SYNC, CALL_SYNC_DIRECTORY, CALL_UNLINK, CALLS };
+
+static struct {
+    enum failing call;
+    int from, count; /* fails passes from..from+count-1 */
+    int with_errno;
+    atomic_int passes;
+} plan;
+
+static bool fails(enum failing call)
+{
+    int pass;
+
+    if (call != plan.call)
+        return false;
+    pass = atomic_fetch_add(&plan.passes, 1);
+    errno = plan.with_errno;
+    return pass >= plan.from && pass < plan.from + plan.count;
+}
+
+static int failing_open(int directory, const char *name, int flags, mode_t mode)
+{
+    return fails(CALL_OPEN) ? -1 : spool_io_real()->open_at(directory, name, flags, mode);
+}
+
+static int failing_allocate(int fd, off_t bytes)
+{
+    return fails(CALL_ALLOCATE) ? -1 : spool_io_real()->allocate(fd, bytes);
+}
+
+static ssize_t failing_write(int fd, const struct iovec *parts, int count, off_t at)
+{
+    if (!fails(CALL_WRITE))
+        return spool_io_real()->write_at(fd, parts, count, at);
+    /* half of it gets there first */
+    struct iovec half = {.iov_base = parts[0].iov_base, .iov_len = parts[0].iov_len / 2};
+    int saved = errno;
+
+    (void)spool_io_real()->write_at(fd, &half, 1, at);
+    errno = saved;
+    return -1;
+}
+
+/* A failed sync has lost the data, whatever later syncs say. That is for the crash test;
+ * here the data stays, and must not be shown as safe. */
+static int failing_sync(int fd)
+{
+    (void)fd;
+    return fails(CALL_SYNC) ? -1 : 0;
+}
+
+static int failing_sync_directory(int fd)
+{
+    (void)fd;
+    return fails(CALL_SYNC_DIRECTORY) ? -1 : 0;
+}
+
+static int failing_unlink(int directory, const char *name)
+{
+    return fails(CALL_UNLINK) ? -1 : spool_io_real()->unlink_at(directory, name);
+}
+
+static atomic_uint_fast64_t now_us = 1000000;
+/* every look at the clock takes a while: what is tried again each second is tried soon */
+static uint64_t hasty_mono_us(void) { return atomic_fetch_add(&now_us, 20000); }
+static int64_t fixed_wall_us(void) { return 1700000000000000; }
+
+/* How many passes of the call there were. */
+static int run_once(const char *path, enum failing call, int from, int count, int with_errno)
+{
+    struct spool_io io = *spool_io_real();
+    struct clock_source clock = {hasty_mono_us, fixed_wall_us};
+    struct accounts *accounts = accounts_new();
+    unsigned seed = 7, before;
+    struct spool *spool;
+    int passes, broken;
+
+    io.open_at = failing_open;
+    io.allocate = failing_allocate;
+    io.write_at = failing_write;
+    io.sync_data = failing_sync;
+    io.sync_directory = failing_sync_directory;
+    io.unlink_at = failing_unlink;
+    clock_inject(&clock);
+    spool_io_inject(&io);
+    plan.call = call;
+    plan.from = from;
+    plan.count = count;
+    plan.with_errno = with_errno;
+    atomic_store(&plan.passes, 0);
+    mkdir(path, 0700);
+    {
+        struct spool_config config = small_config(path);
+
+        spool = spool_open(&config, NULL);
+    }
+    if (spool) {
+        work(spool, accounts, 150, &seed);
+        passes = atomic_load(&plan.passes);
+        /* the disk works again, and soon so does the spool */
+        plan.count = 0;
+        for (before = accounts->used; accounts->used < before + 600;) {
+            store_some(spool, accounts, 1);
+            if (accounts->list[accounts->used - 1].state == STORED)
+                break;
+        }
+        assert_int_equal(accounts->list[accounts->used - 1].state, STORED);
+        spool_close(spool);
+    } else {
+        passes = atomic_load(&plan.passes);
+    }
+    spool_io_inject(NULL);
+    clock_inject(NULL);
+    broken = audit(path, accounts, true);
+    broken += audit(path, accounts, true);
+    if (broken)
+        fprintf(stderr, "call %d, pass %d, %d times, errno %d\n", call, from, count, with_errno);
+    assert_int_equal(broken, 0);
+    accounts_free(accounts);
+    remove_tree(path);
+    return passes;
+}
+
+static void fail_each(const char *base, enum failing call, int with_errno, int most)
+{
+    char *path = mem_printf("%s/spool", base);
+    int passes = run_once(path, call, 1 << 30, 1, with_errno);
+    int step = passes / most + 1;
+
+    for (int from = 0; from < passes; from += step) {
+        run_once(path, call, from, 1, with_errno);
+        run_once(path, call, from, 9, with_errno);
+    }
+    free(path);
+}
+
+static void open_fails(void **state) { fail_each(*state, CALL_OPEN, EMFILE, 40); }
+static void allocation_fails(void **state) { fail_each(*state, CALL_ALLOCATE, ENOSPC, 40); }
+static void writing_fails(void **state) { fail_each(*state, CALL_WRITE, EIO, 60); }
+static void writing_finds_no_space(void **state) { fail_each(*state, CALL_WRITE, ENOSPC, 20); }
+static void syncing_fails(void **state) { fail_each(*state, CALL_SYNC, EIO, 60); }
+static void syncing_the_directory_fails(void **state) { fail_each(*state, CALL_SYNC_DIRECTORY, EIO, 40); }
+static void unlinking_fails(void **state) { fail_each(*state, CALL_UNLINK, EACCES, 20); }
+
+/* A full disk: new mail is refused as "again", what is there can still be removed, and
+ * that alone makes room. */
+static void a_full_disk_refuses_and_recovers(void **state)
+{
+    struct spool_io io = *spool_io_real();
+    struct clock_source clock = {hasty_mono_us, fixed_wall_us};
+    struct spool *spool = open_small(*state);
+    static char space[3000];
+    uint64_t refs[400], extra;
+    int count = 0;
+
+    spool_close(spool);
+    io.allocate = failing_allocate;
+    io.sync_data = failing_sync;
+    plan.call = CALL_ALLOCATE;
+    plan.from = 2;
+    plan.count = 1 << 30;
+    plan.with_errno = ENOSPC;
+    atomic_store(&plan.passes, 0);
+    clock_inject(&clock);
+    spool_io_inject(&io);
+    spool = open_small(*state);
+    while (count < 400 && (refs[count] = store_one(spool, "x", span_make(space, sizeof space))))
+        count++;
+    assert_in_range(count, 10, 399);
+    {
+        struct spool_item item = {.record = SPAN_LIT("x"), .body = bytes_copy(span_make(space, sizeof space))};
+
+        assert_int_equal(store_items(spool, &item, 1), ERROR_AGAIN);
+        bytes_unref(&item.body);
+    }
+    assert_false(spool_accepts(spool));
+    for (int i = 0; i < count; i++)
+        spool_remove(spool, refs[i]);
+    do
+        extra = store_one(spool, "y", span_make(space, sizeof space));
+    while (!extra || !spool_accepts(spool));
+    spool_close(spool);
+    clock_inject(NULL);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(open_fails),      TEST(allocation_fails),
+        TEST(writing_fails),   TEST(writing_finds_no_space),
+        TEST(syncing_fails),   TEST(syncing_the_directory_fails),
+        TEST(unlinking_fails), TEST(a_full_disk_refuses_and_recovers),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
