@@ -137,7 +137,8 @@ static enum turn wait_for_room(struct sched *sched)
 
 static bool settings_hold(const struct sched *sched)
 {
-    return sched->config && sched->pool && freshness_holds(sched->queue, &sched->config_fresh);
+    return sched->config && (sched->pool || sched->config->protocol == ROUTE_NULL) &&
+           freshness_holds(sched->queue, &sched->config_fresh);
 }
 
 static bool slot_holds(const struct sched *sched, const struct slot *slot)

@@ -42,9 +42,10 @@ struct resolve {
 
 static void go_on(struct resolve *r);
 
-static enum progress fail(struct resolve *r, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static enum progress fail(struct resolve *r, enum diag_level level, int code, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 
-static enum progress fail(struct resolve *r, int code, const char *format, ...)
+static enum progress fail(struct resolve *r, enum diag_level level, int code, const char *format, ...)
 {
     struct smtp_reply reply;
     char text[400];
@@ -55,7 +56,7 @@ static enum progress fail(struct resolve *r, int code, const char *format, ...)
     va_end(args);
     smtp_reply_setf(&reply, code, "%s", text);
     sched_set_trouble(r->sched, &reply);
-    diag(DIAG_WARN, NULL, "queue %s: %d %s", r->sched->text, code, text);
+    diag(level, NULL, "queue %s: %d %s", r->sched->text, code, text);
     r->failed = true;
     return STOP;
 }
@@ -160,7 +161,7 @@ static void on_config(void *ctx, const struct policy_result *result)
     else if (r->sched->config)
         r->sched->config_fresh = freshness_for(r->queue, QUEUE_STALE_GRACE_MS, false);
     else
-        fail(r, 451, "4.3.5 get_queue_config failed: %s", why.sentence);
+        fail(r, DIAG_WARN, 451, "4.3.5 get_queue_config failed: %s", why.sentence);
     answered(r);
 }
 
@@ -221,9 +222,9 @@ static void on_pool(void *ctx, const struct policy_result *result)
     else if (entry->pool && !absent)
         entry->fresh = freshness_for(r->queue, QUEUE_STALE_GRACE_MS, false);
     else if (absent)
-        fail(r, 451, "4.3.5 policy defines no egress pool '%s'", name);
+        fail(r, DIAG_WARN, 451, "4.3.5 policy defines no egress pool '%s'", name);
     else
-        fail(r, 451, "4.3.5 get_egress_pool('%s') failed: %s", name, why.sentence);
+        fail(r, DIAG_WARN, 451, "4.3.5 get_egress_pool('%s') failed: %s", name, why.sentence);
     answered(r);
 }
 
@@ -314,9 +315,9 @@ static void on_source(void *ctx, const struct policy_result *result)
     else if (entry->source && !absent)
         entry->fresh = freshness_for(r->queue, QUEUE_STALE_GRACE_MS, false);
     else if (absent)
-        fail(r, 451, "4.3.5 policy defines no egress source '%s'", source_name(r));
+        fail(r, DIAG_WARN, 451, "4.3.5 policy defines no egress source '%s'", source_name(r));
     else
-        fail(r, 451, "4.3.5 get_egress_source('%s') failed: %s", source_name(r), why.sentence);
+        fail(r, DIAG_WARN, 451, "4.3.5 get_egress_source('%s') failed: %s", source_name(r), why.sentence);
     answered(r);
 }
 
@@ -364,13 +365,13 @@ static void on_mx(void *ctx, const struct dns_mx *mx, const struct error *error)
     struct resolve *r = ctx;
     struct site *former = map_find(&r->queue->sites, span_of(r->sched->route));
 
-    if (!error && mx->verdict != DNS_FAILED)
+    if (mx && mx->verdict != DNS_FAILED)
         keep_site(r, site_of_mx(mx), mx->ttl_ms < 5000 ? 5000 : mx->ttl_ms);
     else if (former && former->verdict == DNS_OK)
         former->fresh = freshness_for(r->queue, QUEUE_STALE_GRACE_MS, false);
     else
-        fail(r, 451, "4.4.3 the mail exchangers of %s cannot be looked up%s%s", r->sched->route, error ? ": " : "",
-             error ? error->sentence : "");
+        fail(r, DIAG_DEBUG, 451, "4.4.3 the mail exchangers of %s cannot be looked up%s%s", r->sched->route,
+             error ? ": " : "", error ? error->sentence : "");
     answered(r);
 }
 
@@ -387,7 +388,7 @@ static enum progress find_site(struct resolve *r)
     }
     if (route[0] == '[') {
         r->site = site_of_literal(route);
-        return r->site ? GO : fail(r, 550, "5.1.2 %s is not an address", route);
+        return r->site ? GO : fail(r, DIAG_DEBUG, 550, "5.1.2 %s is not an address", route);
     }
     if (site && freshness_holds(r->queue, &site->fresh))
         return GO;
@@ -411,11 +412,11 @@ static enum progress take_site(struct resolve *r)
         shorten(r, &r->site->fresh);
     }
     if (r->site->verdict == DNS_NO_DOMAIN)
-        return fail(r, 550, "5.1.2 %s does not exist, or has no mail exchanger and no address", route);
+        return fail(r, DIAG_DEBUG, 550, "5.1.2 %s does not exist, or has no mail exchanger and no address", route);
     if (r->site->verdict == DNS_NULL_MX)
-        return fail(r, 556, "5.1.10 %s takes no mail (null MX)", route);
+        return fail(r, DIAG_DEBUG, 556, "5.1.10 %s takes no mail (null MX)", route);
     if (r->site->host_count == 0)
-        return fail(r, 451, "4.4.4 MX didn't resolve to any hosts");
+        return fail(r, DIAG_DEBUG, 451, "4.4.4 MX didn't resolve to any hosts");
     return GO;
 }
 
@@ -450,8 +451,8 @@ static void on_path(void *ctx, const struct policy_result *result)
     else if (r->ready->plan)
         r->ready->fresh = freshness_for(r->queue, QUEUE_STALE_GRACE_MS, false);
     else
-        fail(r, 451, "4.3.5 get_egress_path_config('%s', '%s', '%s') failed: %s", r->sched->route, r->source->name,
-             r->site->name, why.sentence);
+        fail(r, DIAG_WARN, 451, "4.3.5 get_egress_path_config('%s', '%s', '%s') failed: %s", r->sched->route,
+             r->source->name, r->site->name, why.sentence);
     answered(r);
 }
 

@@ -1,0 +1,825 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The queue as its neighbours meet it: what is inserted comes out once, in time, within the
+ * limits, or is kept.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/mem.h"
+#include "house.h"
+
+#define SMART_HOST "protocol = { smtp = { mx_list = { '[192.0.2.9]:2525' } } }"
+
+static const char smart_policy[] = "kumo.on('get_queue_config', function() return kumo.make_queue_config { " SMART_HOST
+                                   ", retry_interval = 60, max_age = '10 minutes' } end)";
+
+/* ---- the plain way ---- */
+
+static void a_message_goes_out_by_mx(void **state)
+{
+    struct house *house = house_new("", "example.com MX 10 mx2.example.com\nexample.com MX 5 mx1.example.com\n"
+                                        "mx1.example.com A 192.0.2.1\nmx2.example.com A 192.0.2.2\n");
+
+    (void)state;
+    house_insert(house, "b@Example.COM", 1);
+    for (int i = 0; i < 50 && house->connection_count == 0; i++)
+        house_settle(house);
+    assert_int_equal(house->connection_count, 1);
+    assert_int_equal(house->connections[0].plan->host_count, 2);
+    assert_string_equal(house->connections[0].plan->hosts[0].name, "mx1.example.com");
+    assert_int_equal(house->connections[0].plan->hosts[0].port, 25);
+    assert_string_equal(house->connections[0].plan->source->name, "unspecified");
+    assert_int_equal(house_deliver(house, 0, 10), 1);
+    assert_int_equal(house_scheduled(house) + house_ready(house), 0);
+    house_free(house);
+}
+
+static void a_smart_host_needs_no_dns(void **state)
+{
+    struct house *house = house_new(smart_policy, NULL);
+
+    (void)state;
+    house_insert(house, "b@example.com", 1);
+    house_settle(house);
+    assert_int_equal(house->connection_count, 1);
+    assert_int_equal(house->connections[0].plan->hosts[0].port, 2525);
+    assert_true(house->connections[0].plan->hosts[0].has_address);
+    assert_string_equal(house->connections[0].plan->ready_name, "unspecified->192.0.2.9@smtp_client");
+    house_free(house);
+}
+
+static void smart_hosts_that_differ_in_port_do_not_mix(void **state)
+{
+    struct house *house = house_new(
+        "kumo.on('get_queue_config', function(domain) return kumo.make_queue_config { protocol = { smtp = { mx_list "
+        "= { domain == 'a.test' and '[192.0.2.9]:1' or '[192.0.2.9]:2' } } } } end)",
+        NULL);
+
+    (void)state;
+    house_insert(house, "x@a.test", 1);
+    house_insert(house, "x@b.test", 1);
+    house_settle(house);
+    assert_int_equal(house->connection_count, 2);
+    assert_int_not_equal(house->connections[0].plan->hosts[0].port, house->connections[1].plan->hosts[0].port);
+    house_free(house);
+}
+
+static void messages_leave_in_the_order_they_came(void **state)
+{
+    struct house *house = house_new(smart_policy, NULL);
+    char ids[20][MESSAGE_ID_CHARS + 1];
+
+    (void)state;
+    for (int i = 0; i < 20; i++) {
+        struct message *message = house_message(house, "b@example.com");
+
+        snprintf(ids[i], sizeof ids[i], "%s", message_id(message));
+        queue_insert(house->queue, message);
+    }
+    house_settle(house);
+    for (int i = 0; i < 20; i++) {
+        struct message *message = house_take_one(house, 0);
+
+        assert_string_equal(message_id(message), ids[i]);
+        message_free(message);
+    }
+    house_free(house);
+}
+
+static void a_fresh_message_goes_to_a_waiting_connection(void **state)
+{
+    struct house *house = house_new(smart_policy, NULL);
+
+    (void)state;
+    house_insert(house, "b@example.com", 1);
+    house_settle(house);
+    assert_int_equal(house_deliver(house, 0, 10), 1);
+    assert_int_equal(house_deliver(house, 0, 10), 0); /* waits now */
+    house_insert(house, "b@example.com", 1);
+    house_settle(house);
+    assert_int_equal(house->connection_count, 1);
+    assert_int_equal(house->connections[0].given.count, 1);
+    assert_int_equal(house->loads_asked, 0);
+    house_free(house);
+}
+
+static void the_null_queue_forgets(void **state)
+{
+    struct house *house = house_new("kumo.on('get_queue_config', function(domain) if domain == 'sink.test' then return "
+                                    "kumo.make_queue_config { protocol = 'null' } end end)",
+                                    NULL);
+    struct message *message = house_message(house, "b@example.com");
+
+    (void)state;
+    message_meta_set(message, "queue", json_string("null"));
+    queue_insert(house->queue, message);
+    house_insert(house, "b@sink.test", 3);
+    house_settle(house);
+    assert_int_equal(house->discarded, 4);
+    assert_int_equal(house->connection_count, 0);
+    house_free(house);
+}
+
+static void a_recipient_without_domain_bounces(void **state)
+{
+    struct house *house = house_new("", NULL);
+
+    (void)state;
+    house_insert(house, "", 1);
+    house_settle(house);
+    assert_int_equal(house->bounced, 1);
+    assert_int_equal(house->last_reply.code, 550);
+    house_free(house);
+}
+
+/* ---- events get their arguments ---- */
+
+static void events_are_told_the_parts_of_the_name(void **state)
+{
+    struct house *house = house_new(
+        "kumo.on('get_queue_config', function(domain, tenant, campaign, routing)\n"
+        "  assert(domain == 'example.com' and tenant == 'acme' and campaign == 'news' and routing == 'smart.test')\n"
+        "  return kumo.make_queue_config { egress_pool = 'pool' } end)\n"
+        "kumo.on('get_egress_pool', function(name) assert(name == 'pool')\n"
+        "  return kumo.make_egress_pool { name = name, entries = { { name = 'ip-1' } } } end)\n"
+        "kumo.on('get_egress_source', function(name) assert(name == 'ip-1')\n"
+        "  return kumo.make_egress_source { name = name, remote_port = 2600 } end)\n"
+        "kumo.on('get_egress_path_config', function(routing, source, site)\n"
+        "  assert(routing == 'smart.test' and source == 'ip-1' and site == 'mx.smart.test', site)\n"
+        "  return kumo.make_egress_path { smtp_port = 26 } end)\n",
+        "smart.test MX 1 mx.smart.test\nmx.smart.test A 192.0.2.3\n");
+    struct message *message = house_message(house, "b@example.com");
+
+    (void)state;
+    message_meta_set(message, "tenant", json_string("acme"));
+    message_meta_set(message, "campaign", json_string("news"));
+    message_meta_set(message, "routing_domain", json_string("smart.test"));
+    queue_insert(house->queue, message);
+    for (int i = 0; i < 50 && house->connection_count == 0; i++)
+        house_settle(house);
+    assert_int_equal(house->connection_count, 1);
+    assert_int_equal(house->connections[0].plan->hosts[0].port, 2600);
+    house_free(house);
+}
+
+/* ---- failures ---- */
+
+static void fails_with(const char *policy, const char *zone, const char *recipient, int code)
+{
+    struct house *house = house_new(policy, zone);
+
+    house_insert(house, recipient, 3);
+    for (int i = 0; i < 50 && house->bounced + house->transient < 3; i++)
+        house_settle(house);
+    assert_int_equal(house->last_reply.code, code);
+    assert_int_equal(house->bounced, code >= 500 ? 3 : 0);
+    assert_int_equal(house->transient, code >= 500 ? 0 : 3);
+    assert_int_equal(house_scheduled(house), code >= 500 ? 0 : 3);
+    house_free(house);
+}
+
+static void dns_verdicts(void **state)
+{
+    const char *zone = "gone.test NXDOMAIN\nnone.test MX 0 .\nbroken.test SERVFAIL\n";
+
+    (void)state;
+    fails_with("", zone, "a@gone.test", 550);
+    fails_with("", zone, "a@none.test", 556);
+    fails_with("", zone, "a@broken.test", 451);
+}
+
+static void a_broken_policy_defers(void **state)
+{
+    (void)state;
+    fails_with("kumo.on('get_queue_config', function() error('oops') end)", NULL, "a@b.test", 451);
+    fails_with("kumo.on('get_queue_config', function() return 7 end)", NULL, "a@b.test", 451);
+    fails_with("kumo.on('get_queue_config', function() reject(550, 'no') end)", NULL, "a@b.test", 451);
+    fails_with("kumo.on('get_queue_config', function() return kumo.make_queue_config { egress_pool = 'p' } end)", NULL,
+               "a@b.test", 451);
+    fails_with("kumo.on('get_queue_config', function() return kumo.make_queue_config { egress_pool = 'p' } end)\n"
+               "kumo.on('get_egress_pool', function() return kumo.make_egress_source { name = 'x' } end)",
+               NULL, "a@b.test", 451);
+    fails_with("kumo.on('get_egress_path_config', function() error('no path') end)", NULL, "a@[192.0.2.1]", 451);
+}
+
+static void a_policy_that_breaks_later_leaves_the_old_answer(void **state)
+{
+    struct house *house = house_new("n = 0\nkumo.on('get_queue_config', function() n = n + 1\n"
+                                    "if n > 1 then error('broken now') end\n"
+                                    "return kumo.make_queue_config { " SMART_HOST " } end)",
+                                    NULL);
+
+    (void)state;
+    house_insert(house, "a@b.test", 1);
+    house_settle(house);
+    assert_int_equal(house_deliver(house, 0, 10), 1);
+    house_pass_ms(house, 120000);
+    house_insert(house, "a@b.test", 1);
+    house_settle(house);
+    assert_int_equal(house->transient, 0);
+    assert_int_equal(house_ready(house), 1);
+    house_free(house);
+}
+
+static void a_changed_policy_is_asked_again(void **state)
+{
+    struct house *house =
+        house_new("kumo.on('get_queue_config', function() asked = (asked or 0) + 1\n"
+                  "return kumo.make_queue_config { " SMART_HOST ", refresh_interval = '1 hour' } end)\n"
+                  "kumo.on('get_egress_path_config', function() return kumo.make_egress_path "
+                  "{ refresh_interval = '1 hour' } end)",
+                  NULL);
+    struct route_plan *former;
+
+    (void)state;
+    house_insert(house, "a@b.test", 1);
+    house_settle(house);
+    former = house->connections[0].ready->plan;
+    assert_int_equal(house_deliver(house, 0, 10), 1);
+    house_insert(house, "a@b.test", 1);
+    house_settle(house);
+    assert_ptr_equal(house->connections[0].ready->plan, former);
+    assert_int_equal(house_deliver(house, 0, 10), 1);
+    assert_int_equal(house_deliver(house, 0, 10), 0);
+    policy_bump_epoch(house->policy);
+    house_pass_ms(house, 1000);
+    assert_true(house->connections[0].finished);
+    house_insert(house, "a@b.test", 1);
+    house_settle(house);
+    assert_int_equal(house->connections[0].ready->plan->path->refresh_interval_ms, 3600000);
+    assert_ptr_not_equal(house->connections[0].ready->plan, house->connections[0].plan);
+    house_free(house);
+}
+
+/* ---- retries ---- */
+
+static struct smtp_reply try_later(void)
+{
+    struct smtp_reply reply;
+
+    smtp_reply_setf(&reply, 451, "4.7.1 try again later");
+    return reply;
+}
+
+/* As the delivery side does: counts, logs, reports. */
+static void report_transient(struct house *house, size_t connection, struct message *message)
+{
+    struct smtp_reply reply = try_later();
+
+    message_set_attempts(message, message_attempts(message) + 1);
+    queue_report_back(house->queue, house->connections[connection].id, message, &reply, false);
+    house_settle(house);
+}
+
+static void a_transient_failure_waits_shrunk_and_comes_back(void **state)
+{
+    struct house *house = house_new(smart_policy, NULL);
+    struct message *message;
+
+    (void)state;
+    house_insert(house, "a@b.test", 1);
+    house_settle(house);
+    message = house_take_one(house, 0);
+    report_transient(house, 0, message);
+    assert_int_equal(house->transient, 0); /* its reporter logs it */
+    assert_int_equal(house->saved, 1);
+    assert_false(message_is_loaded(message));
+    assert_int_equal(house_scheduled(house), 1);
+    house_pass_ms(house, 56000);
+    assert_int_equal(house_ready(house), 0);
+    house_pass_ms(house, 8000);
+    assert_int_equal(house->loads_asked, 1);
+    assert_int_equal(house_ready(house), 1);
+    assert_true(message_is_loaded(message));
+    assert_int_equal(message_attempts(message), 1);
+    house_free(house);
+}
+
+static void a_message_is_given_up_when_its_time_is_over(void **state)
+{
+    struct house *house = house_new(smart_policy, NULL); /* 10 minutes, 60 s doubling: 1 2 4 8 */
+    int attempts = 0;
+
+    (void)state;
+    house_insert(house, "a@b.test", 1);
+    while (house->expired == 0 && attempts < 10) {
+        struct message *message;
+
+        house_settle(house);
+        for (int i = 0; i < 600 && house_ready(house) == 0; i++)
+            house_pass_ms(house, 1000);
+        message = house_take_one(house, house->connection_count - 1);
+        if (!message)
+            break;
+        attempts++;
+        report_transient(house, house->connection_count - 1, message);
+    }
+    assert_int_equal(house->expired, 1);
+    assert_int_equal(attempts, 4);
+    assert_int_equal(house->bounced, 0);
+    assert_non_null(strstr(house->last_reply.text, "try again later"));
+    house_free(house);
+}
+
+static void an_old_message_expires_when_its_turn_comes(void **state)
+{
+    struct house *house = house_new(smart_policy, NULL);
+    struct message *message = house_message(house, "a@b.test");
+
+    (void)state;
+    message_set_due_ms(message, message_created_ms(message) + 3600000);
+    queue_insert(house->queue, message);
+    assert_int_equal(house->delayed, 1);
+    house_settle(house);
+    assert_int_equal(house_scheduled(house), 1);
+    house_pass_ms(house, 3600001);
+    assert_int_equal(house->expired, 1);
+    house_free(house);
+}
+
+static void untried_messages_come_first_again(void **state)
+{
+    struct house *house = house_new(smart_policy, NULL);
+    struct message *first;
+    struct message *again;
+
+    (void)state;
+    house_insert(house, "a@b.test", 3);
+    house_settle(house);
+    first = house_take_one(house, 0);
+    queue_report_back(house->queue, house->connections[0].id, first, NULL, true);
+    again = house_take_one(house, 0);
+    assert_ptr_equal(first, again);
+    assert_int_equal(message_attempts(again), 0);
+    queue_connection_ended(house->queue, house->connections[0].id, false, NULL);
+    queue_report_back(house->queue, house->connections[0].id, again, NULL, true); /* it crossed the end */
+    house_settle(house);
+    assert_int_equal(house_ready(house), 3);
+    house_free(house);
+}
+
+static void requeue_message_may_move_or_refuse(void **state)
+{
+    static const char policy[] =
+        "kumo.on('get_queue_config', function() return kumo.make_queue_config { " SMART_HOST " } end)\n"
+        "kumo.on('requeue_message', function(message, text)\n"
+        "  assert(text == '451 4.7.1 try again later', text)\n"
+        "  if attempts(message) == 0 then set_tenant(message, 'second') else reject(550, 'enough') end end)";
+    struct house *house = house_new(policy, NULL);
+    struct message *message;
+
+    (void)state;
+    house_insert(house, "a@b.test", 1);
+    house_settle(house);
+    message = house_take_one(house, 0);
+    report_transient(house, 0, message);
+    assert_int_equal(message_attempts(message), 1);
+    assert_int_equal(house_ready(house), 1); /* at once, in its new queue */
+    message = house_take_one(house, house->connection_count - 1);
+    report_transient(house, house->connection_count - 1, message);
+    assert_int_equal(house->bounced, 1);
+    assert_string_equal(house->last_reply.text, "enough");
+    house_free(house);
+}
+
+/* ---- connections that never stand ---- */
+
+static void a_failed_connection_costs_one_message_its_attempt(void **state)
+{
+    struct house *house = house_new(smart_policy, NULL);
+    struct smtp_reply reply = try_later();
+
+    (void)state;
+    house_insert(house, "a@b.test", 5);
+    house_settle(house);
+    assert_int_equal(house->connection_count, 3); /* the root of five */
+    queue_connection_ended(house->queue, house->connections[0].id, true, &reply);
+    house_settle(house);
+    assert_int_equal(house->transient, 1);
+    assert_int_equal(house_ready(house), 4);
+    house_free(house);
+}
+
+static void many_failures_delay_all(void **state)
+{
+    struct house *house = house_new("kumo.on('get_queue_config', function() return kumo.make_queue_config { " SMART_HOST
+                                    " } end)\nkumo.on('get_egress_path_config', function() return "
+                                    "kumo.make_egress_path { consecutive_connection_failures_before_delay = 2, "
+                                    "connection_limit = 1 } end)",
+                                    NULL);
+
+    (void)state;
+    house_insert(house, "a@b.test", 10);
+    house_settle(house);
+    for (size_t i = 0; i < 3; i++) {
+        queue_connection_ended(house->queue, house->connections[i].id, true, NULL);
+        house_settle(house);
+    }
+    assert_int_equal(house->transient, 10);
+    assert_int_equal(house_ready(house), 0);
+    assert_int_equal(house_scheduled(house), 10);
+    assert_string_equal(house->last_reply.text, "No answer from any hosts listed in MX");
+    house_free(house);
+}
+
+static void a_site_that_can_never_work_bounces_all(void **state)
+{
+    struct house *house = house_new(smart_policy, NULL);
+    struct smtp_reply reply;
+
+    (void)state;
+    smtp_reply_setf(&reply, 550, "5.4.4 prohibited");
+    house_insert(house, "a@b.test", 5);
+    house_settle(house);
+    queue_connection_ended(house->queue, house->connections[0].id, true, &reply);
+    house_settle(house);
+    assert_int_equal(house->bounced, 5);
+    house_free(house);
+}
+
+/* ---- limits and rates ---- */
+
+static void connections_grow_with_the_root_up_to_the_limit(void **state)
+{
+    struct house *house = house_new("kumo.on('get_queue_config', function() return kumo.make_queue_config { " SMART_HOST
+                                    " } end)\nkumo.on('get_egress_path_config', function() return "
+                                    "kumo.make_egress_path { connection_limit = 7 } end)",
+                                    NULL);
+
+    (void)state;
+    house_insert(house, "a@b.test", 9);
+    house_settle(house);
+    assert_int_equal(house->connection_count, 3);
+    house_insert(house, "a@b.test", 500);
+    house_settle(house);
+    assert_int_equal(house->connection_count, 7);
+    assert_int_equal(queue_connection_count(house->queue), 7);
+    house_free(house);
+}
+
+static void a_connection_rate_is_kept(void **state)
+{
+    struct house *house = house_new("kumo.on('get_queue_config', function() return kumo.make_queue_config { " SMART_HOST
+                                    " } end)\nkumo.on('get_egress_path_config', function() return "
+                                    "kumo.make_egress_path { max_connection_rate = '2/min' } end)",
+                                    NULL);
+
+    (void)state;
+    house_insert(house, "a@b.test", 100);
+    house_settle(house);
+    assert_int_equal(house->connection_count, 2);
+    house_pass_ms(house, 15000);
+    ready_stir(house->connections[0].ready);
+    house_settle(house);
+    assert_int_equal(house->connection_count, 2);
+    house_pass_ms(house, 16000);
+    ready_stir(house->connections[0].ready);
+    house_settle(house);
+    assert_int_equal(house->connection_count, 3);
+    house_free(house);
+}
+
+static void a_full_ready_queue_holds_the_rest_back(void **state)
+{
+    struct house *house = house_new("kumo.on('get_queue_config', function() return kumo.make_queue_config { " SMART_HOST
+                                    " } end)\nkumo.on('get_egress_path_config', function() return "
+                                    "kumo.make_egress_path { max_ready = 10, connection_limit = 1 } end)",
+                                    NULL);
+    size_t delivered = 0;
+
+    (void)state;
+    house_insert(house, "a@b.test", 600); /* more than may stay in memory unread */
+    house_insert(house, "a@c.test", 5);
+    house_settle(house);
+    assert_int_equal(house_ready(house), 10);
+    assert_int_equal(house_scheduled(house), 595);
+    for (int i = 0; i < 1000 && delivered < 605; i++) {
+        delivered += house_deliver(house, 0, 3);
+        assert_true(house_ready(house) <= 10);
+    }
+    assert_int_equal(delivered, 605);
+    house_free(house);
+}
+
+static void the_paths_message_rate_is_kept(void **state)
+{
+    struct house *house = house_new("kumo.on('get_queue_config', function() return kumo.make_queue_config { " SMART_HOST
+                                    " } end)\nkumo.on('get_egress_path_config', function() return "
+                                    "kumo.make_egress_path { max_message_rate = '10/s,max_burst=5', "
+                                    "connection_limit = 1 } end)",
+                                    NULL);
+
+    (void)state;
+    house_insert(house, "a@b.test", 40);
+    house_settle(house);
+    assert_int_equal(house_deliver(house, 0, 100), 5);
+    assert_int_equal(house_deliver(house, 0, 100), 0);
+    house_pass_ms(house, 1000);
+    assert_int_equal(house_deliver(house, 0, 100), 5); /* the burst again, no more */
+    house_pass_ms(house, 200);
+    assert_int_equal(house_deliver(house, 0, 100), 2);
+    house_free(house);
+}
+
+static void a_rate_too_slow_to_wait_for_sends_them_back(void **state)
+{
+    struct house *house = house_new("kumo.on('get_queue_config', function() return kumo.make_queue_config { " SMART_HOST
+                                    " } end)\nkumo.on('get_egress_path_config', function() return "
+                                    "kumo.make_egress_path { max_message_rate = '1/hour', connection_limit = 1 } end)",
+                                    NULL);
+
+    (void)state;
+    house_insert(house, "a@b.test", 3);
+    house_settle(house);
+    assert_int_equal(house_deliver(house, 0, 10), 1);
+    assert_int_equal(house_ready(house), 0);
+    assert_int_equal(house_scheduled(house), 2);
+    assert_int_equal(house->delayed, 2);
+    assert_int_equal(house->transient, 0);
+    house_free(house);
+}
+
+static void a_queues_own_rate_is_kept(void **state)
+{
+    struct house *house = house_new("kumo.on('get_queue_config', function() return kumo.make_queue_config { " SMART_HOST
+                                    ", max_message_rate = '60/min,max_burst=2' } end)",
+                                    NULL);
+
+    (void)state;
+    house_insert(house, "a@b.test", 10);
+    house_insert(house, "a@c.test", 1); /* another queue, its own rate */
+    house_settle(house);
+    assert_int_equal(house_ready(house), 3);
+    house_pass_ms(house, 500);
+    assert_int_equal(house_ready(house), 3);
+    house_pass_ms(house, 600);
+    assert_int_equal(house_ready(house), 4);
+    house_free(house);
+}
+
+static void an_overall_rate_is_shared(void **state)
+{
+    struct house *house = house_new("kumo.on('get_queue_config', function() return kumo.make_queue_config { " SMART_HOST
+                                    ", overall_max_message_rate = '3/min', overall_max_message_rate_key = 't' } end)",
+                                    NULL);
+
+    (void)state;
+    house_insert(house, "a@b.test", 5);
+    house_insert(house, "a@c.test", 5);
+    house_settle(house);
+    assert_int_equal(house_ready(house), 3);
+    house_pass_ms(house, 20001);
+    assert_int_equal(house_ready(house), 4);
+    house_free(house);
+}
+
+/* ---- pools ---- */
+
+static size_t ready_of(struct house *house, const char *source)
+{
+    struct map_cursor cursor = {0};
+    struct span key;
+    void *value;
+
+    while (map_next(&house->queue->readies, &cursor, &key, &value))
+        if (strcmp(((struct queue_ready *)value)->plan->source->name, source) == 0)
+            return ((struct queue_ready *)value)->messages.count;
+    return 0;
+}
+
+static void a_pool_shares_by_weight_and_skips_who_is_full(void **state)
+{
+    struct house *house = house_new(
+        "kumo.on('get_queue_config', function() return kumo.make_queue_config { egress_pool = 'p', " SMART_HOST
+        " } end)\n"
+        "kumo.on('get_egress_pool', function(name) return kumo.make_egress_pool { name = name, entries = {\n"
+        "  { name = 'one', weight = 3 }, { name = 'two', weight = 1 }, { name = 'off', weight = 0 } } } end)\n"
+        "kumo.on('get_egress_source', function(name) return kumo.make_egress_source { name = name } end)\n"
+        "kumo.on('get_egress_path_config', function() return kumo.make_egress_path { max_ready = 60 } end)",
+        NULL);
+
+    (void)state;
+    house_insert(house, "a@b.test", 40);
+    house_settle(house);
+    assert_int_equal(ready_of(house, "one"), 30);
+    assert_int_equal(ready_of(house, "two"), 10);
+    assert_int_equal(ready_of(house, "off"), 0);
+    house_insert(house, "a@b.test", 60);
+    house_settle(house);
+    assert_int_equal(ready_of(house, "one"), 60);
+    assert_int_equal(ready_of(house, "two"), 40);
+    house_free(house);
+}
+
+/* ---- policy that waits ---- */
+
+static void a_waiting_handler_keeps_its_queue_and_no_other(void **state)
+{
+    struct house *house = house_new("kumo.on('get_queue_config', function(domain) if domain == 'slow.test' then wait() "
+                                    "end return kumo.make_queue_config { " SMART_HOST " } end)",
+                                    NULL);
+
+    (void)state;
+    house_insert(house, "a@slow.test", 2);
+    house_insert(house, "a@fast.test", 3);
+    house_settle(house);
+    assert_int_equal(house_ready(house), 3);
+    assert_int_equal(house_scheduled(house), 2);
+    house_resume(house);
+    assert_int_equal(house_ready(house), 5);
+    house_free(house);
+}
+
+static void the_queue_may_end_while_a_handler_waits(void **state)
+{
+    struct house *house = house_new("kumo.on('get_queue_config', function() wait() end)", NULL);
+
+    (void)state;
+    house_insert(house, "a@slow.test", 2);
+    house_settle(house);
+    assert_non_null(house->waiting);
+    house_free(house);
+    house = house_new("kumo.on('get_queue_config', function() return kumo.make_queue_config { " SMART_HOST " } end)\n"
+                      "kumo.on('throttle_insert_ready_queue', function() wait() end)",
+                      NULL);
+    house_insert(house, "a@slow.test", 1);
+    house_settle(house);
+    assert_non_null(house->waiting);
+    house_free(house);
+}
+
+static void throttle_insert_ready_queue_may_put_off(void **state)
+{
+    struct house *house = house_new("kumo.on('get_queue_config', function() return kumo.make_queue_config { " SMART_HOST
+                                    " } end)\ntimes = 0\n"
+                                    "kumo.on('throttle_insert_ready_queue', function(message) times = times + 1\n"
+                                    "  if times == 1 then delay(message, 30000) end\n"
+                                    "  if times == 2 then error('oops') end end)",
+                                    NULL);
+
+    (void)state;
+    house_insert(house, "a@b.test", 3);
+    house_settle(house);
+    assert_int_equal(house_ready(house), 1);
+    assert_int_equal(house_scheduled(house), 2);
+    assert_int_equal(house->delayed, 2);
+    house_pass_ms(house, 30001);
+    assert_int_equal(house_ready(house) >= 2, 1);
+    house_pass_ms(house, 100000);
+    assert_int_equal(house_ready(house), 3);
+    house_free(house);
+}
+
+/* ---- housekeeping ---- */
+
+static void what_is_empty_is_forgotten(void **state)
+{
+    struct house *house = house_new(smart_policy, NULL);
+
+    (void)state;
+    house_insert(house, "a@b.test", 1);
+    house_settle(house);
+    assert_int_equal(house_deliver(house, 0, 10), 1);
+    assert_int_equal(house_deliver(house, 0, 10), 0);
+    house_pass_ms(house, 59000);
+    assert_false(house->connections[0].finished);
+    house_pass_ms(house, 2000);
+    assert_true(house->connections[0].finished);
+    queue_connection_ended(house->queue, house->connections[0].id, false, NULL);
+    house_pass_ms(house, 600000);
+    assert_int_equal(house->queue->scheds.count, 0);
+    house_pass_ms(house, 120000);
+    assert_int_equal(house->queue->readies.count, 0);
+    house_pass_ms(house, 3600000);
+    assert_int_equal(house->queue->pools.count + house->queue->sources.count + house->queue->sites.count, 0);
+    house_free(house);
+}
+
+static void stopping_opens_nothing_and_finishes_all(void **state)
+{
+    struct house *house = house_new(smart_policy, NULL);
+    struct list messages;
+
+    (void)state;
+    house_insert(house, "a@b.test", 4);
+    house_settle(house);
+    assert_int_equal(house->connection_count, 2);
+    queue_stop(house->queue);
+    assert_true(house->connections[0].finished && house->connections[1].finished);
+    list_init(&messages);
+    queue_take(house->queue, house->connections[0].id, 10, &messages);
+    assert_true(list_is_empty(&messages));
+    house_insert(house, "a@c.test", 4);
+    house_settle(house);
+    assert_int_equal(house->connection_count, 2);
+    queue_connection_ended(house->queue, house->connections[0].id, true, NULL);
+    queue_connection_ended(house->queue, house->connections[1].id, false, NULL);
+    house_settle(house);
+    assert_int_equal(queue_connection_count(house->queue), 0);
+    assert_int_equal(house->transient, 0);
+    assert_int_equal(house_scheduled(house) + house_ready(house), 8);
+    house_free(house);
+}
+
+static void the_queues_can_be_looked_at(void **state)
+{
+    struct house *house = house_new(smart_policy, NULL);
+    json_t *described;
+    struct buf lines;
+
+    (void)state;
+    house_insert(house, "a@b.test", 4);
+    house_settle(house);
+    described = queue_describe(house->queue, 10);
+    assert_int_equal(
+        json_integer_value(json_object_get(json_array_get(json_object_get(described, "ready"), 0), "length")), 4);
+    json_decref(described);
+    buf_init(&lines, 65536);
+    assert_int_equal(queue_write_metrics(house->queue, 10, &lines), 0);
+    assert_non_null(strstr(buf_cstr(&lines), "ready_count{service=\"smtp_client:unspecified->192.0.2.9\"} 4\n"));
+    buf_done(&lines);
+    house_free(house);
+}
+
+/* ---- many ---- */
+
+static void a_hundred_thousand_messages_in_ten_thousand_queues(void **state)
+{
+    struct house *house = house_new(smart_policy, NULL);
+    struct timespec from, to;
+    size_t delivered = 0;
+    char recipient[64];
+
+    (void)state;
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    for (unsigned i = 0; i < 100000; i++) {
+        snprintf(recipient, sizeof recipient, "a@d%u.test", i % 10000);
+        house_insert(house, recipient, 1);
+    }
+    house_settle(house);
+    assert_int_equal(house->connection_count, 32);
+    while (delivered < 100000) {
+        size_t before = delivered;
+
+        for (size_t i = 0; i < 32; i++)
+            delivered += house_deliver(house, i, 100);
+        if (delivered == before)
+            break;
+    }
+    clock_gettime(CLOCK_MONOTONIC, &to);
+    assert_int_equal(delivered, 100000);
+    assert_int_equal(house_scheduled(house) + house_ready(house), 0);
+    print_message("%.2f s\n", (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) / 1e9);
+    house_free(house);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_message_goes_out_by_mx),
+        cmocka_unit_test(a_smart_host_needs_no_dns),
+        cmocka_unit_test(smart_hosts_that_differ_in_port_do_not_mix),
+        cmocka_unit_test(messages_leave_in_the_order_they_came),
+        cmocka_unit_test(a_fresh_message_goes_to_a_waiting_connection),
+        cmocka_unit_test(the_null_queue_forgets),
+        cmocka_unit_test(a_recipient_without_domain_bounces),
+        cmocka_unit_test(events_are_told_the_parts_of_the_name),
+        cmocka_unit_test(dns_verdicts),
+        cmocka_unit_test(a_broken_policy_defers),
+        cmocka_unit_test(a_policy_that_breaks_later_leaves_the_old_answer),
+        cmocka_unit_test(a_changed_policy_is_asked_again),
+        cmocka_unit_test(a_transient_failure_waits_shrunk_and_comes_back),
+        cmocka_unit_test(a_message_is_given_up_when_its_time_is_over),
+        cmocka_unit_test(an_old_message_expires_when_its_turn_comes),
+        cmocka_unit_test(untried_messages_come_first_again),
+        cmocka_unit_test(requeue_message_may_move_or_refuse),
+        cmocka_unit_test(a_failed_connection_costs_one_message_its_attempt),
+        cmocka_unit_test(many_failures_delay_all),
+        cmocka_unit_test(a_site_that_can_never_work_bounces_all),
+        cmocka_unit_test(connections_grow_with_the_root_up_to_the_limit),
+        cmocka_unit_test(a_connection_rate_is_kept),
+        cmocka_unit_test(a_full_ready_queue_holds_the_rest_back),
+        cmocka_unit_test(the_paths_message_rate_is_kept),
+        cmocka_unit_test(a_rate_too_slow_to_wait_for_sends_them_back),
+        cmocka_unit_test(a_queues_own_rate_is_kept),
+        cmocka_unit_test(an_overall_rate_is_shared),
+        cmocka_unit_test(a_pool_shares_by_weight_and_skips_who_is_full),
+        cmocka_unit_test(a_waiting_handler_keeps_its_queue_and_no_other),
+        cmocka_unit_test(the_queue_may_end_while_a_handler_waits),
+        cmocka_unit_test(throttle_insert_ready_queue_may_put_off),
+        cmocka_unit_test(what_is_empty_is_forgotten),
+        cmocka_unit_test(stopping_opens_nothing_and_finishes_all),
+        cmocka_unit_test(the_queues_can_be_looked_at),
+        cmocka_unit_test(a_hundred_thousand_messages_in_ten_thousand_queues),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
