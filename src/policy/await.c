@@ -78,6 +78,10 @@ int await_then(lua_State *L, struct await *await, lua_KFunction then, lua_KConte
 {
     struct policy_call *call = thread_of(L)->call;
 
+    if (call && call->cancelled) {
+        await->ops->free(await);
+        return luaL_error(L, "the call was cancelled");
+    }
     await->finished = false;
     await->abandoned = false;
     if (!await_suspends(L))

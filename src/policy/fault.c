@@ -140,7 +140,7 @@ void fault_take_traceback(struct policy_call *call, lua_State *L)
     state->reserve_bytes = TRACEBACK_RESERVE_BYTES;
     luaL_traceback(L, L, NULL, 1);
     free(call->traceback);
-    call->traceback = mem_strndup(lua_tostring(L, -1), FAULT_TEXT_BYTES);
+    call->traceback = mem_strdup(lua_tostring(L, -1));
     lua_pop(L, 1);
     state->reserve_bytes = 0;
 }
