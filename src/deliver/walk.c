@@ -208,13 +208,19 @@ void walk_next(struct deliver_session *session)
     }
 }
 
+/* Only who asked for no more than "TLS if it works", and for this by name as well. */
+static bool may_go_without_tls(const struct route_path *path)
+{
+    return path->reconnect_in_clear &&
+           (path->enable_tls == ROUTE_TLS_OPPORTUNISTIC || path->enable_tls == ROUTE_TLS_OPPORTUNISTIC_INSECURE);
+}
+
 void walk_failed(struct deliver_session *session, const struct smtp_reply *reply)
 {
     note_reason(session, reply);
     session_close_socket(session);
-    /* who asked for no more than "TLS if it works" gets the mail through without, once, to the
-     * same address; never on the connection whose peer may have half a handshake in hand */
-    if (session->state == STATE_HANDSHAKE && session->plan->path->enable_tls == ROUTE_TLS_OPPORTUNISTIC_INSECURE) {
+    /* on a new connection: this one's peer may have half a handshake in hand */
+    if (session->state == STATE_HANDSHAKE && may_go_without_tls(session->plan->path)) {
         session->walk.again_in_clear = true;
         session->walk.next_address--;
     }

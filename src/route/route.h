@@ -92,6 +92,8 @@ struct route_path {
     char *auth_username, *auth_password; /* both or none; never logged */
     bool allow_auth_without_tls;
     bool allow_auth_without_valid_certificate; /* else AUTH needs a verified peer where TLS is used */
+    /* After a failed handshake the same address is tried once more without TLS; Opportunistic* only. */
+    bool reconnect_in_clear;
     uint64_t consecutive_connection_failures_before_delay;
     uint64_t refresh_interval_ms;
     bool refresh_by_epoch;
