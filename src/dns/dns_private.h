@@ -59,7 +59,7 @@ struct zone;
 struct zone *zone_new(const char *text, struct error *error);
 void zone_free(struct zone *zone);
 /* False: no answer will come (TIMEOUT). What `answer_out` points to belongs to the zone. */
-bool zone_find(const struct zone *zone, const char *name, enum dns_type type, struct raw_answer *answer_out);
+bool zone_answer(const struct zone *zone, const char *name, enum dns_type type, struct raw_answer *answer_out);
 
 /* ---- resolver.c: look-ups ---- */
 

@@ -222,7 +222,7 @@ void lookup_start(struct lookup *lookup, struct dns *dns, const char *name, enum
     list_node_init(&lookup->later.node);
     lookup->later.run = on_later;
     if (dns->zone) {
-        if (zone_find(dns->zone, name, type, &lookup->ready))
+        if (zone_answer(dns->zone, name, type, &lookup->ready))
             loop_defer(dns->loop, &lookup->later);
         return;
     }

@@ -244,7 +244,7 @@ static const struct zone_name *follow(const struct zone *zone, const char *text)
     return name;
 }
 
-bool zone_find(const struct zone *zone, const char *text, enum dns_type type, struct raw_answer *answer_out)
+bool zone_answer(const struct zone *zone, const char *text, enum dns_type type, struct raw_answer *answer_out)
 {
     const struct zone_name *name = follow(zone, text);
     const struct zone_set *set;
