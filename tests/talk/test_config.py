@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bad configuration is named by file and line, at start and at reload; --validate, --script,
+flags, and the HTTP side."""
+
+import json
+import os
+import signal
+import subprocess
+import urllib.error
+import urllib.request
+
+import pytest
+from gatepost import BUILD, DEADLINE, Daemon, Talk, give
+from policies import MESSAGE, RELAY_FROM_LOOPBACK, policy
+
+
+def init(body: str) -> str:
+    return "local kumo = require 'kumo'\nkumo.on('init', function()\n" + body + "\nend)\n"
+
+
+SPOOL = "kumo.define_spool { name = 'data', path = '@DIR@/spool' }\n"
+
+
+@pytest.mark.parametrize("text, wanted", [
+    ("this is not lua", "policy.lua:1:"),
+    ("local kumo = require 'kumo'\n\nerror('on line three')", "policy.lua:3: on line three"),
+    (init("kumo.start_esmtp_listener { listen = '127.0.0.1:0', lisen = 1 }"), "policy.lua:3:.*lisen"),
+    (init("kumo.start_esmtp_listener { listen = 25 }"), "policy.lua:3:.*listen"),
+    (init("kumo.start_esmtp_listener { listen = '127.0.0.1:0', max_message_size = 'big' }"), "policy.lua:3:.*max_message_size"),
+    (init("kumo.start_esmtp_listener { listen = '127.0.0.1:0', tls_certificate = '/no/such.pem', tls_private_key = '/no/such.key' }"),
+     "policy.lua:3:.*/no/such.pem"),
+    (init("kumo.define_spool { name = 'data' }"), "policy.lua:3:.*path"),
+    (init("kumo.define_spool { name = 'data', path = '/x', flush = 'yes' }"), "policy.lua:3:.*flush"),
+    (init("kumo.no_such_function {}"), "policy.lua:3:.*no_such_function"),
+    (init("kumo.configure_local_logs { log_dirr = '/x' }"), "policy.lua:3:.*log_dirr"),
+    ("local kumo = require 'kumo'\nkumo.on('init', function() end)\nkumo.on('init', function() end)", "policy.lua:3:.*init"),
+    ("local q = require 'policy-extras.queue'\nq:setup { '/no/such.toml' }", "/no/such.toml"),
+    ("require 'policy-extras.shaping'", "policy-extras.shaping"),
+])
+def test_mistakes_name_file_and_line(text, wanted):
+    import re
+
+    daemon = Daemon(text)
+    for extra in ([], ["--validate"]):
+        ended = daemon.run_to_end(*extra)
+        assert ended.returncode != 0
+        assert re.search(wanted, ended.stderr), ended.stderr
+
+
+@pytest.mark.parametrize("file, wanted", [
+    ("[tenant.'a']\negress_pol = 'x'\n", "egress_pol"), ("[tenant.'a'\n", "queues.toml"),
+    ("[queue.default]\nretry_interval = 'often'\n", "retry_interval"), ("[tenant.'a']\nrequire_authz = 'scott'\n", "require_authz"),
+])
+def test_mistakes_in_data_files_name_file_and_key(file, wanted):
+    text = policy("local q = require 'policy-extras.queue'\nlocal helper = q:setup { '@DIR@/queues.toml' }")
+    ended = Daemon(text, files={"queues.toml": file}).run_to_end("--validate")
+    assert ended.returncode != 0 and wanted in ended.stderr and "queues.toml" in ended.stderr, ended.stderr
+
+
+def test_validate_binds_and_opens_nothing():
+    daemon = Daemon(policy("kumo.on('validate_config', function() kumo.log_info 'asked' end)"))
+    ended = daemon.run_to_end("--validate")
+    assert ended.returncode == 0, ended.stderr
+    assert "asked" in ended.stderr and "listener on" not in ended.stderr
+    assert not (daemon.dir / "spool").exists() and not (daemon.dir / "logs").exists()
+    with daemon:  # gatectl says the same
+        shown = subprocess.run([BUILD / "src" / "ctl" / "gatectl", "config", "check", daemon.policy], capture_output=True,
+                               text=True, check=False, timeout=DEADLINE,
+                               env={**os.environ, "PATH": f"{BUILD / 'src'}:{os.environ['PATH']}"})
+        assert shown.returncode in (0, 1)
+
+
+def test_a_port_in_use_is_named():
+    with Daemon(policy()) as daemon:
+        import socket
+
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            text = policy().replace("127.0.0.1:0', hostname", f"127.0.0.1:{port}', hostname")
+            ended = Daemon(text).run_to_end()
+            assert ended.returncode != 0 and f"127.0.0.1:{port}" in ended.stderr and "policy.lua:" in ended.stderr
+        assert daemon.port
+
+
+def test_a_spool_in_use_is_named():
+    with Daemon(policy()) as daemon:
+        second = Daemon(policy().replace("@DIR@", str(daemon.dir)), directory=None)
+        ended = second.run_to_end()
+        assert ended.returncode != 0 and "spool" in ended.stderr
+
+
+def test_script():
+    text = "kumo.on('main', function(...) kumo.sleep(0.01) kumo.log_info('ARGS ' .. table.concat({ ... }, '+')) end)"
+    ended = Daemon(text).run_to_end("--script", "--", "one", "two")
+    assert ended.returncode == 0 and "ARGS one+two" in ended.stderr
+    assert Daemon("kumo.on('main', function() error 'x' end)").run_to_end("--script").returncode == 1
+
+
+@pytest.mark.parametrize("args, code", [(["--version"], 0), (["--help"], 0), (["--nonsense"], 2), (["stray"], 2),
+                                        (["--diag-format", "xml"], 2), (["--policy", "/no/such/policy.lua"], 1)])
+def test_flags(args, code):
+    user = ["--user", "nobody"] if os.geteuid() == 0 and args[0] == "--policy" else []
+    ended = subprocess.run([BUILD / "src" / "gatepostd", *user, *args], capture_output=True, text=True, check=False,
+                           timeout=DEADLINE)
+    assert ended.returncode == code, ended
+    if args == ["--version"]:
+        assert all(name in ended.stdout for name in ("gatepostd", "Lua 5.4", "OpenSSL", "SQLite"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give it up")
+def test_root_is_given_up():
+    with Daemon(policy()) as daemon:
+        status = open(f"/proc/{daemon.process.pid}/status").read()
+        fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+        assert "0" not in fields["Uid"].split() and "0" not in fields["Gid"].split()
+        assert int(fields["CapEff"], 16) in (0, 1 << 10) and fields["NoNewPrivs"].strip() == "1"
+        assert open(f"/proc/{daemon.process.pid}/limits").read().split("Max core file size")[1].split()[0] == "0"
+    ended = subprocess.run([BUILD / "src" / "gatepostd", "--policy", daemon.policy], capture_output=True, text=True,
+                           check=False, timeout=DEADLINE)
+    assert ended.returncode != 0 and "--user" in ended.stderr
+
+
+def test_json_diagnostics():
+    with Daemon(policy(listener=RELAY_FROM_LOOPBACK), args=["--diag-format", "json"]) as daemon:
+        with Talk(daemon.port) as client:
+            client.ask("EHLO me\x1b[31m\u00fc\"quote")
+            client.ask("XYZZY \x07 {\"a\":1}\\")
+        for line in daemon.err.text().splitlines():
+            assert isinstance(json.loads(line), dict)
+
+
+def login_policy(password: str) -> str:
+    return policy(f"kumo.on('smtp_server_auth_plain', function(z, c, p) return c == 'scott' and p == '{password}' end)")
+
+
+def logs_in(daemon: Daemon, password: str) -> bool:
+    with Talk(daemon.port) as client:
+        return client.login("scott", password).startswith("235")
+
+
+def test_reload_on_sighup_and_a_broken_policy_keeps_the_old():
+    with Daemon(login_policy("one")) as daemon:
+        assert logs_in(daemon, "one")
+        daemon.policy.write_text("this is not lua")
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.err.wait("reloading")
+        assert logs_in(daemon, "one")
+        daemon.err.wait("policy.lua:1:")
+        daemon.policy.write_text(login_policy("two").replace("@DIR@", str(daemon.dir)))
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.err.wait("reloading", 2)
+        assert logs_in(daemon, "two") and not logs_in(daemon, "one")
+
+
+def test_watched_files_reload_by_themselves():
+    watch = """
+kumo.on('pre_init', function() end)
+kumo.on('smtp_server_auth_plain', function(z, c, p)
+  return kumo.serde.json_load('@DIR@/users.json')[c] == p
+end)
+"""
+    text = policy(watch).replace("kumo.define_spool", "kumo.set_config_monitor_globs { '@DIR@/*.json' }\n  kumo.define_spool", 1)
+    with Daemon(text, files={"users.json": '{ "scott": "one" } // comment'}) as daemon:
+        assert logs_in(daemon, "one")
+        give(daemon._write("users.json", '{ "scott": "two" }'))
+        assert logs_in(daemon, "two")
+
+
+def get(url: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(url, timeout=DEADLINE) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as refused:
+        return refused.code, refused.read().decode()
+
+
+def test_http_side(sink):
+    with Daemon(policy(listener=RELAY_FROM_LOOPBACK)) as daemon:
+        with Talk(daemon.port) as client:
+            client.expect("EHLO me", "250")
+            assert client.mail("a@b.example", ["c@nowhere.invalid"], MESSAGE).startswith("250")
+        assert get(daemon.http + "/api/check-liveness/v1")[0] == 200
+        code, metrics = get(daemon.http + "/metrics")
+        assert code == 200
+        assert 'total_messages_received{service="esmtp_listener"} 1' in metrics
+        assert 'total_connection_count{service="esmtp_listener"} 1' in metrics
+        assert get(daemon.http + "/nothing/here")[0] == 404
+        for command in (["status"], ["queue", "list"]):
+            shown = subprocess.run([BUILD / "src" / "ctl" / "gatectl", "--endpoint", daemon.http, *command],
+                                   capture_output=True, text=True, check=False, timeout=DEADLINE)
+            assert shown.returncode == 0, shown.stderr
+        shown = subprocess.run([BUILD / "src" / "ctl" / "gatectl", "logs", "--dir", daemon.dir / "logs"],
+                               capture_output=True, text=True, check=False, timeout=DEADLINE)
+        assert "Reception" in shown.stdout
+    shown = subprocess.run([BUILD / "src" / "ctl" / "gatectl", "--endpoint", daemon.http, "status"],
+                           capture_output=True, text=True, check=False, timeout=DEADLINE)
+    assert shown.returncode != 0 and "127.0.0.1" in shown.stderr
