@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * From the text of a transaction to a message: is it text that may be taken, what in it is
+ * forged, and our own marks on it.
+ */
+#include "base/clock.h"
+#include "message/edit.h"
+#include "message/trace.h"
+#include "receive/end_of_data.h"
+#include "receive/text_check.h"
+#include "smtp/scan.h"
+
+#define TRACE_BYTES 4096
+
+/* Chunks are not decoded, so what DATA's decoder would have found in them is looked for here. */
+static void inspect_chunks(struct transaction *transaction)
+{
+    struct smtp_data_decoder *found = &transaction->decoder;
+    struct span body = buf_span(&transaction->body);
+    const char *end = body.data + body.len;
+    const char *line = body.data;
+
+    for (const char *at = smtp_scan(body.data, end); at < end; at = smtp_scan(at + 1, end)) {
+        if (*at == '\0') {
+            found->has_nul = true;
+        } else if (*at == '\n') {
+            found->has_bare_lf = true;
+        } else if (at + 1 == end || at[1] != '\n') {
+            found->has_bare_cr = true;
+        } else {
+            found->has_long_line |= found->line_limit_bytes && (size_t)(at - line) > found->line_limit_bytes;
+            line = ++at + 1;
+        }
+    }
+    found->has_long_line |= found->line_limit_bytes && (size_t)(end - line) > found->line_limit_bytes;
+}
+
+/* With "Fix", what DATA's decoder does as it goes, done to chunks at their end. */
+static int fix_chunks(struct transaction *transaction)
+{
+    struct buf fixed;
+    struct span body = buf_span(&transaction->body);
+    const char *end = body.data + body.len;
+    const char *from = body.data;
+    int failed = 0;
+
+    buf_init(&fixed, transaction->body.limit_bytes);
+    for (const char *at = smtp_scan(from, end); at < end && !failed; at = smtp_scan(from, end)) {
+        size_t skip = at + 1 < end && at[0] == '\r' && at[1] == '\n' ? 2 : 1;
+
+        failed = buf_append(&fixed, from, (size_t)(at - from)) ||
+                 (*at == '\0' ? buf_append(&fixed, at, 1) : buf_append(&fixed, "\r\n", 2));
+        from = at + skip;
+    }
+    failed = failed || buf_append(&fixed, from, (size_t)(end - from));
+    if (failed) {
+        buf_done(&fixed);
+        return -1;
+    }
+    buf_done(&transaction->body);
+    transaction->body = fixed;
+    return 0;
+}
+
+/* What is wrong with the text, worst first; NULL when it may be taken. */
+static const char *fault_of(const struct transaction *transaction, int *code_out)
+{
+    const struct smtp_data_decoder *found = &transaction->decoder;
+    bool strict = found->line_endings == SMTP_LINE_ENDINGS_DENY;
+
+    *code_out = 552;
+    if (transaction->over_budget || found->has_no_memory) {
+        *code_out = 452;
+        return "4.3.1 too much mail is coming in just now; try again later";
+    }
+    if (found->is_too_big)
+        return "5.3.4 the message is too big";
+    if (strict && (found->has_bare_cr || found->has_bare_lf))
+        return "5.6.0 lines of a message end with CRLF, and only with it";
+    if (strict && found->has_nul)
+        return "5.6.0 a message must not hold NUL";
+    if (found->has_long_line) {
+        *code_out = 500;
+        return "5.2.3 line too long";
+    }
+    return NULL;
+}
+
+static bool is_forged(const struct header *header, void *ctx) { return text_is_forged(header, ctx); }
+
+static void describe(struct message *message, const struct receive_reception *reception,
+                     const struct transaction *transaction)
+{
+    json_t *meta = receive_connection_all_meta(reception->connection);
+    const char *key;
+    json_t *value;
+
+    message_set_sender(message, span_of(transaction->sender));
+    message_set_smtputf8(message, transaction->smtputf8);
+    for (size_t i = 0; i < transaction->recipient_count; i++)
+        message_add_recipient(message, span_of(transaction->recipients[i]));
+    json_object_foreach(meta, key, value) message_meta_set(message, key, json_incref(value));
+    json_decref(meta);
+}
+
+/* Loops, and headers with more fields than can be searched. */
+static int check_header(struct receive_reception *reception, struct span text, struct smtp_reply *refusal_out)
+{
+    struct headers headers;
+    struct error error;
+    size_t hops;
+
+    if (headers_parse(text, &headers, &error)) {
+        smtp_reply_setf(refusal_out, 554, "5.6.0 the message has too many header fields");
+        return -1;
+    }
+    hops = headers_count(&headers, SPAN_LIT("Received"));
+    headers_done(&headers);
+    if (hops <= reception->connection->params->max_received_headers)
+        return 0;
+    smtp_reply_setf(refusal_out, 554, "5.4.6 too many hops: this message is in a loop");
+    return -1;
+}
+
+int reception_make_message(struct receive_reception *reception, struct transaction *transaction,
+                           struct smtp_reply *refusal_out)
+{
+    const char *fault;
+    char *body;
+    size_t len;
+    int code;
+    struct error error;
+
+    if (transaction->uses_bdat)
+        inspect_chunks(transaction);
+    if (transaction->uses_bdat && transaction->decoder.line_endings == SMTP_LINE_ENDINGS_FIX && fix_chunks(transaction))
+        transaction->decoder.is_too_big = true;
+    fault = fault_of(transaction, &code);
+    if (fault) {
+        smtp_reply_set(refusal_out, code, span_of(fault));
+        return -1;
+    }
+    if (check_header(reception, buf_span(&transaction->body), refusal_out))
+        return -1;
+    reception->message = message_new();
+    describe(reception->message, reception, transaction);
+    body = buf_take(&transaction->body, &len);
+    message_set_body(reception->message, bytes_take(body, body ? len : 0));
+    if (message_remove_headers(reception->message, is_forged, reception->connection->params->hostname, &error)) {
+        smtp_reply_setf(refusal_out, 452, "4.3.1 no memory for the message");
+        return -1;
+    }
+    return 0;
+}
+
+int reception_add_received(struct receive_reception *reception)
+{
+    const struct receive_connection *connection = reception->connection;
+    char peer[INET6_ADDRSTRLEN];
+    struct trace_reception trace = {.helo = connection->ehlo_domain,
+                                    .peer = peer,
+                                    .hostname = connection->params->hostname,
+                                    .is_esmtp = connection->is_esmtp,
+                                    .is_tls = connection->tls_protocol != NULL,
+                                    .is_authenticated = connection->auth != NULL,
+                                    .tls_cipher = connection->tls_cipher,
+                                    .tls_protocol = connection->tls_protocol};
+    struct error error;
+    struct buf lines;
+    int failed;
+
+    ip_format(&connection->remote_ip, peer);
+    buf_init(&lines, TRACE_BYTES);
+    failed = trace_received(reception->message, &trace, true, clock_wall_ms(), &lines) ||
+             message_prepend_lines(reception->message, buf_span(&lines), &error);
+    buf_done(&lines);
+    return failed ? -1 : 0;
+}
+
+int reception_add_supplemental(struct receive_reception *reception, struct error *error)
+{
+    const struct receive_params *params = reception->connection->params;
+    struct buf lines;
+    int failed;
+
+    buf_init(&lines, 1024 * 1024);
+    failed = trace_supplemental(reception->message, params->trace_header_name,
+                                (const char *const *)params->trace_meta_names.names, params->trace_meta_names.count,
+                                &lines, error) ||
+             message_prepend_lines(reception->message, buf_span(&lines), error);
+    buf_done(&lines);
+    return failed ? -1 : 0;
+}

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Bytes in. They are read into a scratch buffer that all sessions of a worker share and
+ * looked at where they lie; only what cannot be used yet is copied into the session. While a
+ * session waits for something of ours it goes on reading up to a ceiling, for one reason: so
+ * that a client's departure is noticed.
+ */
+#include <string.h>
+
+#include "base/must.h"
+#include "base/secret.h"
+#include "receive/receive_private.h"
+
+#define TLS_RECORD_HANDSHAKE 0x16
+
+bool session_has_input(const struct session *session) { return buf_len(&session->input) > 0; }
+
+bool session_has_bytes_behind(const struct session *session)
+{
+    return session->is_pumping ? session->bytes_behind > 0 : session_has_input(session);
+}
+
+/* Pipelined input may hold a password: it is wiped before its memory goes back. */
+void session_drop_input(struct session *session)
+{
+    if (session->input.data)
+        secret_wipe(session->input.data, session->input.capacity);
+    buf_release(&session->input);
+}
+
+/* ---- one step: how many bytes of `view` were taken; 0: more are needed ---- */
+
+static bool is_first_of_http(struct span view)
+{
+    static const char *const methods[] = {"GET ", "POST ", "HEAD ", "PUT ", "DELETE ", "OPTIONS ", "CONNECT ", "PRI "};
+
+    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++)
+        if (span_istarts_with(view, span_of(methods[i])))
+            return true;
+    return false;
+}
+
+/* Another protocol's client: whatever it says next could be read as commands that somebody
+ * else wrote for it (a browser can be made to send mail that way). */
+static bool is_another_protocol(struct session *session, struct span view)
+{
+    const char *what = NULL;
+
+    if (view.data[0] == TLS_RECORD_HANDSHAKE)
+        what = "TLS bytes where commands in clear were expected";
+    else if (is_first_of_http(view))
+        what = "an HTTP request";
+    if (!what)
+        return false;
+    diag(DIAG_WARN, &session->scope, "%s: closing", what);
+    session_close(session, what);
+    return true;
+}
+
+static size_t line_limit(const struct session *session, struct span view)
+{
+    size_t limit = (size_t)session->connection->params->line_length_hard_limit;
+
+    if (session->state == SESSION_AUTH || span_istarts_with(view, SPAN_LIT("AUTH ")))
+        limit = limit > AUTH_LINE_LIMIT ? limit : AUTH_LINE_LIMIT;
+    return limit + CR_LF_BYTES;
+}
+
+static void take_auth_line(struct session *session, enum smtp_line_progress progress, struct span line)
+{
+    if (progress == SMTP_LINE_TOO_LONG)
+        session_auth_line(session, NULL);
+    else if (progress == SMTP_LINE_DONE)
+        session_auth_line(session, &line);
+    else
+        session_auth_line(session, &SPAN_LIT("!")); /* not base64 either */
+}
+
+/* What was typed for a password does not stay in the buffer that all sessions share. */
+static void wipe_secret_line(struct span line)
+{
+    if (line.len > 0)
+        secret_wipe((char *)(uintptr_t)line.data, line.len);
+}
+
+/* A line that ended in a bare LF: what stands behind it, up to the next CRLF, was perhaps
+ * meant by somebody as part of the same line, and is not run. */
+static size_t skip_tail(struct span view, size_t used)
+{
+    struct span rest = span_from(view, used);
+    const char *end;
+
+    if (used < 2 || view.data[used - 2] == '\r')
+        return used;
+    end = memmem(rest.data, rest.len, "\r\n", 2);
+    return end ? used + (size_t)(end - rest.data) + 2 : used;
+}
+
+static size_t take_line(struct session *session, struct span view)
+{
+    struct span line = SPAN_LIT("");
+    bool is_secret = session->state == SESSION_AUTH || span_istarts_with(view, SPAN_LIT("AUTH "));
+    size_t used;
+    enum smtp_line_progress progress;
+
+    if (session->lines.scanned == 0 && !session->lines.skipping && session->state == SESSION_COMMAND &&
+        is_another_protocol(session, view))
+        return 0;
+    if (!session->lines.skipping)
+        session->lines.limit_bytes = line_limit(session, view);
+    if (!session->line_began_ms)
+        session->line_began_ms = loop_now_ms(session->listener->loop);
+    progress = smtp_line_take(&session->lines, view, &line, &used);
+    if (progress == SMTP_LINE_MORE)
+        return used;
+    session->line_began_ms = 0;
+    session->bytes_behind = view.len - used;
+    if (session->state == SESSION_AUTH)
+        take_auth_line(session, progress, line);
+    else if (progress == SMTP_LINE_DONE)
+        session_command(session, line);
+    else
+        session_bad_line(session, progress);
+    if (is_secret)
+        wipe_secret_line(line);
+    return progress == SMTP_LINE_BAD_END ? skip_tail(view, used) : used;
+}
+
+static size_t take(struct session *session, struct span view)
+{
+    switch (session->state) {
+    case SESSION_PROXY:
+        return session_take_proxy(session, view);
+    case SESSION_COMMAND:
+    case SESSION_AUTH:
+        return take_line(session, view);
+    case SESSION_DATA:
+        return session_take_data(session, view);
+    case SESSION_BDAT:
+        return session_take_chunk(session, view);
+    case SESSION_HANDSHAKE:
+    case SESSION_GREETING:
+    case SESSION_CLOSED:
+    case SESSION_STATE_COUNT:
+        break;
+    }
+    return 0;
+}
+
+static bool may_take(const struct session *session)
+{
+    return session->waiting == WAITING_NOT && session->state != SESSION_CLOSED && session->state != SESSION_GREETING &&
+           session->state != SESSION_HANDSHAKE;
+}
+
+static size_t take_all(struct session *session, struct span view)
+{
+    size_t used = 0;
+
+    session->is_pumping = true;
+    while (may_take(session) && used < view.len) {
+        size_t took = take(session, span_from(view, used));
+
+        if (took == 0)
+            break;
+        used += took;
+    }
+    session->is_pumping = false;
+    return used;
+}
+
+static void keep(struct session *session, struct span rest)
+{
+    if (rest.len > 0 && session->state != SESSION_CLOSED && buf_append_span(&session->input, rest))
+        session_close(session, "more pipelined input than we keep");
+}
+
+/* Bytes from the scratch buffer, which may be wiped after. */
+static void feed(struct session *session, struct span fresh)
+{
+    if (session_has_input(session)) {
+        keep(session, fresh);
+        if (session->state != SESSION_CLOSED && may_take(session)) {
+            buf_consume(&session->input, take_all(session, buf_span(&session->input)));
+            if (!session_has_input(session))
+                session_drop_input(session);
+        }
+        return;
+    }
+    keep(session, span_from(fresh, may_take(session) ? take_all(session, fresh) : 0));
+}
+
+/* ---- the socket ---- */
+
+static size_t read_size(const struct session *session)
+{
+    size_t wanted = COMMAND_READ_BYTES;
+
+    if (session->state == SESSION_PROXY)
+        return session_proxy_wanted(buf_span(&session->input));
+    if (session->state == SESSION_DATA || session->state == SESSION_BDAT)
+        wanted = (size_t)session->connection->params->data_buffer_size;
+    return wanted < SCRATCH_BYTES ? wanted : SCRATCH_BYTES;
+}
+
+static bool has_room(const struct session *session)
+{
+    return buf_len(&session->input) + SCRATCH_BYTES <= INPUT_LIMIT_BYTES;
+}
+
+static void after_reading(struct session *session)
+{
+    if (session->state == SESSION_CLOSED)
+        return;
+    if (session->is_at_eof && session->waiting == WAITING_NOT)
+        session_close(session, "the client has gone away");
+    else
+        session_arm_timeout(session);
+}
+
+static void on_end(struct session *session)
+{
+    session->is_at_eof = true;
+    socket_pause(session->socket); /* a socket at its end stays readable for ever */
+    /* what it sent before may still be answered; half a line or half a message never is */
+    session_arm_timeout(session);
+}
+
+static void on_readable(void *ctx)
+{
+    struct session *session = ctx;
+    char *scratch = session->listener->scratch;
+    ssize_t got = SOCKET_WAIT;
+
+    while (session->state != SESSION_CLOSED && session->state != SESSION_HANDSHAKE) {
+        if (!has_room(session)) {
+            socket_pause(session->socket);
+            break;
+        }
+        got = socket_read(session->socket, scratch, read_size(session));
+        if (got <= 0)
+            break;
+        session->last_input_ms = loop_now_ms(session->listener->loop);
+        feed(session, span_make(scratch, (size_t)got));
+    }
+    if (session->state == SESSION_CLOSED || session->state == SESSION_HANDSHAKE)
+        return;
+    if (got == SOCKET_EOF)
+        on_end(session);
+    else if (got == SOCKET_ERROR)
+        session_close(session, socket_error(session->socket)->sentence);
+    after_reading(session);
+}
+
+static void resume(struct deferred *deferred)
+{
+    struct session *session = CONTAINER_OF(deferred, struct session, resume);
+
+    if (session->state == SESSION_CLOSED || session->is_pumping)
+        return;
+    if (session_has_input(session) && may_take(session)) {
+        buf_consume(&session->input, take_all(session, buf_span(&session->input)));
+        if (!session_has_input(session))
+            session_drop_input(session);
+    }
+    if (session->state != SESSION_CLOSED && session->state != SESSION_HANDSHAKE && !session->is_at_eof &&
+        has_room(session))
+        socket_resume(session->socket);
+    after_reading(session);
+}
+
+void session_resume_soon(struct session *session)
+{
+    if (session->state == SESSION_CLOSED || session->is_pumping)
+        return;
+    session->resume.run = resume;
+    loop_defer(session->listener->loop, &session->resume);
+}
+
+const struct socket_handler session_socket_handler = {.on_readable = on_readable};
