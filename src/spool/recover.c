@@ -164,7 +164,7 @@ static void finish(struct recovery *recovery)
     spool->may_be_dead = true;
     spool->recovered = true;
     pthread_mutex_unlock(&spool->lock);
-    writer_post(spool, &recovery->wake);
+    writer_post(spool, &spool->recovered_mail);
 }
 
 void recovery_read_all(struct recovery *recovery)

@@ -17,7 +17,6 @@ struct recovery {
     spool_entry_fn *on_entry;
     spool_enumerated_fn *on_end;
     void *ctx;
-    struct mail wake; /* to the writer, when all is read */
 
     struct segment **old; /* what to read, in order */
     size_t old_count;

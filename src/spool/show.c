@@ -199,7 +199,7 @@ void spool_enumerate(struct spool *spool, spool_entry_fn *on_entry, spool_enumer
     recovery->on_entry = on_entry;
     recovery->on_end = on_end_;
     recovery->ctx = ctx;
-    recovery->wake.deliver = on_wake;
+    spool->recovered_mail.deliver = on_wake;
     atomic_init(&recovery->refs, 1);
     sem_init(&recovery->room, 0, BATCHES_UNDER_WAY);
     list_old(recovery);

@@ -235,7 +235,8 @@ struct spool {
     atomic_uint_fast64_t floor_checked_ms;
     atomic_uint_fast64_t damaged; /* also counted off the writer's thread */
 
-    struct recovery *recovery; /* owned by whoever called spool_enumerate; ended by spool_close */
+    struct mail recovered_mail; /* wakes the writer when all is read */
+    struct recovery *recovery;  /* owned by whoever called spool_enumerate; ended by spool_close */
 };
 
 void *writer_main(void *spool);
