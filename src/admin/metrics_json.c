@@ -116,6 +116,8 @@ static json_t *text(const char *value)
     return string ? string : json_string("(not UTF-8)");
 }
 
+/* NULL when it cannot be had (a key that is not UTF-8, a name used in two ways); jansson takes NULL
+ * for an object and does nothing. */
 static json_t *member(json_t *object, const char *key, json_t *fresh)
 {
     json_t *there = json_object_get(object, key);
@@ -124,8 +126,7 @@ static json_t *member(json_t *object, const char *key, json_t *fresh)
         json_decref(fresh);
         return there;
     }
-    json_object_set_new(object, key, fresh);
-    return fresh;
+    return json_object_set_new(object, key, fresh) == 0 ? fresh : NULL;
 }
 
 static json_t *metric_of(json_t *all, struct span name)

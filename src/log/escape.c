@@ -61,7 +61,8 @@ static size_t escape_one(uint32_t code, unsigned char first, enum escape_style s
 
     if (name)
         return (size_t)snprintf(out, 16, "%s", name);
-    if (code == NOT_UTF8)
+    /* NUL is allowed in JSON text, but few who read it can keep it. */
+    if (code == NOT_UTF8 || code == 0)
         return (size_t)snprintf(out, 16, "%s%02x", style == ESCAPE_JSON ? "\\\\x" : "\\x", first);
     if (is_unsafe(code))
         return (size_t)snprintf(out, 16, "\\u%04x", (unsigned)code);

@@ -74,6 +74,15 @@ static struct span take_field(struct span *block)
     return field;
 }
 
+/* RFC 5322, section 3.6.8: printable ASCII. Anything else before a colon is no name, and no key. */
+static bool is_field_name(struct span name)
+{
+    for (size_t i = 0; i < name.len; i++)
+        if (name.data[i] < 33 || name.data[i] > 126)
+            return false;
+    return name.len > 0;
+}
+
 static size_t find_headers(struct span block, char *const *names, struct header *found)
 {
     size_t count = 0;
@@ -85,7 +94,7 @@ static size_t find_headers(struct span block, char *const *names, struct header 
 
         if (span_trim(field).len == 0)
             break; /* the empty line that ends the header */
-        if (colon < field.len && is_wanted(name, names, true))
+        if (colon < field.len && is_field_name(name) && is_wanted(name, names, true))
             found[count++] = (struct header){name, span_trim(span_from(field, colon + 1)), false};
     }
     return count;

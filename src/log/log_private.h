@@ -27,7 +27,7 @@ enum escape_style {
 #define ESCAPE_GROWTH 6
 
 /* Writes as much of `text` as fits into `room` bytes, in whole characters, and returns how
- * many bytes it wrote. Bytes that are not UTF-8 become \xHH (in JSON \\xHH). */
+ * many bytes it wrote. NUL and bytes that are not UTF-8 become \xHH (in JSON \\xHH). */
 size_t escape_into(struct span text, enum escape_style style, char *out, size_t room);
 
 /* ---- record.c, fields.c: a record as one line of JSON, newline included ---- */
