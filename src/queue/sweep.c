@@ -11,6 +11,7 @@
 
 #define SWEEP_MS 1000
 #define PRUNE_MS 60000
+#define SHRINKS_PER_SWEEP 20000
 
 void queue_shrink(struct queue *queue, struct message *message)
 {
@@ -22,20 +23,20 @@ void queue_shrink(struct queue *queue, struct message *message)
         message_shrink(message);
 }
 
-/* What is clean by now is at the front, more or less: saves end in the order they began. */
+/* What is not clean yet has its turn again later: one that cannot be written must not keep the
+ * others in memory. */
 static void shrink_clean(struct queue *queue)
 {
-    struct list_node *node = list_first(&queue->to_shrink);
+    size_t looks = queue->to_shrink.count < SHRINKS_PER_SWEEP ? queue->to_shrink.count : SHRINKS_PER_SWEEP;
 
-    while (node) {
-        struct list_node *next = list_next(&queue->to_shrink, node);
+    while (looks-- > 0) {
+        struct list_node *node = list_take_first(&queue->to_shrink);
         struct message *message = message_of_link(node);
 
         if (message_is_dirty(message))
-            break;
-        list_remove(&queue->to_shrink, node);
-        message_shrink(message);
-        node = next;
+            list_push_back(&queue->to_shrink, node);
+        else
+            message_shrink(message);
     }
 }
 

@@ -239,6 +239,20 @@ struct house *house_new(const char *policy, const char *zone)
     return house;
 }
 
+int house_try_policy(const char *policy, struct error *error)
+{
+    struct policy_options options = {.text = policy, .add_modules = add_modules};
+    struct loop *loop = loop_new("queue", error);
+    struct policy *loaded = policy_new(&options, error);
+    struct policy_vm *vm = policy_vm_new(loaded, loop, error);
+    int result = vm ? 0 : -1;
+
+    policy_vm_free(vm);
+    policy_free(loaded);
+    loop_free(loop);
+    return result;
+}
+
 void house_free(struct house *house)
 {
     for (size_t i = 0; i < house->connection_count; i++) {

@@ -44,6 +44,9 @@ struct house {
 struct house *house_new(const char *policy, const char *zone);
 void house_free(struct house *house);
 
+/* Only loads it: -1 with the reason when it does not load. */
+int house_try_policy(const char *policy, struct error *error);
+
 /* A message in the fake spool, clean and loaded. */
 struct message *house_message(struct house *house, const char *recipient);
 void house_insert(struct house *house, const char *recipient, size_t count);

@@ -15,6 +15,7 @@
 
 #include "base/mem.h"
 #include "house.h"
+#include "message/schedule.h"
 
 #define SMART_HOST "protocol = { smtp = { mx_list = { '[192.0.2.9]:2525' } } }"
 
@@ -749,6 +750,72 @@ static void the_queues_can_be_looked_at(void **state)
     house_free(house);
 }
 
+/* ---- the makers ---- */
+
+static void faults_name_the_line_and_the_key(void **state)
+{
+    static const char *const policies[][2] = {
+        {"\nkumo.make_queue_config { max_agee = 1 }", "2: kumo.make_queue_config: 'max_agee'"},
+        {"kumo.make_egress_pool { name = 'p', entries = 'x' }", "1: kumo.make_egress_pool: 'entries'"},
+        {"kumo.make_egress_source { name = 5 }", "1: kumo.make_egress_source: 'name'"},
+        {"kumo.make_egress_path { enable_tls = true }", "1: kumo.make_egress_path: 'enable_tls'"},
+        {"kumo.make_egress_path(7)", "table expected"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++) {
+        struct error error = {0};
+
+        assert_int_equal(house_try_policy(policies[i][0], &error), -1);
+        if (!strstr(error.sentence, policies[i][1]))
+            fail_msg("'%s' does not say '%s'", error.sentence, policies[i][1]);
+    }
+}
+
+static void a_password_comes_from_its_key_source(void **state)
+{
+    struct house *house =
+        house_new("kumo.secrets = { load = function(source) wait() return source.key_data end }\n"
+                  "kumo.on('get_queue_config', function() return kumo.make_queue_config { " SMART_HOST " } end)\n"
+                  "local params = { enable_tls = 'Required', smtp_auth_plain_username = 'me',\n"
+                  "  smtp_auth_plain_password = { key_data = 'pass' } }\n"
+                  "kumo.on('get_egress_path_config', function()\n"
+                  "  local path = kumo.make_egress_path(params)\n"
+                  "  assert(params.smtp_auth_plain_password.key_data == 'pass')\n"
+                  "  assert(tostring(path) == 'egress_path')\n"
+                  "  return path end)",
+                  NULL);
+
+    (void)state;
+    house_insert(house, "a@b.test", 1);
+    house_settle(house);
+    assert_int_equal(house->connection_count, 0);
+    house_resume(house);
+    assert_int_equal(house->connection_count, 1);
+    assert_string_equal(house->connections[0].plan->path->auth_password, "pass");
+    house_free(house);
+}
+
+static void a_schedule_is_kept(void **state)
+{
+    struct house *house = house_new(smart_policy, NULL);
+    struct message *message = house_message(house, "a@b.test");
+    json_t *rules = json_pack("{s:s}", "first_attempt", "2023-11-14T22:15:20Z"); /* two minutes on */
+
+    (void)state;
+    message_set_schedule(message, message_schedule_from_json(rules, NULL));
+    json_decref(rules);
+    message_mark_clean(message);
+    queue_insert(house->queue, message);
+    house_settle(house);
+    assert_int_equal(house->delayed, 1);
+    house_pass_ms(house, 119000);
+    assert_int_equal(house_ready(house), 0);
+    house_pass_ms(house, 2000);
+    assert_int_equal(house_ready(house), 1);
+    house_free(house);
+}
+
 /* ---- many ---- */
 
 static void a_hundred_thousand_messages_in_ten_thousand_queues(void **state)
@@ -818,6 +885,9 @@ int main(void)
         cmocka_unit_test(what_is_empty_is_forgotten),
         cmocka_unit_test(stopping_opens_nothing_and_finishes_all),
         cmocka_unit_test(the_queues_can_be_looked_at),
+        cmocka_unit_test(faults_name_the_line_and_the_key),
+        cmocka_unit_test(a_password_comes_from_its_key_source),
+        cmocka_unit_test(a_schedule_is_kept),
         cmocka_unit_test(a_hundred_thousand_messages_in_ten_thousand_queues),
     };
 
