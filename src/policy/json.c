@@ -33,7 +33,7 @@ void policy_mark_array(lua_State *L, int index)
     lua_setmetatable(L, index);
 }
 
-static bool is_marked(lua_State *L, int index)
+bool policy_is_array(lua_State *L, int index)
 {
     bool same;
 
@@ -240,7 +240,7 @@ static json_t *read_table(lua_State *L, int index, const struct place *outer, st
     shape = shape_of(L, index);
     if (shape.has_others || (shape.has_integers && shape.has_strings))
         return refuse(outer, "has keys that are neither 1..n nor all strings", error);
-    if (is_marked(L, index) && !shape.has_strings && is_dense_enough(&shape))
+    if (policy_is_array(L, index) && !shape.has_strings && is_dense_enough(&shape))
         return read_array(L, index, shape.highest, &place, error);
     if (!shape.has_integers)
         return read_object(L, index, &place, error);

@@ -146,5 +146,6 @@ json_t *policy_to_json(lua_State *L, int index);
 /* Marks the table at `index` as an array, whatever it holds. policy_push_json marks the
  * arrays whose nature does not show: empty ones, and those with null in them. */
 void policy_mark_array(lua_State *L, int index);
+bool policy_is_array(lua_State *L, int index); /* whether it is marked */
 
 #endif
