@@ -13,19 +13,20 @@ void modules_open(lua_State *L);
 
 /* Each adds to the table `kumo` (a global by then) or to package.preload. All may raise. */
 void mod_cidr_open(lua_State *L);
-void mod_digest_open(lua_State *L);
 void mod_domain_map_open(lua_State *L);
-void mod_encode_open(lua_State *L);
 void mod_secrets_open(lua_State *L);
 void mod_serde_open(lua_State *L);
 void mod_sqlite_open(lua_State *L);
-void mod_string_open(lua_State *L);
 void mod_throttle_open(lua_State *L);
-void mod_time_open(lua_State *L);
 void mod_spool_open(lua_State *L);
 void mod_dns_open(lua_State *L);
 void mod_local_logs_open(lua_State *L);
 void mod_http_listener_open(lua_State *L);
 void mod_egress_open(lua_State *L);
+void mod_address_open(lua_State *L); /* before mod_message_open */
+void mod_headers_open(lua_State *L);
+void mod_message_open(lua_State *L);
+void mod_connection_open(lua_State *L);
+void mod_listener_open(lua_State *L);
 
 #endif
