@@ -13,6 +13,7 @@
 #include "spool/spool_private.h"
 
 #define RETRY_AFTER_MS 1000
+#define REMOVES_WAIT_MS 2
 
 /* ---- the inbox ---- */
 
@@ -35,19 +36,20 @@ void writer_post(struct spool *spool, struct mail *mail)
         writer_wake(spool);
 }
 
-static void wait_for_mail(struct spool *spool)
+/* Until there is mail, the end is asked for, or the time is over (0: there is no limit). */
+static void wait_for_mail(struct spool *spool, uint64_t limit_ms)
 {
     struct timespec until;
 
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += (long)(limit_ms % 1000) * 1000000;
+    until.tv_sec += (time_t)(limit_ms / 1000) + until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
     pthread_mutex_lock(&spool->wake_lock);
     while (!atomic_load(&spool->inbox) && !atomic_load(&spool->ending)) {
-        if (!spool->retry_at_ms) {
+        if (!limit_ms)
             pthread_cond_wait(&spool->wake, &spool->wake_lock);
-            continue;
-        }
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_sec += RETRY_AFTER_MS / 1000;
-        if (pthread_cond_timedwait(&spool->wake, &spool->wake_lock, &until) == ETIMEDOUT)
+        else if (pthread_cond_timedwait(&spool->wake, &spool->wake_lock, &until) == ETIMEDOUT)
             break;
     }
     pthread_mutex_unlock(&spool->wake_lock);
@@ -213,6 +215,17 @@ static void finish(struct spool *spool)
     (void)batch_commit(spool);
 }
 
+/* Nobody waits for a deletion mark, so marks alone are no reason for a sync just yet. */
+static void let_removes_ride_along(struct spool *spool)
+{
+    const struct batch *batch = &spool->batch;
+
+    if (!batch->remove_count || batch->bytes || batch->answer_count)
+        return;
+    wait_for_mail(spool, REMOVES_WAIT_MS);
+    (void)take_requests(spool);
+}
+
 void *writer_main(void *arg)
 {
     struct spool *spool = arg;
@@ -222,9 +235,10 @@ void *writer_main(void *arg)
         bool ending = atomic_load(&spool->ending);
 
         if (!busy)
-            wait_for_mail(spool);
+            wait_for_mail(spool, spool->retry_at_ms ? RETRY_AFTER_MS : 0);
         if (!take_requests(spool) && ending)
             break;
+        let_removes_ride_along(spool);
         (void)batch_commit(spool);
         busy = housekeep(spool);
     }

@@ -21,7 +21,8 @@ enum failing { CALL_OPEN, CALL_ALLOCATE, CALL_WRITE, CALL_SYNC, CALL_SYNC_DIRECT
 
 static struct {
     enum failing call;
-    int from, count; /* fails passes from..from+count-1 */
+    int from;
+    atomic_int count; /* fails passes from..from+count-1 */
     int with_errno;
     atomic_int passes;
 } plan;
@@ -34,7 +35,7 @@ static bool fails(enum failing call)
         return false;
     pass = atomic_fetch_add(&plan.passes, 1);
     errno = plan.with_errno;
-    return pass >= plan.from && pass < plan.from + plan.count;
+    return pass >= plan.from && pass - plan.from < plan.count;
 }
 
 static int failing_open(int directory, const char *name, int flags, mode_t mode)
