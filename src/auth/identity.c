@@ -98,7 +98,7 @@ static int parse_identities(struct auth_info *info, const json_t *list, struct e
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *entry = json_array_get(list, i);
         const json_t *name = json_object_get(entry, "identity");
-        enum auth_context context;
+        enum auth_context context = AUTH_CONTEXT_GENERIC;
 
         if (!json_is_string(name) || json_string_length(name) == 0)
             return error_set(error, ERROR_PERM, "AuthInfo identities[%zu] has no identity", i + 1);

@@ -13,7 +13,7 @@
 /* "2023-03-01T17:00:00-08:00", with fractions of seconds if any. 0 or -1. */
 int timestamp_parse_rfc3339(struct span text, int64_t *ms_out) __attribute__((warn_unused_result));
 
-#define TIMESTAMP_RFC3339_BYTES 40
+#define TIMESTAMP_RFC3339_BYTES 96 /* more than any int in each place would need */
 void timestamp_format_rfc3339(int64_t ms, char out[TIMESTAMP_RFC3339_BYTES]);
 
 #define TIMESTAMP_RFC5322_BYTES 48
