@@ -7,7 +7,6 @@
 #ifndef GATEPOST_RELAY_PRIVATE_H
 #define GATEPOST_RELAY_PRIVATE_H
 
-#include <jansson.h>
 #include <stdatomic.h>
 
 #include "base/list.h"
@@ -105,8 +104,10 @@ int turns_start(struct turns *turns, struct relay *relay, struct error *error) _
 void turns_insert(struct relay *relay, struct list *messages); /* from any thread */
 void turns_drain(struct turns *turns);
 void turns_stop(struct turns *turns); /* ends the thread */
-/* queue_describe from another thread; NULL when the queue's thread did not answer in time. */
-json_t *turns_describe(struct relay *relay, size_t most, unsigned wait_seconds);
+/* Asks from another thread, which waits a few seconds at most; -1 when there was no answer. */
+typedef int turns_answer_fn(struct queue *queue, size_t most, struct buf *out);
+int turns_ask(struct relay *relay, turns_answer_fn *answer, size_t most, struct buf *out)
+    __attribute__((warn_unused_result));
 
 /* ---- worker.c ---- */
 

@@ -4,6 +4,7 @@
  * then listeners, so that nothing is accepted that cannot be kept. Closing: listeners first,
  * the spool last, so that everything that was accepted has a place to stay.
  */
+#include <jansson.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -12,6 +13,8 @@
 #include "log/record.h"
 #include "metrics/metrics.h"
 #include "relay_private.h"
+
+#define QUEUES_IN_METRICS 1000
 
 static void on_note(struct mail *mail)
 {
@@ -49,6 +52,46 @@ struct dns *relay_dns_new(struct relay *relay, struct loop *loop, struct error *
     return dns_new(loop, &config, error);
 }
 
+static int write_queue_metrics(struct queue *queue, size_t most, struct buf *out)
+{
+    return queue_write_metrics(queue, most, out);
+}
+
+static void write_spool_metrics(const struct relay *relay, struct buf *out)
+{
+    struct spool_stats stats;
+
+    spool_get_stats(relay->spool, &stats);
+    if (buf_appendf(out,
+                    "# TYPE gatepost_spool_live_messages gauge\ngatepost_spool_live_messages %llu\n"
+                    "# TYPE gatepost_spool_segments gauge\ngatepost_spool_segments %llu\n"
+                    "# TYPE gatepost_spool_syncs_total counter\ngatepost_spool_syncs_total %llu\n"
+                    "# TYPE gatepost_spool_stored_total counter\ngatepost_spool_stored_total %llu\n",
+                    (unsigned long long)stats.live_messages, (unsigned long long)stats.segments,
+                    (unsigned long long)stats.syncs, (unsigned long long)stats.stored))
+        diag(DIAG_WARN, NULL, "the metrics are too long for one answer");
+}
+
+static void collect_metrics(void *ctx, struct buf *out)
+{
+    struct relay *relay = ctx;
+
+    write_spool_metrics(relay, out);
+    if (turns_ask(relay, write_queue_metrics, QUEUES_IN_METRICS, out))
+        diag(DIAG_WARN, NULL, "the queue's metrics are missing from an answer");
+}
+
+static void tell_deliver(const struct setup *setup)
+{
+    struct sockaddr_storage *own = mem_zalloc((setup->listener_count + 1) * sizeof *own);
+    struct deliver_settings settings = {.own_addresses = own, .own_address_count = setup->listener_count};
+
+    for (size_t i = 0; i < setup->listener_count; i++)
+        own[i] = setup->listeners[i].bound;
+    deliver_set_settings(&settings);
+    free(own);
+}
+
 static void announce(const struct setup *setup)
 {
     for (size_t i = 0; i < setup->listener_count; i++) {
@@ -80,6 +123,7 @@ struct relay *relay_start(struct policy *policy, const struct setup *setup, stru
     relay->policy = policy;
     relay->setup = setup;
     relay->workers = mem_zalloc(setup->worker_count * sizeof *relay->workers);
+    tell_deliver(setup);
     if (open_all(relay, error)) {
         relay_stop(relay);
         return NULL;
@@ -87,6 +131,7 @@ struct relay *relay_start(struct policy *policy, const struct setup *setup, stru
     for (size_t i = 0; i < relay->worker_count; i++)
         worker_listen(&relay->workers[i]);
     announce(setup);
+    metrics_add_collector(collect_metrics, relay);
     return relay;
 }
 
@@ -114,6 +159,7 @@ void relay_stop(struct relay *relay)
 {
     if (!relay)
         return;
+    metrics_remove_collector(collect_metrics, relay);
     for (size_t i = 0; i < relay->worker_count; i++)
         worker_stop(&relay->workers[i]);
     turns_stop(&relay->turns);
@@ -121,17 +167,25 @@ void relay_stop(struct relay *relay)
     for (size_t i = 0; i < relay->worker_count; i++)
         thread_done(&relay->workers[i].thread);
     thread_done(&relay->turns.thread);
+    deliver_clear_settings();
     free(relay->workers);
     free(relay);
 }
 
-int relay_describe_queues(struct relay *relay, size_t most, struct buf *json_out)
+/* ---- what the admin side asks ---- */
+
+static int describe(struct queue *queue, size_t most, struct buf *out)
 {
-    json_t *described = turns_describe(relay, most, 5);
-    char *text = described ? json_dumps(described, JSON_COMPACT) : NULL;
-    int status = text ? buf_append_span(json_out, span_of(text)) : -1;
+    json_t *described = queue_describe(queue, most);
+    char *text = json_dumps(described, JSON_COMPACT);
+    int status = text ? buf_append_span(out, span_of(text)) : -1;
 
     free(text);
     json_decref(described);
     return status;
+}
+
+int relay_describe_queues(struct relay *relay, size_t most, struct buf *json_out)
+{
+    return turns_ask(relay, describe, most, json_out);
 }

@@ -3,7 +3,6 @@
  * The one thread that gives turns: it owns the queue, a policy VM for the queue's questions,
  * and a resolver. Everything reaches it as notes.
  */
-#include <jansson.h>
 #include <semaphore.h>
 #include <stdlib.h>
 #include <time.h>
@@ -11,6 +10,9 @@
 #include "base/mem.h"
 #include "base/must.h"
 #include "relay_private.h"
+
+#define ANSWER_SECONDS 5
+#define ANSWER_LIMIT_BYTES (64 * 1024 * 1024)
 
 static int open_rooms(void *ctx, struct loop *loop, struct error *error)
 {
@@ -83,49 +85,60 @@ void turns_drain(struct turns *turns)
     relay_pass_note(turns->relay, turns->thread.loop, mem_zalloc(sizeof(struct note)), drain_queue);
 }
 
-/* ---- what waits, for the admin side ---- */
+/* ---- questions from other threads ---- */
 
 /* Shared by the asking thread and the queue's: whoever comes last frees it. */
-struct asked {
+struct question {
     struct note note;
     atomic_int holders;
+    turns_answer_fn *answer;
     size_t most;
-    json_t *result;
+    int status;
+    struct buf out;
     sem_t answered;
 };
 
-static void asked_release(struct asked *asked)
+static void question_release(struct question *question)
 {
-    if (atomic_fetch_sub(&asked->holders, 1) != 1)
+    if (atomic_fetch_sub(&question->holders, 1) != 1)
         return;
-    json_decref(asked->result);
-    sem_destroy(&asked->answered);
-    free(asked);
+    buf_done(&question->out);
+    sem_destroy(&question->answered);
+    free(question);
 }
 
-static void describe(struct note *note)
+static void answer_it(struct note *note)
 {
-    struct asked *asked = CONTAINER_OF(note, struct asked, note);
+    struct question *question = CONTAINER_OF(note, struct question, note);
 
-    asked->result = queue_describe(note->relay->turns.queue, asked->most);
-    sem_post(&asked->answered);
-    asked_release(asked);
+    question->status = question->answer(note->relay->turns.queue, question->most, &question->out);
+    sem_post(&question->answered);
+    question_release(question);
 }
 
-json_t *turns_describe(struct relay *relay, size_t most, unsigned wait_seconds)
+static int wait_for_answer(struct question *question, struct buf *out)
 {
-    struct asked *asked = mem_zalloc(sizeof *asked);
     struct timespec until;
-    json_t *result = NULL;
 
-    atomic_init(&asked->holders, 2);
-    asked->most = most;
-    sem_init(&asked->answered, 0, 0);
-    relay_pass_note(relay, relay->turns.thread.loop, &asked->note, describe);
     clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += wait_seconds;
-    if (!sem_timedwait(&asked->answered, &until))
-        result = json_incref(asked->result);
-    asked_release(asked);
-    return result;
+    until.tv_sec += ANSWER_SECONDS;
+    if (sem_timedwait(&question->answered, &until) || question->status)
+        return -1;
+    return buf_append_span(out, buf_span(&question->out));
+}
+
+int turns_ask(struct relay *relay, turns_answer_fn *answer, size_t most, struct buf *out)
+{
+    struct question *question = mem_zalloc(sizeof *question);
+    int status;
+
+    atomic_init(&question->holders, 2);
+    question->answer = answer;
+    question->most = most;
+    buf_init(&question->out, ANSWER_LIMIT_BYTES);
+    sem_init(&question->answered, 0, 0);
+    relay_pass_note(relay, relay->turns.thread.loop, &question->note, answer_it);
+    status = wait_for_answer(question, out);
+    question_release(question);
+    return status;
 }
