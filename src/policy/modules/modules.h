@@ -11,6 +11,14 @@
 /* All of them: the policy_modules_fn that main gives to policy_new. */
 void modules_open(lua_State *L);
 
+/* What every policy has, of the engine itself. */
+void mod_config_open(lua_State *L);
+void mod_kumo_open(lua_State *L);
+void mod_log_open(lua_State *L);
+void mod_memoize_open(lua_State *L);
+void mod_on_open(lua_State *L);
+void mod_sleep_open(lua_State *L);
+
 /* Each adds to the table `kumo` (a global by then) or to package.preload. All may raise. */
 void mod_cidr_open(lua_State *L);
 void mod_domain_map_open(lua_State *L);
