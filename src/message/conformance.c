@@ -131,7 +131,7 @@ static int copy_message(struct span message, unsigned issues, struct buf *out, s
         return -1;
     for (size_t i = 0; i < headers.count && !failed; i++)
         if (!(issues & CONFORMANCE_MISSING_MIME_VERSION) || !span_ieq(headers.items[i].name, SPAN_LIT("MIME-Version")))
-            failed = buf_append_span(out, headers.items[i].whole) != 0;
+            failed = header_copy(&headers.items[i], out) != 0;
     if (headers.block.len == message.len) /* no empty line: without one our fields would be body */
         failed = failed || buf_append(out, "\r\n", 2);
     failed = failed || buf_append_span(out, span_from(message, headers.block.len));

@@ -97,7 +97,7 @@ static bool keep_wanted(const struct headers *headers, header_test_fn *unwanted,
         if (unwanted(&headers->items[i], ctx))
             removed = true;
         else
-            MUST(buf_append_span(out, headers->items[i].whole) == 0); /* no longer than what was there */
+            MUST(header_copy(&headers->items[i], out) == 0); /* there is room */
     return removed;
 }
 
@@ -110,8 +110,8 @@ int message_remove_headers(struct message *message, header_test_fn *unwanted, vo
 
     if (need_body(message, &body, error) || headers_parse(body, &headers, error))
         return -1;
-    buf_init(&kept, headers.block.len);
-    if (!buf_reserve(&kept, headers.block.len)) {
+    buf_init(&kept, headers.block.len + headers.count);
+    if (!buf_reserve(&kept, headers.block.len + headers.count)) {
         result = error_set(error, ERROR_TEMP, "no memory for the header section");
     } else if (keep_wanted(&headers, unwanted, ctx, &kept)) {
         struct span pieces[2] = {buf_span(&kept), span_from(body, headers.block.len)};

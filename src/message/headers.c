@@ -120,6 +120,17 @@ size_t headers_count(const struct headers *headers, struct span name)
     return count;
 }
 
+int header_copy(const struct header *header, struct buf *out)
+{
+    struct span text = header->whole;
+
+    if (span_ends_with(text, SPAN_LIT("\r\n")) || text.len == 0 ||
+        (text.data[text.len - 1] != '\r' && text.data[text.len - 1] != '\n'))
+        return buf_append_span(out, text);
+    text.len--;
+    return buf_append_span(out, text) || buf_append(out, "\r\n", 2) ? -1 : 0;
+}
+
 int header_unfold(struct span value, struct buf *out)
 {
     value = span_trim(value);

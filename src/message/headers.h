@@ -50,6 +50,11 @@ int header_unfold(struct span value, struct buf *out) __attribute__((warn_unused
  * Words in other charsets stay as they are; bytes that are not UTF-8 become U+FFFD. */
 int header_decode(struct span value, struct buf *out) __attribute__((warn_unused_result));
 
+/* The field as it stands, ended by CRLF if it was ended by a bare CR or LF: a CR that loses
+ * its neighbour could otherwise join the LF of the empty line, and the body become header.
+ * At most one byte longer than `whole`. */
+int header_copy(const struct header *header, struct buf *out) __attribute__((warn_unused_result));
+
 /* RFC 5322's ftext, at most 200 bytes. */
 int header_check_name(struct span name, struct error *error) __attribute__((warn_unused_result));
 /* No CR, LF or NUL: those would begin another field. */

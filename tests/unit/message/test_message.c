@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Messages: envelope, metadata, their record for the spool, queue names, shrinking; and
+ * schedules and trace headers.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+#include <malloc.h>
+
+#include "message/message.h"
+#include "message/schedule.h"
+#include "message/timestamp.h"
+#include "message/trace.h"
+
+#define COUNT(table) (sizeof(table) / sizeof((table)[0]))
+
+static struct bytes *body_of(const char *text) { return bytes_copy(span_of(text)); }
+
+static struct message *sample(void)
+{
+    struct message *message = message_new();
+
+    message_set_sender(message, SPAN_LIT("a@example.com"));
+    message_add_recipient(message, SPAN_LIT("b@Example.NET"));
+    message_meta_set(message, "tenant", json_string("t1"));
+    message_meta_set(message, "x_note", json_string("n"));
+    message_set_body(message, body_of("Subject: x\r\n\r\nbody\r\n"));
+    return message;
+}
+
+static void ids_sort_by_age_and_tell_it(void **state)
+{
+    struct message *first = message_new();
+    struct message *fork = message_fork(first);
+
+    (void)state;
+    assert_int_equal(strlen(message_id(first)), MESSAGE_ID_CHARS);
+    assert_string_not_equal(message_id(first), message_id(fork));
+    assert_true(message_created_ms(first) > 1600000000000);
+    message_free(first);
+    message_free(fork);
+    message_free(NULL);
+}
+
+static void recipients_are_kept_in_order(void **state)
+{
+    struct message *message = message_new();
+    char text[32];
+
+    (void)state;
+    for (int i = 0; i < 70; i++) {
+        snprintf(text, sizeof text, "r%d@x", i);
+        message_add_recipient(message, span_of(text));
+    }
+    assert_int_equal(message_recipient_count(message), 70);
+    for (int i = 0; i < 70; i++) {
+        snprintf(text, sizeof text, "r%d@x", i);
+        assert_string_equal(message_recipient(message, (size_t)i), text);
+    }
+    message_clear_recipients(message);
+    assert_int_equal(message_recipient_domain(message).len, 0);
+    message_add_recipient(message, SPAN_LIT("\"a@b\"@c"));
+    assert_true(span_eq(message_recipient_domain(message), SPAN_LIT("c")));
+    message_free(message);
+}
+
+static void a_fork_shares_the_body_and_nothing_else(void **state)
+{
+    struct message *message = sample();
+    struct message *fork = message_fork(message);
+
+    (void)state;
+    assert_ptr_equal(message_body(message), message_body(fork));
+    assert_int_equal(message_recipient_count(fork), 0);
+    message_meta_set(fork, "tenant", json_string("t2"));
+    assert_string_equal(json_string_value(message_meta_get(message, "tenant")), "t1");
+    message_free(message);
+    message_free(fork);
+}
+
+static void queue_names(void **state)
+{
+    static const struct {
+        const char *campaign, *tenant, *routing, *queue, *name;
+    } cases[] = {
+        {NULL, NULL, NULL, NULL, "example.net"},
+        {NULL, "t", NULL, NULL, "t@example.net"},
+        {"c", "t", NULL, NULL, "c:t@example.net"},
+        {"c", NULL, NULL, NULL, "c:@example.net"},
+        {"c", "t", "Route.x", NULL, "c:t@example.net!route.x"},
+        {NULL, NULL, "r", NULL, "example.net!r"},
+        {"c", "t", "r", "my.queue", "my.queue"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct message *message = message_new();
+        struct buf name;
+
+        buf_init(&name, 1000);
+        message_add_recipient(message, SPAN_LIT("b@Example.NET"));
+        if (cases[i].campaign)
+            message_meta_set(message, "campaign", json_string(cases[i].campaign));
+        if (cases[i].tenant)
+            message_meta_set(message, "tenant", json_string(cases[i].tenant));
+        if (cases[i].routing)
+            message_meta_set(message, "routing_domain", json_string(cases[i].routing));
+        if (cases[i].queue)
+            message_meta_set(message, "queue", json_string(cases[i].queue));
+        assert_int_equal(message_queue_name(message, &name), 0);
+        assert_string_equal(buf_cstr(&name), cases[i].name);
+        buf_done(&name);
+        message_free(message);
+    }
+}
+
+static void a_record_brings_everything_back_but_the_body(void **state)
+{
+    struct message *message = sample();
+    struct message *back;
+    struct error error;
+    struct buf record;
+    json_t *schedule =
+        json_pack("{s:s, s:s, s:s, s:s}", "dow", "Mon", "tz", "UTC", "start", "09:00:00", "end", "17:00:00");
+
+    (void)state;
+    message_add_recipient(message, SPAN_LIT("c@d"));
+    message_set_attempts(message, 7);
+    message_set_due_ms(message, 1234567890123);
+    message_set_smtputf8(message, true);
+    message_set_schedule(message, message_schedule_from_json(schedule, &error));
+    json_decref(schedule);
+    buf_init(&record, 100000);
+    assert_int_equal(message_encode(message, &record), 0);
+    back = message_decode(buf_span(&record), &error);
+    assert_non_null(back);
+    assert_string_equal(message_id(back), message_id(message));
+    assert_string_equal(message_sender(back), "a@example.com");
+    assert_string_equal(message_recipient(back, 1), "c@d");
+    assert_int_equal(message_attempts(back), 7);
+    assert_true(message_due_ms(back) == 1234567890123 && message_is_smtputf8(back));
+    assert_int_equal(message_schedule(back)->start_s, 9 * 3600);
+    assert_true(json_equal(message_meta(back), message_meta(message)));
+    assert_int_equal(message_body_bytes(back), message_body_bytes(message));
+    assert_null(message_body(back));
+    assert_false(message_is_dirty(back));
+    message_free(back);
+    for (size_t cut = 0; cut < buf_len(&record); cut++)
+        assert_null(message_decode(span_head(buf_span(&record), cut), &error));
+    record.data[0] = 2;
+    assert_null(message_decode(buf_span(&record), &error));
+    assert_string_equal(error.sentence, "message record has format 2, this program reads 1");
+    buf_done(&record);
+    message_free(message);
+}
+
+static void a_shrunk_message_still_knows_its_queue(void **state)
+{
+    struct message *message = sample();
+    struct message *twin = sample();
+    struct error error;
+    struct buf record;
+    struct buf name;
+
+    (void)state;
+    buf_init(&record, 100000);
+    buf_init(&name, 1000);
+    assert_true(message_is_dirty(message) && message_is_body_dirty(message));
+    assert_int_equal(message_encode(message, &record), 0);
+    message_set_spool_ref(message, 1);
+    message_set_spool_ref(twin, 2);
+    message_mark_clean(message);
+    message_mark_clean(twin);
+    message_shrink(message);
+    message_shrink(twin);
+    assert_false(message_is_loaded(message));
+    assert_null(message_meta(message));
+    assert_ptr_equal(message_meta_get(message, "tenant"), message_meta_get(twin, "tenant"));
+    assert_int_equal(message_queue_name(message, &name), 0);
+    assert_string_equal(buf_cstr(&name), "t1@example.net");
+    assert_int_equal(message_restore(twin, buf_span(&record), body_of("x"), &error), -1); /* another's record */
+    assert_int_equal(message_restore(message, buf_span(&record), body_of("x"), &error), 0);
+    assert_true(message_is_loaded(message));
+    assert_string_equal(json_string_value(message_meta_get(message, "x_note")), "n");
+    message_free(message);
+    message_free(twin);
+    buf_done(&record);
+    buf_done(&name);
+}
+
+static void a_waiting_message_costs_at_most_300_bytes(void **state)
+{
+    struct message *message = sample();
+    size_t bytes = malloc_usable_size(message) + malloc_usable_size((void *)(uintptr_t)message_sender(message)) +
+                   malloc_usable_size((void *)(uintptr_t)message_recipient(message, 0)) + 3 * sizeof(size_t);
+
+    (void)state;
+    assert_in_range(bytes, 100, 300);
+    message_free(message);
+}
+
+static void timestamps(void **state)
+{
+    static const struct {
+        const char *text;
+        int64_t ms; /* -1: refused */
+    } cases[] = {
+        {"1970-01-01T00:00:00Z", 0},
+        {"2023-03-01T17:00:00-08:00", 1677718800000},
+        {"2024-03-08T17:51:42.481711Z", 1709920302481},
+        {"2024-02-29 00:00:00+00:00", 1709164800000},
+        {"2023-02-29T00:00:00Z", -1},
+        {"2023-03-01T17:00:00:00-08:00", -1},
+        {"2023-03-01T24:00:00Z", -1},
+        {"2023-03-01T17:00:00", -1},
+        {"2023-03-01", -1},
+        {"", -1},
+        {"2023-13-01T00:00:00Z", -1},
+        {"2023-03-01T17:00:00.Z", -1},
+    };
+    char out[TIMESTAMP_RFC5322_BYTES];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        int64_t ms = -1;
+
+        assert_int_equal(timestamp_parse_rfc3339(span_of(cases[i].text), &ms), cases[i].ms < 0 ? -1 : 0);
+        assert_int_equal(ms, cases[i].ms);
+    }
+    timestamp_format_rfc5322(1677718800000, out);
+    assert_string_equal(out, "Thu, 02 Mar 2023 01:00:00 +0000");
+}
+
+static struct message_schedule *schedule_of(const char *json, struct error *error)
+{
+    json_t *object = json_loads(json, 0, NULL);
+    struct message_schedule *schedule = message_schedule_from_json(object, error);
+
+    json_decref(object);
+    return schedule;
+}
+
+static void schedules_move_a_due_time_to_where_it_is_allowed(void **state)
+{
+    static const struct {
+        const char *schedule, *due, *next;
+    } cases[] = {
+        {"{}", "2023-03-01T00:00:00Z", "2023-03-01T00:00:00Z"},
+        {"{\"first_attempt\":\"2023-03-01T17:00:00-08:00\"}", "2023-03-01T00:00:00Z", "2023-03-02T01:00:00Z"},
+        {"{\"first_attempt\":\"2023-03-01T17:00:00-08:00\"}", "2024-03-01T00:00:00Z", "2024-03-01T00:00:00Z"},
+#define PHOENIX "{\"dow\":\"Mon,Wednesday\",\"tz\":\"America/Phoenix\",\"start\":\"09:00:00\",\"end\":\"17:00:00\"}"
+        {PHOENIX, "2023-03-01T16:30:00Z", "2023-03-01T16:30:00Z"}, /* a Wednesday, 09:30 there */
+        {PHOENIX, "2023-03-01T15:59:59Z", "2023-03-01T16:00:00Z"},
+        {PHOENIX, "2023-03-02T00:00:00Z", "2023-03-06T16:00:00Z"}, /* 17:00 there: over */
+        {PHOENIX, "2023-03-02T12:00:00Z", "2023-03-06T16:00:00Z"},
+#define NIGHT "{\"dow\":\"Sat\",\"tz\":\"Europe/Berlin\",\"start\":\"22:00:00\",\"end\":\"02:00:00\"}"
+        {NIGHT, "2023-07-01T20:30:00Z", "2023-07-01T20:30:00Z"}, /* Saturday 22:30, summer time */
+        {NIGHT, "2023-07-01T23:30:00Z", "2023-07-01T23:30:00Z"}, /* Sunday 01:30: still Saturday's night */
+        {NIGHT, "2023-07-02T00:30:00Z", "2023-07-08T20:00:00Z"},
+        {NIGHT, "2023-10-28T22:00:00Z", "2023-10-28T22:00:00Z"}, /* the clock goes back this night */
+        {NIGHT, "2023-10-29T12:00:00Z", "2023-11-04T21:00:00Z"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct error error;
+        struct message_schedule *schedule = schedule_of(cases[i].schedule, &error);
+        int64_t due = 0;
+        int64_t next = 0;
+
+        assert_non_null(schedule);
+        assert_int_equal(timestamp_parse_rfc3339(span_of(cases[i].due), &due), 0);
+        assert_int_equal(timestamp_parse_rfc3339(span_of(cases[i].next), &next), 0);
+        if (message_schedule_next_ms(schedule, due) != next)
+            fail_msg("case %zu: off by %ld s", i, (long)(message_schedule_next_ms(schedule, due) - next) / 1000);
+        message_schedule_free(schedule);
+    }
+}
+
+static void schedules_that_make_no_sense_are_refused(void **state)
+{
+    static const char *const cases[] = {
+        "{\"dow\":\"Mon\"}",
+        "{\"dow\":\"Mon\",\"tz\":\"PST\",\"start\":\"09:00:00\",\"end\":\"17:00:00\"}",
+        "{\"dow\":\"Mon\",\"tz\":\"../../etc/passwd\",\"start\":\"09:00:00\",\"end\":\"17:00:00\"}",
+        "{\"dow\":\"Moon\",\"tz\":\"UTC\",\"start\":\"09:00:00\",\"end\":\"17:00:00\"}",
+        "{\"dow\":\"Mon\",\"tz\":\"UTC\",\"start\":\"9:00\",\"end\":\"17:00:00\"}",
+        "{\"dow\":\"Mon\",\"tz\":\"UTC\",\"start\":\"09:00:00\",\"end\":\"24:00:00\"}",
+        "{\"first_attempt\":\"tomorrow\"}",
+        "{\"first_attempt\":5}",
+        "{\"when\":\"now\"}",
+        "[]",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct error error = {0};
+
+        if (schedule_of(cases[i], &error))
+            fail_msg("%s", cases[i]);
+        assert_true(error.sentence[0]);
+    }
+}
+
+static void received_says_how_and_cannot_be_broken_out_of(void **state)
+{
+    struct trace_reception reception = {.helo = "evil)\r\nX: y",
+                                        .peer = "2001:db8::1",
+                                        .hostname = "mx.example",
+                                        .is_esmtp = true,
+                                        .is_tls = true,
+                                        .is_authenticated = true,
+                                        .tls_cipher = "AES",
+                                        .tls_protocol = "TLSv1.3"};
+    struct message *message = sample();
+    struct buf out;
+    char expected[512];
+
+    (void)state;
+    buf_init(&out, 4096);
+    assert_int_equal(trace_received(message, &reception, true, 1677718800000, &out), 0);
+    snprintf(expected, sizeof expected,
+             "Received: from evil???X:?y ([IPv6:2001:db8::1])\r\n\tby mx.example (Gatepost) with ESMTPSA (TLSv1.3 AES)"
+             "\r\n\tid %s\r\n\tfor <b@Example.NET>;\r\n\tThu, 02 Mar 2023 01:00:00 +0000\r\n",
+             message_id(message));
+    assert_string_equal(buf_cstr(&out), expected);
+    assert_string_equal(trace_protocol(&reception, true), "UTF8SMTPSA");
+    reception.is_tls = reception.is_authenticated = false;
+    assert_string_equal(trace_protocol(&reception, false), "ESMTP");
+    reception.is_esmtp = false;
+    assert_string_equal(trace_protocol(&reception, false), "SMTP");
+    buf_clear(&out);
+    message_add_recipient(message, SPAN_LIT("secret@x"));
+    assert_int_equal(trace_received(message, &reception, true, 0, &out), 0);
+    assert_null(strstr(buf_cstr(&out), "for <"));
+    buf_done(&out);
+    message_free(message);
+}
+
+static void the_supplemental_header_carries_chosen_metadata(void **state)
+{
+    static const char *const names[] = {"tenant", "absent"};
+    struct message *message = sample();
+    struct error error;
+    struct buf out;
+
+    (void)state;
+    buf_init(&out, 4096);
+    assert_int_equal(trace_supplemental(message, "X-KumoRef", names, 2, &out, &error), 0);
+    /* {"_@_":"\\_/","recipient":"b@Example.NET","tenant":"t1"} */
+    assert_string_equal(buf_cstr(&out), "X-KumoRef: eyJfQF8iOiJcXF8vIiwicmVjaXBpZW50IjoiYkBFeGFtcGxlLk5FVCIsInRlbmFu"
+                                        "\r\n\tdCI6InQxIn0=\r\n");
+    assert_int_equal(trace_supplemental(message, "X Y", names, 1, &out, &error), -1);
+    buf_done(&out);
+    message_free(message);
+}
+
+static void a_loop_shows_as_many_received_fields(void **state)
+{
+    struct buf text;
+
+    (void)state;
+    buf_init(&text, 100000);
+    for (int i = 0; i < TRACE_HOPS_LIMIT; i++)
+        assert_int_equal(buf_appendf(&text, "received: x\r\n"), 0);
+    assert_false(trace_is_loop(buf_span(&text)));
+    assert_int_equal(buf_appendf(&text, "RECEIVED : x\r\n"), 0);
+    assert_true(trace_is_loop(buf_span(&text)));
+    buf_done(&text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ids_sort_by_age_and_tell_it),
+        cmocka_unit_test(recipients_are_kept_in_order),
+        cmocka_unit_test(a_fork_shares_the_body_and_nothing_else),
+        cmocka_unit_test(queue_names),
+        cmocka_unit_test(a_record_brings_everything_back_but_the_body),
+        cmocka_unit_test(a_shrunk_message_still_knows_its_queue),
+        cmocka_unit_test(a_waiting_message_costs_at_most_300_bytes),
+        cmocka_unit_test(timestamps),
+        cmocka_unit_test(schedules_move_a_due_time_to_where_it_is_allowed),
+        cmocka_unit_test(schedules_that_make_no_sense_are_refused),
+        cmocka_unit_test(received_says_how_and_cannot_be_broken_out_of),
+        cmocka_unit_test(the_supplemental_header_carries_chosen_metadata),
+        cmocka_unit_test(a_loop_shows_as_many_received_fields),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
