@@ -21,6 +21,19 @@ bool await_suspends(lua_State *L)
     return thread->call && !thread->state->closing && lua_isyieldable(L) && loop && loop_current() == loop;
 }
 
+static bool is_cancelled(lua_State *L)
+{
+    const struct policy_call *call = thread_of(L)->call;
+
+    return call && call->cancelled;
+}
+
+void await_check_cancelled(lua_State *L)
+{
+    if (is_cancelled(L))
+        luaL_error(L, "the call was cancelled");
+}
+
 void await_sweep(struct policy_state *state)
 {
     struct await *raised = state->finishing;
@@ -78,9 +91,9 @@ int await_then(lua_State *L, struct await *await, lua_KFunction then, lua_KConte
 {
     struct policy_call *call = thread_of(L)->call;
 
-    if (call && call->cancelled) {
+    if (is_cancelled(L)) {
         await->ops->free(await);
-        return luaL_error(L, "the call was cancelled");
+        await_check_cancelled(L);
     }
     await->finished = false;
     await->abandoned = false;

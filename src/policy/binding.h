@@ -44,6 +44,10 @@ bool policy_spawn(lua_State *L, const char *what, int nargs);
  * that ops->finish pushed. `then` may call, wait and yield like any continuation. */
 int await_then(lua_State *L, struct await *await, lua_KFunction then, lua_KContext ctx);
 
+/* Raises when the running call was cancelled meanwhile: for what must be taken back once it
+ * has begun. await and await_then look for themselves. */
+void await_check_cancelled(lua_State *L);
+
 /* Whether await would suspend here rather than block. */
 bool await_suspends(lua_State *L);
 

@@ -94,8 +94,17 @@ void policy_push_object(lua_State *L, const char *class, void *object)
 
 void policy_push_owned(lua_State *L, const char *class, void *object, void (*free_fn)(void *))
 {
-    struct box *box = push_box(L, class, BOX_OWNED);
+    struct policy_state *state = thread_of(L)->state;
+    struct budget *budget = state->budget;
+    struct box *box;
 
+    if (!lua_checkstack(L, 8)) {
+        free_fn(object);
+        luaL_error(L, "stack overflow");
+    }
+    state->budget = NULL; /* no memory is refused, so nothing is raised while the object has no owner */
+    box = push_box(L, class, BOX_OWNED);
+    state->budget = budget;
     box->free_fn = free_fn;
     box->object = object;
 }

@@ -39,6 +39,7 @@ struct policy *policy_new(const struct policy_options *options, struct error *er
     policy->call_limit_ms = or_default(options->call_limit_ms, DEFAULT_CALL_MS);
     policy->wait_limit_ms = or_default(options->wait_limit_ms, DEFAULT_WAIT_MS);
     policy->instruction_limit = or_default(options->instruction_limit, DEFAULT_INSTRUCTIONS);
+    pthread_mutex_init(&policy->lock, NULL);
     atomic_init(&policy->epoch, 1);
     atomic_init(&policy->complained_epoch, 0);
     return policy;
@@ -48,6 +49,8 @@ void policy_free(struct policy *policy)
 {
     if (!policy)
         return;
+    monitor_forget_globs(policy);
+    pthread_mutex_destroy(&policy->lock);
     free(policy->path);
     free(policy->text);
     free(policy->lua_path);
@@ -94,6 +97,10 @@ struct loop *policy_vm_loop(const struct policy_vm *vm) { return vm->loop; }
 struct policy_vm *policy_vm_of(lua_State *L) { return thread_of(L)->state->vm; }
 
 struct policy *policy_of(const struct policy_vm *vm) { return vm->policy; }
+
+void policy_vm_set_owner(struct policy_vm *vm, void *owner) { vm->owner = owner; }
+
+void *policy_vm_owner(const struct policy_vm *vm) { return vm->owner; }
 
 /* ---- reload ---- */
 

@@ -9,6 +9,7 @@
 
 #include <lauxlib.h>
 #include <lua.h>
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "base/list.h"
@@ -36,6 +37,11 @@ struct policy {
     /* shared */
     atomic_uint_fast64_t epoch;
     atomic_uint_fast64_t complained_epoch; /* the last whose failure to load was logged */
+
+    /* shared, under lock */
+    pthread_mutex_t lock;
+    char **globs; /* of the files to watch; NULL: those of the policy's folder */
+    size_t glob_count;
 };
 
 /* What one Lua thread's extra space points to. Coroutines that the policy makes inherit
@@ -95,6 +101,7 @@ struct policy_vm {
     uint64_t epoch; /* the one last looked at */
     struct policy_state *state;
     struct policy_state *old; /* replaced, with calls that still run */
+    void *owner;              /* whoever made the VM left it here for Lua modules */
 };
 
 /* A credential to keep out of texts. */
@@ -176,6 +183,9 @@ void secrets_drop(struct policy_call *call);
 void secrets_scrub(const struct policy_call *call, struct buf *text); /* `call` may be NULL */
 /* Whether `text` holds one that is too short to be replaced without telling what it is. */
 bool secrets_hide_short(const struct policy_call *call, const struct buf *text);
+
+/* monitor.c */
+void monitor_forget_globs(struct policy *policy);
 
 /* object.c */
 void objects_detach(struct list *boxes);
