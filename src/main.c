@@ -38,6 +38,7 @@ struct house {
     struct jobs *jobs;
     struct policy *policy;
     struct policy_vm *vm;
+    struct policy_monitor *monitor;
     struct setup *setup;
     struct relay *relay;
     struct admin *admin;
@@ -118,7 +119,7 @@ static void close_house(struct house *house)
 {
     unwatch_signals(house);
     timer_stop(&house->drain_look);
-    policy_monitor_stop();
+    policy_monitor_free(house->monitor);
     admin_free(house->admin);
     relay_stop(house->relay);
     log_close();
@@ -225,7 +226,7 @@ static int run(struct house *house, struct error *error)
         return 0;
     }
     watch_signals(house);
-    policy_monitor_start(house->policy, house->loop);
+    house->monitor = policy_monitor_new(house->policy, house->loop, POLICY_MONITOR_INTERVAL_MS);
     diag(DIAG_INFO, NULL, "initialization complete");
     loop_run(house->loop);
     diag(DIAG_INFO, NULL, "stopped");

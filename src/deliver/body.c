@@ -57,7 +57,7 @@ void body_send(struct deliver_session *session)
     size_t len = text_of(session->transaction->message).len;
     bool is_whole = false;
 
-    session_enter(session, STATE_BODY);
+    deliver_session_enter(session, STATE_BODY);
     while (!is_whole && socket_unsent_bytes(session->socket) < WAITING_BYTES) {
         is_whole = len - session->transaction->encoded <= PIECE_BYTES;
         if (send_piece(session)) {
@@ -66,5 +66,5 @@ void body_send(struct deliver_session *session)
         }
     }
     if (is_whole)
-        session_enter(session, STATE_DOT);
+        deliver_session_enter(session, STATE_DOT);
 }

@@ -86,7 +86,7 @@ struct deliver_session {
     const struct deliver_handler *handler;
     void *ctx;
 
-    enum deliver_state state; /* written by session_enter alone */
+    enum deliver_state state; /* written by deliver_session_enter alone */
     struct timer timer;
     struct deferred kick; /* the next step, outside of everybody's stack */
     unsigned telling;     /* inside a callback of the owner's */
@@ -117,14 +117,14 @@ struct deliver_session {
 
 /* ---- state.c ---- */
 
-void session_enter(struct deliver_session *session, enum deliver_state state);
+void deliver_session_enter(struct deliver_session *session, enum deliver_state state);
 const char *session_doing(const struct deliver_session *session); /* phrase for people */
 bool session_awaits_reply(const struct deliver_session *session);
-const char *session_command(const struct deliver_session *session); /* whose reply is awaited; or "" */
+const char *deliver_session_command(const struct deliver_session *session); /* whose reply is awaited; or "" */
 
 /* ---- session.c ---- */
 
-const struct socket_handler *session_socket_handler(void);
+const struct socket_handler *deliver_session_socket_handler(void);
 void session_on_timer(void *ctx);
 /* The peer is ready: sends the next message, asks for some, or ends. */
 void session_ready(struct deliver_session *session);

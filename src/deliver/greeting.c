@@ -22,7 +22,7 @@ static void send_hello(struct deliver_session *session, const char *verb, enum d
 
     settings_hostname(hostname);
     if (session_send(session, "%s %.255s\r\n", verb, name ? name : hostname) == 0)
-        session_enter(session, state);
+        deliver_session_enter(session, state);
 }
 
 void greeting_start(struct deliver_session *session)
@@ -34,7 +34,7 @@ void greeting_start(struct deliver_session *session)
     if (getsockname(socket_fd(session->socket), (struct sockaddr *)&source, &len) == 0)
         sockaddr_format((struct sockaddr *)&source, session->source_address);
     session->capabilities = (struct smtp_capabilities){0};
-    session_enter(session, STATE_BANNER);
+    deliver_session_enter(session, STATE_BANNER);
 }
 
 static void fail(struct deliver_session *session, int code, const char *why)
@@ -92,7 +92,7 @@ static void send_auth(struct deliver_session *session)
     buf_init(&line, 2 * AUTH_LINE_LIMIT);
     MUST(encode_credentials(session->plan->path, &line) == 0);
     if (session_send(session, "AUTH PLAIN %.*s\r\n", SPAN_ARG(buf_span(&line))) == 0)
-        session_enter(session, STATE_AUTH);
+        deliver_session_enter(session, STATE_AUTH);
     secret_wipe(line.data, line.capacity);
     buf_done(&line);
 }
@@ -168,7 +168,7 @@ static void start_tls(struct deliver_session *session)
     }
     client = settings_tls_client(verify ? TLS_VERIFY_HOST : TLS_VERIFY_NONE, &error);
     server_name(session, name);
-    session_enter(session, STATE_HANDSHAKE);
+    deliver_session_enter(session, STATE_HANDSHAKE);
     if (!client || tls_connect(session->socket, client, name, on_tls, session, &error))
         tls_failed(session, &error);
     tls_client_unref(&client);
@@ -182,7 +182,7 @@ static void after_hello(struct deliver_session *session)
         after_tls(session);
     } else if (session->capabilities.starttls) {
         if (session_send(session, "STARTTLS\r\n") == 0)
-            session_enter(session, STATE_STARTTLS);
+            deliver_session_enter(session, STATE_STARTTLS);
     } else if (tls_is_required(session)) {
         fail(session, 451, "4.7.4 the server does not offer STARTTLS, which this path needs");
     } else {

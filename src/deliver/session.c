@@ -55,7 +55,7 @@ static void on_drained(void *ctx)
         body_send(session);
 }
 
-const struct socket_handler *session_socket_handler(void)
+const struct socket_handler *deliver_session_socket_handler(void)
 {
     static const struct socket_handler handler = {.on_readable = on_readable, .on_drained = on_drained};
 
@@ -113,7 +113,7 @@ static void quit(struct deliver_session *session, enum deliver_end end)
 void session_ready(struct deliver_session *session)
 {
     session->stands = true;
-    session_enter(session, STATE_IDLE);
+    deliver_session_enter(session, STATE_IDLE);
     while (session->state == STATE_IDLE) {
         struct list_node *node = list_first(&session->waiting);
 
@@ -161,7 +161,8 @@ void session_lost(struct deliver_session *session, const struct smtp_reply *repl
          * about the message that came just then */
         bool is_stale = session->done > 0 && transaction_is_untouched(session);
 
-        transaction_finish(session, is_stale ? DELIVER_UNTRIED : DELIVER_TRANSIENT, reply, session_command(session));
+        transaction_finish(session, is_stale ? DELIVER_UNTRIED : DELIVER_TRANSIENT, reply,
+                           deliver_session_command(session));
         if (session->state == STATE_ENDED)
             return;
     }
@@ -196,7 +197,7 @@ void session_end(struct deliver_session *session, enum deliver_end end, const st
     if (diag_is_on(DIAG_DEBUG))
         diag(DIAG_DEBUG, NULL, "delivery to %s ends after %zu messages%s%s", session->plan->ready_name, session->done,
              reply ? ": " : "", reply ? reply->text : "");
-    session_enter(session, STATE_ENDED);
+    deliver_session_enter(session, STATE_ENDED);
     session->end = end;
     if (reply) {
         session->end_reply = mem_alloc(sizeof *reply);
@@ -251,7 +252,7 @@ void deliver_session_abort(struct deliver_session *session)
 
         smtp_reply_setf(&reply, 451, "4.3.2 we stopped while %s", session_doing(session));
         transaction_finish(session, may_have_arrived ? DELIVER_TRANSIENT : DELIVER_UNTRIED, &reply,
-                           session_command(session));
+                           deliver_session_command(session));
     }
     if (session->state != STATE_ENDED)
         session_end(session, DELIVER_END_QUIET, NULL);

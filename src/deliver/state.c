@@ -36,7 +36,7 @@ static const struct {
     [STATE_ENDED] = {"ended", NO_TIMEOUT, "ending", NULL},
 };
 
-void session_enter(struct deliver_session *session, enum deliver_state state)
+void deliver_session_enter(struct deliver_session *session, enum deliver_state state)
 {
     const char *path = (const char *)session->plan->path;
 
@@ -55,7 +55,7 @@ const char *session_doing(const struct deliver_session *session) { return states
 
 bool session_awaits_reply(const struct deliver_session *session) { return states[session->state].command != NULL; }
 
-const char *session_command(const struct deliver_session *session)
+const char *deliver_session_command(const struct deliver_session *session)
 {
     const char *command = states[session->state].command;
 

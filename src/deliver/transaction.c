@@ -140,7 +140,7 @@ static void go_on(struct deliver_session *session, bool must_reset)
     if (!must_reset)
         session_ready(session);
     else if (session_send(session, "RSET\r\n") == 0)
-        session_enter(session, STATE_RSET);
+        deliver_session_enter(session, STATE_RSET);
 }
 
 /* ---- the envelope ---- */
@@ -210,7 +210,7 @@ bool transaction_start(struct deliver_session *session, struct message *message)
         transaction_finish(session, DELIVER_PERMANENT, &reply, "");
         return false;
     }
-    session_enter(session, STATE_MAIL);
+    deliver_session_enter(session, STATE_MAIL);
     send_envelope(session);
     return true;
 }
@@ -257,7 +257,7 @@ static void on_go_ahead(struct deliver_session *session)
     if (session->transaction->accepted > 0)
         body_send(session);
     else if (session_send(session, ".\r\n") == 0)
-        session_enter(session, STATE_DOT);
+        deliver_session_enter(session, STATE_DOT);
 }
 
 static void on_envelope_reply(struct deliver_session *session, const struct smtp_reply *reply)
@@ -284,7 +284,7 @@ static void on_envelope_reply(struct deliver_session *session, const struct smtp
     if (transaction->answered == transaction->sent)
         envelope_over(session, reply);
     else
-        session_enter(session, state_of_command(transaction, transaction->answered));
+        deliver_session_enter(session, state_of_command(transaction, transaction->answered));
 }
 
 static void on_dot_reply(struct deliver_session *session, const struct smtp_reply *reply)

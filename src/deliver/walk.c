@@ -94,7 +94,7 @@ static struct socket *open_socket(struct deliver_session *session, const struct 
     if (source->has_address)
         sockaddr_from_ip(&source->address, 0, &from);
     return socket_connect(session->loop, peer, source->has_address ? (struct sockaddr *)&from : NULL,
-                          session_socket_handler(), session, error);
+                          deliver_session_socket_handler(), session, error);
 }
 
 /* False when it failed at once. */
@@ -109,7 +109,7 @@ static bool connect_to(struct deliver_session *session, const struct sockaddr *p
     walk->tries++;
     session->socket = open_socket(session, peer, &error);
     if (session->socket) {
-        session_enter(session, STATE_CONNECTING);
+        deliver_session_enter(session, STATE_CONNECTING);
         return true;
     }
     smtp_reply_setf(&reply, 451, "4.4.1 %s", error.sentence);
@@ -173,7 +173,7 @@ static void find_addresses(struct deliver_session *session)
         walk->address_count = 1;
         return;
     }
-    session_enter(session, STATE_RESOLVING);
+    deliver_session_enter(session, STATE_RESOLVING);
     walk->question = dns_find_addresses(session->dns, host->name, on_addresses, session);
 }
 
@@ -197,7 +197,7 @@ void walk_next(struct deliver_session *session)
 {
     struct walk *walk = &session->walk;
 
-    session_enter(session, STATE_WALKING);
+    deliver_session_enter(session, STATE_WALKING);
     while (session->state == STATE_WALKING) {
         if (walk->next_address < walk->address_count && walk->tries < TRIES_LIMIT)
             try_address(session);
@@ -224,6 +224,6 @@ void walk_failed(struct deliver_session *session, const struct smtp_reply *reply
         session->walk.again_in_clear = true;
         session->walk.next_address--;
     }
-    session_enter(session, STATE_WALKING);
+    deliver_session_enter(session, STATE_WALKING);
     loop_defer(session->loop, &session->kick);
 }

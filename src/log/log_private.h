@@ -76,7 +76,8 @@ struct segment_options {
 struct segment *segment_open(const struct segment_options *options, struct error *error);
 
 /* Whole lines. After a failure of add or flush only segment_abandon is allowed. */
-int segment_add(struct segment *segment, struct span lines, struct error *error) __attribute__((warn_unused_result));
+int log_segment_add(struct segment *segment, struct span lines, struct error *error)
+    __attribute__((warn_unused_result));
 
 /* What was added is in the kernel's hands and can be read from the file. */
 int segment_flush(struct segment *segment, struct error *error) __attribute__((warn_unused_result));

@@ -109,7 +109,7 @@ struct segment *segment_open(const struct segment_options *options, struct error
     segment->zstd = ZSTD_createCCtx();
     MUST(segment->zstd != NULL);
     ZSTD_CCtx_setParameter(segment->zstd, ZSTD_c_compressionLevel, options->compression_level);
-    if (*options->header && segment_add(segment, span_of(options->header), error) < 0) {
+    if (*options->header && log_segment_add(segment, span_of(options->header), error) < 0) {
         segment_abandon(segment);
         return NULL;
     }
@@ -152,7 +152,7 @@ static int compress(struct segment *segment, struct span lines, ZSTD_EndDirectiv
     return 0;
 }
 
-int segment_add(struct segment *segment, struct span lines, struct error *error)
+int log_segment_add(struct segment *segment, struct span lines, struct error *error)
 {
     segment->raw_bytes += lines.len;
     return compress(segment, lines, ZSTD_e_continue, error);

@@ -101,7 +101,7 @@ static int write_some(struct log *log, struct log_file *file, uint64_t now_ms, s
     if (open_segment(log, file, now_ms, error) < 0)
         return -1;
     while (entry && segment_raw_bytes(file->segment) < log->config.max_file_bytes) {
-        if (segment_add(file->segment, span_make(entry->line, entry->len), error) < 0) {
+        if (log_segment_add(file->segment, span_make(entry->line, entry->len), error) < 0) {
             abandon(file);
             return -1;
         }

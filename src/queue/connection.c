@@ -65,7 +65,7 @@ static void open_one(struct queue_ready *ready)
     queue->ops.connect(queue->ctx, ready, connection->id, ready->plan);
 }
 
-void connections_open(struct queue_ready *ready)
+void queue_open_connections(struct queue_ready *ready)
 {
     while (list_is_empty(&ready->waiting) && ready->connections.count < wanted_connections(ready) &&
            connection_rate_allows(ready))

@@ -249,7 +249,7 @@ void ready_draw(struct queue_ready *ready, size_t most, struct list *messages_ou
 void ready_send_back(struct queue_ready *ready, const struct smtp_reply *reply, uint64_t delay_ms);
 
 /* ---- connection.c ---- */
-void connections_open(struct queue_ready *ready);
+void queue_open_connections(struct queue_ready *ready);
 void connection_finish(struct connection *connection);
 void connections_finish_idle(struct queue_ready *ready, uint64_t now_ms);
 

@@ -229,7 +229,7 @@ void ready_pump(struct queue_ready *ready)
         return;
     while (feed_one(ready))
         ;
-    connections_open(ready);
+    queue_open_connections(ready);
 }
 
 static void send_one_back(struct queue *queue, struct message *message, const struct smtp_reply *reply,

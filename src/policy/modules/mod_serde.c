@@ -154,6 +154,24 @@ static int l_toml_encode(lua_State *L) { return encode_toml(L, false); }
 
 static int l_toml_encode_pretty(lua_State *L) { return encode_toml(L, true); }
 
+/* YAML has no parser here: a policy that needs it is told so by name. */
+static int l_no_yaml(lua_State *L)
+{
+    return luaL_error(L, "kumo.serde.%s is not there in Gatepost: use JSON or TOML",
+                      lua_tostring(L, lua_upvalueindex(1)));
+}
+
+static void add_no_yaml(lua_State *L)
+{
+    static const char *const names[] = {"yaml_load", "yaml_parse", "yaml_encode"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        lua_pushstring(L, names[i]);
+        lua_pushcclosure(L, l_no_yaml, 1);
+        lua_setfield(L, -2, names[i]);
+    }
+}
+
 /* ---- Lua ---- */
 
 void mod_serde_open(lua_State *L)
@@ -174,5 +192,6 @@ void mod_serde_open(lua_State *L)
     luaL_setfuncs(L, functions, 0);   /* the older names */
     luaL_getsubtable(L, -1, "serde"); /* kumo serde */
     luaL_setfuncs(L, functions, 0);
+    add_no_yaml(L);
     lua_pop(L, 2);
 }

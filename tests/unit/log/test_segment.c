@@ -26,7 +26,7 @@ static void add(struct segment *segment, const char *line)
 {
     struct error error;
 
-    assert_int_equal(segment_add(segment, span_of(line), &error), 0);
+    assert_int_equal(log_segment_add(segment, span_of(line), &error), 0);
 }
 
 static void flush(struct segment *segment)
