@@ -226,7 +226,7 @@ void lookup_start(struct lookup *lookup, struct dns *dns, const char *name, enum
             loop_defer(dns->loop, &lookup->later);
         return;
     }
-    status = ub_resolve_async(dns->context, name, type, CLASS_IN, lookup, on_resolved, &lookup->async_id);
+    status = ub_resolve_async(dns->context, name, (int)type, CLASS_IN, lookup, on_resolved, &lookup->async_id);
     lookup->asked = status == 0;
     if (status) {
         lookup->ready = (struct raw_answer){.verdict = RAW_FAILED, .reason = ub_strerror(status)};

@@ -94,7 +94,7 @@ struct fixture {
 static int set_up(void **state)
 {
     static struct fixture fixture;
-    struct dns_config config = {.zone_text = zone_text, .timeout_ms = 30};
+    struct dns_config config = {.zone_text = zone_text, .timeout_ms = 500};
     struct error error;
 
     fixture.loop = loop_new("test", &error);
