@@ -18,6 +18,8 @@
 
 /* One part in this many is for entries that have not been asked for twice. */
 #define PROBATION_PARTS 5
+/* A put adds one; the second brings a cache whose capacity was lowered down to it. */
+#define EVICTIONS_PER_PUT 2
 
 struct entry {
     struct list_node node; /* in `probation` or `protected` while it has a value */
@@ -217,8 +219,7 @@ static struct memoize_value *take_value(struct memoize_cache *cache, struct entr
     return value;
 }
 
-/* One too many at a time: each put adds at most one, and a capacity that was lowered is
- * reached by further puts. */
+/* NULL when nothing has to go. */
 static struct memoize_value *evict(struct memoize_cache *cache)
 {
     struct memoize_value *value;
@@ -441,17 +442,18 @@ void memoize_put(struct memoize_ticket *ticket, struct memoize_value *value, boo
 {
     struct memoize_cache *cache = ticket->cache;
     struct memoize_value *former = value; /* when another took over */
-    struct memoize_value *evicted = NULL;
+    struct memoize_value *evicted[EVICTIONS_PER_PUT] = {NULL};
 
     pthread_mutex_lock(&cache->lock);
     if (ticket->entry)
         former = store(cache, ticket, value, is_refusal);
     end_ticket(ticket);
-    if (ticket->entry)
-        evicted = evict(cache);
+    for (int i = 0; i < EVICTIONS_PER_PUT; i++)
+        evicted[i] = evict(cache);
     pthread_mutex_unlock(&cache->lock);
     memoize_value_unref(&former);
-    memoize_value_unref(&evicted);
+    for (int i = 0; i < EVICTIONS_PER_PUT; i++)
+        memoize_value_unref(&evicted[i]);
     free(ticket);
 }
 
