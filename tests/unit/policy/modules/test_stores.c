@@ -31,6 +31,7 @@ static void add(lua_State *L)
     mod_throttle_open(L);
     mod_domain_map_open(L);
     mod_cidr_open(L);
+    mod_time_open(L);
 }
 
 static const char *in_folder(const char *name)
@@ -357,6 +358,7 @@ static void test_serde(void **state)
     expect_error(add, "return kumo.serde.toml_encode(5)", NULL, "only a table");
     expect_error(add, "return kumo.serde.json_encode(print)", NULL, "function");
     expect_error(add, "return kumo.serde.json_load('/nonexistent')", NULL, "/nonexistent");
+    expect_error(add, "return kumo.serde.yaml_load 'x'", NULL, "kumo.serde.yaml_load is not there");
 }
 
 /* ---- throttles and maps ---- */
@@ -419,6 +421,26 @@ static void test_cidr_map(void **state)
     expect_error(add, "kumo.cidr.make_map {['no address'] = 1}", NULL, "an address or a block");
 }
 
+static void test_time(void **state)
+{
+    (void)state;
+    expect_result(add,
+                  "local t = kumo.time.from_unix_timestamp(1)\n"
+                  "assert(tostring(t) == '1970-01-01 00:00:01 UTC')\n"
+                  "assert(kumo.time.from_unix_timestamp(-0.5).unix_timestamp == -1)\n"
+                  "local d = kumo.time.parse_duration(20) - kumo.time.parse_duration '10 seconds'\n"
+                  "assert(d.seconds == 10 and tostring(d) == '10s')\n"
+                  "assert(kumo.time.parse_duration('1h30m').human == '1h 30m')\n"
+                  "assert((t + d).unix_timestamp_millis == 11000 and (t + d) - t == d and (t + d) - d == t)\n"
+                  "assert(t.year == 1970 and t.second == 1 and t:format '%H:%M:%S' == '00:00:01')\n"
+                  "assert(kumo.time.parse_rfc3339('2023-03-01T17:00:00-08:00').hour == 1)\n"
+                  "assert(kumo.time.now().elapsed.seconds < 3600)\n"
+                  "return t.rfc2822",
+                  NULL, "Thu, 01 Jan 1970 00:00:01 +0000");
+    expect_error(add, "return kumo.time.now().yeer", NULL, "yeer");
+    expect_error(add, "return kumo.time.from_unix_timestamp(1e300)", NULL, "10000");
+}
+
 static int start(void **state)
 {
     (void)state;
@@ -472,6 +494,7 @@ int main(void)
         cmocka_unit_test(test_throttle),
         cmocka_unit_test(test_domain_map),
         cmocka_unit_test(test_cidr_map),
+        cmocka_unit_test(test_time),
     };
 
     return cmocka_run_group_tests(tests, start, stop);
