@@ -170,7 +170,9 @@ void session_bad_line(struct session *session, enum smtp_line_progress fault)
 {
     free(session->command);
     session->command = NULL;
-    if (fault == SMTP_LINE_TOO_LONG)
+    if (fault == SMTP_LINE_TOO_LONG && session->is_auth_line)
+        session_junk(session, 500, "5.5.6 authentication exchange line is too long");
+    else if (fault == SMTP_LINE_TOO_LONG)
         session_junk(session, 500, "5.2.3 line too long");
     else if (fault == SMTP_LINE_BAD_END)
         session_junk(session, 500, "5.5.2 lines end with CRLF, and only with it");

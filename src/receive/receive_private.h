@@ -88,6 +88,7 @@ struct session {
     /* input */
     struct buf input; /* read, but not looked at yet; empty most of the time */
     struct smtp_line_reader lines;
+    bool is_auth_line; /* the line that comes in may hold a password */
     bool is_pumping;
     size_t bytes_behind; /* while pumping: how many stand behind the line in hand */
     bool is_at_eof;

@@ -151,6 +151,7 @@ static void reap(struct deferred *deferred)
 {
     struct session *session = CONTAINER_OF(deferred, struct session, reaper);
 
+    session_drop_input(session); /* not earlier: it may have been closed for a line in there */
     free(session);
 }
 
@@ -196,7 +197,6 @@ void session_close(struct session *session, const char *why)
     session->socket = NULL;
     session_abandon_reception(session);
     session_drop_transaction(session);
-    session_drop_input(session);
     auth_exchange_free(session->exchange);
     session->exchange = NULL;
     relay_memory_free(session->relay_memory);

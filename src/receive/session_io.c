@@ -57,13 +57,16 @@ static bool is_another_protocol(struct session *session, struct span view)
     return true;
 }
 
-static size_t line_limit(const struct session *session, struct span view)
+/* At the first byte of a line. Whether it is an AUTH command decides how long it may be, and
+ * that it is wiped after. */
+static void begin_line(struct session *session, struct span view)
 {
     size_t limit = (size_t)session->connection->params->line_length_hard_limit;
 
-    if (session->state == SESSION_AUTH || span_istarts_with(view, SPAN_LIT("AUTH ")))
-        limit = limit > AUTH_LINE_LIMIT ? limit : AUTH_LINE_LIMIT;
-    return limit + CR_LF_BYTES;
+    session->is_auth_line = session->state == SESSION_AUTH || span_istarts_with(view, SPAN_LIT("AUTH "));
+    if (session->is_auth_line && limit < AUTH_LINE_LIMIT)
+        limit = AUTH_LINE_LIMIT;
+    session->lines.limit_bytes = limit + CR_LF_BYTES;
 }
 
 static void take_auth_line(struct session *session, enum smtp_line_progress progress, struct span line)
@@ -99,7 +102,6 @@ static size_t skip_tail(struct span view, size_t used)
 static size_t take_line(struct session *session, struct span view)
 {
     struct span line = SPAN_LIT("");
-    bool is_secret = session->state == SESSION_AUTH || span_istarts_with(view, SPAN_LIT("AUTH "));
     size_t used;
     enum smtp_line_progress progress;
 
@@ -107,7 +109,7 @@ static size_t take_line(struct session *session, struct span view)
         is_another_protocol(session, view))
         return 0;
     if (!session->lines.skipping)
-        session->lines.limit_bytes = line_limit(session, view);
+        begin_line(session, view);
     if (!session->line_began_ms)
         session->line_began_ms = loop_now_ms(session->listener->loop);
     progress = smtp_line_take(&session->lines, view, &line, &used);
@@ -121,7 +123,7 @@ static size_t take_line(struct session *session, struct span view)
         session_command(session, line);
     else
         session_bad_line(session, progress);
-    if (is_secret)
+    if (session->is_auth_line)
         wipe_secret_line(line);
     return progress == SMTP_LINE_BAD_END ? skip_tail(view, used) : used;
 }
@@ -175,16 +177,25 @@ static void keep(struct session *session, struct span rest)
         session_close(session, "more pipelined input than we keep");
 }
 
+/* Goes on with what was kept. */
+static void take_from_input(struct session *session)
+{
+    size_t used;
+
+    if (!session_has_input(session) || !may_take(session))
+        return;
+    used = take_all(session, buf_span(&session->input));
+    buf_consume(&session->input, used);
+    if (!session_has_input(session))
+        session_drop_input(session);
+}
+
 /* Bytes from the scratch buffer, which may be wiped after. */
 static void feed(struct session *session, struct span fresh)
 {
     if (session_has_input(session)) {
         keep(session, fresh);
-        if (session->state != SESSION_CLOSED && may_take(session)) {
-            buf_consume(&session->input, take_all(session, buf_span(&session->input)));
-            if (!session_has_input(session))
-                session_drop_input(session);
-        }
+        take_from_input(session);
         return;
     }
     keep(session, span_from(fresh, may_take(session) ? take_all(session, fresh) : 0));
@@ -258,11 +269,7 @@ static void resume(struct deferred *deferred)
 
     if (session->state == SESSION_CLOSED || session->is_pumping)
         return;
-    if (session_has_input(session) && may_take(session)) {
-        buf_consume(&session->input, take_all(session, buf_span(&session->input)));
-        if (!session_has_input(session))
-            session_drop_input(session);
-    }
+    take_from_input(session);
     if (session->state != SESSION_CLOSED && session->state != SESSION_HANDSHAKE && !session->is_at_eof &&
         has_room(session))
         socket_resume(session->socket);

@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Conversations: the verbs, their order, the end of data, relaying, limits, and what must
+ * never become mail.
+ */
+#include "talk.h"
+
+#define OPEN                                                                                                           \
+    "S: 220 mx.test *\nC: EHLO a.test\nS: 250-mx.test\nS: 250-PIPELINING\nS: 250-SIZE *\nS: 250-ENHANCED*\n"           \
+    "S: 250-8BITMIME\nS: 250-SMTPUTF8\nS: 250-CHUNKING\nS: 250 STARTTLS\n"
+#define MAIL "C: MAIL FROM:<a@a.test>\nS: 250 2.1.0 *\nC: RCPT TO:<b@b.test>\nS: 250 2.1.5 *\n"
+#define DATA "C: DATA\nS: 354 *\n"
+#define PLAIN_PARAMS "{\"junk_command_delay\": 0, \"auth_failure_delay\": 0}"
+#define NO_RELAY "{\"junk_command_delay\": 0, \"relay_hosts\": []}"
+
+static void once(const char *lua, const char *params, const char *script, size_t messages)
+{
+    struct talk talk;
+
+    talk_open(&talk, lua, params);
+    talk_run(&talk, script);
+    talk_hang_up(&talk);
+    talk_settle(&talk);
+    assert_int_equal(talk.stored_count, messages);
+    talk_close(&talk);
+}
+
+static void a_message_comes_in(void **state)
+{
+    struct talk talk;
+
+    (void)state;
+    talk_open(&talk, "", PLAIN_PARAMS);
+    talk_run(&talk, OPEN MAIL DATA "C: Subject: x\nC: \nC: ..dot\nC: .\nS: 250 OK ids=*\nC: QUIT\nS: 221 2.0.0 *\nEOF");
+    assert_int_equal(talk.stored_count, 1);
+    assert_string_equal(message_sender(talk.stored[0]), "a@a.test");
+    assert_string_equal(message_recipient(talk.stored[0], 0), "b@b.test");
+    assert_true(span_ends_with(talk_body(&talk, 0), SPAN_LIT("Subject: x\r\n\r\n.dot\r\n")));
+    assert_non_null(memmem(talk_body(&talk, 0).data, talk_body(&talk, 0).len, "Received: from a.test", 21));
+    assert_string_equal(json_string_value(message_meta_get(talk.stored[0], "reception_protocol")), "ESMTP");
+    assert_string_equal(json_string_value(message_meta_get(talk.stored[0], "ehlo_domain")), "a.test");
+    talk_close(&talk);
+}
+
+static void commands_have_an_order(void **state)
+{
+    (void)state;
+    once("", PLAIN_PARAMS,
+         "S: 220 *\nC: MAIL FROM:<>\nS: 503 5.5.1 *\nC: RCPT TO:<a@b>\nS: 503 5.5.1 *\nC: DATA\nS: 503 5.5.1 *\n"
+         "C: HELO a\nS: 250 mx.test\nC: MAIL FROM:<>\nS: 250 2.1.0 *\nC: MAIL FROM:<>\nS: 503 5.5.1 *\n"
+         "C: DATA\nS: 554 5.5.1 *\nC: RSET\nS: 250 *\nC: RCPT TO:<a@b>\nS: 503 *\nC: NOOP x\nS: 250 *\n"
+         "C: VRFY a\nS: 252 *\nC: EXPN a\nS: 502 5.5.1 *\nC: HELP\nS: 502 5.5.1 *\nC: FOO\nS: 502 5.5.1 *\n"
+         "C: EHLO\nS: 501 5.5.4 *\nC: QUIT now\nS: 501 5.5.4 *\nC: QUIT\nS: 221 *\nEOF",
+         0);
+}
+
+static void pipelined_commands_are_answered_in_order(void **state)
+{
+    (void)state;
+    once("kumo.on('smtp_server_mail_from', function() kumo.sleep(1) end)\n"
+         "kumo.on('smtp_server_rcpt_to', function(to) kumo.sleep(1) if to.user == 'no' then kumo.reject(550, '5.1.1 "
+         "no') end end)",
+         PLAIN_PARAMS,
+         OPEN "C: MAIL FROM:<a@a.test>\nC: RCPT TO:<no@b.test>\nC: RCPT TO:<b@b.test>\nC: DATA\n"
+              "S: 250 2.1.0 *\nS: 550 5.1.1 no\nS: 250 2.1.5 *\nS: 354 *\n"
+              "C: x\nC: .\nC: MAIL FROM:<c@c.test>\nC: QUIT\nS: 250 OK ids=*\nS: 250 *\nS: 221 *\nEOF",
+         1);
+}
+
+static void no_look_alike_ends_the_data(void **state)
+{
+    static const char *const look_alikes[] = {
+        "\\n.\\n",          "\\n.\\r\\n",          "\\r.\\r\\n", "\\r\\n.\\n",      "\\r\\n.\\r",
+        "\\r\\n\\0.\\r\\n", "\\r\\r\\n.\\r\\r\\n", "\\r.\\r",    "\\n\\r.\\n\\r\\n"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof look_alikes / sizeof look_alikes[0]; i++)
+        for (int allow = 0; allow < 2; allow++) {
+            char *script =
+                mem_printf(OPEN MAIL DATA "C> x%sMAIL FROM:<evil@a.test>\\r\\nRCPT TO:<b@b.test>\\r\\nDATA\\r\\nevil\n"
+                                          "C> \\r\\n.\\r\\n\nS: %s\nC: QUIT\nS: 221 *\nEOF",
+                           look_alikes[i], allow ? "250 OK*" : "552 5.6.0 *");
+
+            once("", allow ? "{\"invalid_line_endings\": \"Allow\"}" : PLAIN_PARAMS, script, (size_t)allow);
+            free(script);
+        }
+}
+
+static void the_transaction_is_empty_after_every_answer(void **state)
+{
+    static const char lua[] = "kumo.on('smtp_server_message_received', function(msg)\n"
+                              "  if msg:sender().user == 'reject' then kumo.reject(550, '5.7.1 no') end\n"
+                              "  if msg:sender().user == 'error' then error('boom') end\n"
+                              "end)";
+
+    (void)state;
+    once(lua, PLAIN_PARAMS,
+         OPEN "C: MAIL FROM:<reject@a>\nS: 250 *\nC: RCPT TO:<b@b>\nS: 250 *\n" DATA "C: .\nS: 550 5.7.1 no\n"
+              "C: RCPT TO:<b@b>\nS: 503 *\nC: DATA\nS: 503 *\n"
+              "C: MAIL FROM:<error@a>\nS: 250 *\nC: RCPT TO:<b@b>\nS: 250 *\n" DATA "C: .\nS: 451 4.3.0 *\n"
+              "C: RCPT TO:<b@b>\nS: 503 *\n" MAIL DATA "C: .\nS: 250 OK*\nC: RCPT TO:<b@b>\nS: 503 *\n" MAIL
+              "C> BDAT 4 LAST\\r\\nab\\r\\n\nS: 250 OK*\nC: RCPT TO:<b@b>\nS: 503 *",
+         2);
+}
+
+static void chunks_make_a_message(void **state)
+{
+    struct talk talk;
+
+    (void)state;
+    talk_open(&talk, "", PLAIN_PARAMS);
+    talk_run(&talk,
+             OPEN MAIL "C> BDAT 6\\r\\na: b\\r\\n\nS: 250 2.0.0 *\nC: DATA\nS: 503 *\nC> BDAT 5\\r\\n\\r\\n.\\r\\n\n"
+                       "S: 250 *\nC: BDAT 0 LAST\nS: 250 OK*\n");
+    assert_true(span_ends_with(talk_body(&talk, 0), SPAN_LIT("a: b\r\n\r\n.\r\n")));
+    talk_go_on(&talk, "C> BDAT 6 LAST\\r\\nQUIT\\r\\n\nS: 503 *\nC: MAIL FROM:<>\nS: 250 *\n"
+                      "C> BDAT 6 LAST\\r\\nQUIT\\r\\n\nS: 554 5.5.1 *\nC: RCPT TO:<a@b>\nS: 503 *\n");
+    talk_hang_up(&talk);
+    talk_settle(&talk);
+    talk_run(&talk, OPEN MAIL "C> BDAT 2 LAST\\r\\na\\n\nS: 552 5.6.0 *\nC: BDAT x\nS: 501 *\nEOF");
+    assert_int_equal(talk.stored_count, 1);
+    talk_close(&talk);
+}
+
+static void junk_is_slowed_then_sent_away(void **state)
+{
+    (void)state;
+    once("", "{\"junk_command_limit\": 4, \"junk_command_delay\": 0.002}",
+         "S: 220 *\nC: A\nC: B\nC: C\nC: D\nC: E\nC: QUIT\nS: 502 *\nS: 502 *\nS: 502 *\nS: 502 *\nS: 421 4.7.0 *\nEOF",
+         0);
+    once("", "{\"junk_command_limit\": 1}",
+         "S: 220 *\nC: NOOP\nC: NOOP\nC: NOOP\nC: NOOP\nC: NOOP\nC: NOOP\nC: NOOP\nC: NOOP\nC: NOOP\nC: NOOP\nC: NOOP\n"
+         "S: 250 *\nS: 250 *\nS: 250 *\nS: 250 *\nS: 250 *\nS: 250 *\nS: 250 *\nS: 250 *\nS: 250 *\nS: 250 *\nS: 421 "
+         "*\nEOF",
+         0);
+}
+
+static void other_protocols_are_hung_up_on(void **state)
+{
+    (void)state;
+    once("", PLAIN_PARAMS, "S: 220 *\nC: GET / HTTP/1.1\nC: EHLO a\nEOF", 0);
+    once("", PLAIN_PARAMS, "S: 220 *\nC: post /x HTTP/1.0\nEOF", 0);
+    once("", PLAIN_PARAMS, "S: 220 *\nC> \x16\x03\x01\\0\x05\nEOF", 0);
+}
+
+static void bad_bytes_in_commands_change_nothing(void **state)
+{
+    (void)state;
+    once("", PLAIN_PARAMS,
+         OPEN "C> MAIL FROM:<a@a>\\n\nS: 500 *\nC: RCPT TO:<a@b>\nS: 503 *\n"
+              "C> NOOP\\nMAIL FROM:<a@a>\\r\\n\nS: 500 *\nC: RCPT TO:<a@b>\nS: 503 *\n"
+              "C> MAIL FROM:<a\\rb@a>\\r\\n\nS: 500 *\nC> MAIL FROM:<a\\0b@a>\\r\\n\nS: 500 *\n"
+              "C> MAIL FROM:<\xc3\xa4@a>\\r\\n\nS: 553 5.6.7 *\nC> N\xc3\xa4OP\\r\\n\nS: 5*\n"
+              "C> MAIL FROM:<\xff@a> SMTPUTF8\\r\\n\nS: 501 *\nC: RCPT TO:<a@b>\nS: 503 *",
+         0);
+}
+
+static void long_lines_are_bounded(void **state)
+{
+    struct talk talk;
+    char *line = mem_alloc(300001);
+
+    (void)state;
+    memset(line, 'x', 300000);
+    line[300000] = '\0';
+    talk_open(&talk, "", PLAIN_PARAMS);
+    talk_run(&talk, "S: 220 *");
+    MUST(buf_appendf(&talk.to_server, "NOOP %s\r\n", line) == 0);
+    talk_go_on(&talk, "S: 500 5.2.3 *\nC: NOOP\nS: 250 *");
+    MUST(buf_appendf(&talk.to_server, "AUTH PLAIN %s\r\n", line) == 0);
+    talk_go_on(
+        &talk,
+        "S: 500 *\nC: EHLO a\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250 *\n" MAIL
+            DATA);
+    MUST(buf_appendf(&talk.to_server, "%s\r\n", line) == 0);
+    talk_go_on(&talk, "C: .\nS: 500 5.2.3 line too long\nC: QUIT\nS: 221 *\nEOF");
+    assert_int_equal(talk.stored_count, 0);
+    talk_close(&talk);
+    free(line);
+}
+
+static void sizes_are_enforced(void **state)
+{
+    (void)state;
+    once("", "{\"max_message_size\": 10}",
+         OPEN "C: MAIL FROM:<a@a> SIZE=11\nS: 552 5.3.4 *\nC: MAIL FROM:<a@a> SIZE=10\nS: 250 *\nC: RCPT TO:<b@b>\nS: "
+              "250 *\n" DATA "C: 123456789012345\nC: .\nS: 552 5.3.4 *\nC: NOOP\nS: 250 *\n" MAIL
+              "C> BDAT 11 LAST\\r\\n01234567890\nS: 552 5.3.4 *\nC: RCPT TO:<b@b>\nS: 503 *",
+         0);
+    once("", "{\"max_recipients_per_message\": 1, \"max_messages_per_connection\": 1}",
+         OPEN MAIL "C: RCPT TO:<c@b>\nS: 452 4.5.3 *\nC: RSET\nS: 250 *\nC: MAIL FROM:<>\nS: 452 4.5.3 *", 0);
+}
+
+static void strangers_cannot_relay(void **state)
+{
+    static const char lua[] =
+        "kumo.on('get_listener_domain', function(domain, listener, conn_meta)\n"
+        "  if domain == 'to.test' then return kumo.make_listener_domain{relay_to = true} end\n"
+        "  if domain == 'from.test' then return kumo.make_listener_domain{relay_from = {'127.0.0.0/8'}} end\n"
+        "  if domain == 'far.test' then return kumo.make_listener_domain{relay_from = {'10.0.0.0/8'}} end\n"
+        "  if domain == 'log.test' then return {log_oob = true} end\n"
+        "  if domain == 'bad.test' then return {relay = 1} end\n"
+        "  if domain == 'err.test' then error('x') end\n"
+        "end)";
+
+    (void)state;
+    once("", NO_RELAY,
+         OPEN "C: MAIL FROM:<a@a>\nS: 250 *\nC: RCPT TO:<b@b>\nS: 550 5.7.1 relaying not permitted for 127.0.0.1:*", 0);
+    once(lua, NO_RELAY,
+         OPEN
+         "C: MAIL FROM:<a@a.test>\nS: 250 *\nC: RCPT TO:<b@b.test>\nS: 550 5.7.1 *\nC: RCPT TO:<b@TO.test>\nS: 250 *\n"
+         "C: RCPT TO:<b@bad.test>\nS: 451 4.3.0 *\nC: RCPT TO:<b@err.test>\nS: 451 4.3.0 *\n"
+         "C: RCPT TO:<b@from.test>\nS: 550 *\nC: RSET\nS: 250 *\n"
+         "C: MAIL FROM:<a@from.test>\nS: 250 *\nC: RCPT TO:<b@b.test>\nS: 250 *\n" DATA "C: .\nS: 250 OK*\n"
+         "C: MAIL FROM:<a@far.test>\nS: 250 *\nC: RCPT TO:<b@b.test>\nS: 550 *\nC: RSET\nS: 250 *\n"
+         "C: MAIL FROM:<>\nS: 250 *\nC: RCPT TO:<b@log.test>\nS: 250 *\n" DATA "C: .\nS: 250 OK*",
+         1);
+    /* the second look: what policy made of the envelope may not go where it would */
+    once("kumo.on('get_listener_domain', function(d) return kumo.make_listener_domain{relay_to = d == 'to.test'} end)\n"
+         "kumo.on('smtp_server_message_received', function(msg) msg:set_recipient('x@elsewhere.test') end)",
+         NO_RELAY, OPEN "C: MAIL FROM:<a@a>\nS: 250 *\nC: RCPT TO:<b@to.test>\nS: 250 *\n" DATA "C: .\nS: 250 OK*", 0);
+}
+
+static void events_decide(void **state)
+{
+    (void)state;
+    once("kumo.on('smtp_server_connection_accepted', function(c) kumo.reject(421, '4.7.0 go away') end)", PLAIN_PARAMS,
+         "S: 421 4.7.0 go away\nEOF", 0);
+    once("kumo.on('smtp_server_ehlo', function(d, c, ext) kumo.sleep(1) if d == 'bad' then kumo.reject(550, 'no') end\n"
+         "return {ext[1], 'X-OURS'} end)",
+         PLAIN_PARAMS,
+         "S: 220 *\nC: EHLO bad\nS: 550 no\nC: MAIL FROM:<>\nS: 503 *\nC: EHLO ok\nS: 250-mx.test\nS: "
+         "250-PIPELINING\nS: 250 X-OURS",
+         0);
+    once("kumo.on('smtp_server_get_dynamic_parameters', function(l, c) assert(c:get_meta('received_via') == l)\n"
+         "return {hostname = 'dyn.test', banner = 'hi', max_message_size = 5} end)",
+         PLAIN_PARAMS, "S: 220 dyn.test hi\nC: EHLO a\nS: 250-dyn.test\nS: 250-PIPELINING\nS: 250-SIZE 5\n", 0);
+    once("kumo.on('smtp_server_get_dynamic_parameters', function() return {listen = 'x'} end)", PLAIN_PARAMS,
+         "S: 421 4.3.0 *\nEOF", 0);
+    once("kumo.on('smtp_server_rewrite_response', function(s, t, cmd, c) if s == 502 then return 599, '5.9.9 ' .. cmd "
+         "end\n"
+         "if s == 503 then return 421, 'bye' end end)",
+         PLAIN_PARAMS, "S: 220 *\nC: FOO bar\nC: DATA\nC: NOOP\nS: 599 5.9.9 FOO bar\nS: 421 bye\nEOF", 0);
+    once("kumo.on('smtp_server_mail_from', function(s) assert(s.domain == 'a') kumo.reject(450, 'later') end)",
+         PLAIN_PARAMS, OPEN "C: MAIL FROM:<a@a>\nS: 450 later\nC: RCPT TO:<a@b>\nS: 503 *", 0);
+}
+
+static void a_transaction_is_split(void **state)
+{
+    static const char tail[] =
+        "C: RCPT TO:<c@b.test>\nS: 250 *\nC: RCPT TO:<d@d.test>\nS: 250 *\n" DATA "C: .\nS: 250 OK ids=*";
+    char script[2048];
+
+    (void)state;
+    snprintf(script, sizeof script, "%s%s%s", OPEN, MAIL, tail);
+    once("", PLAIN_PARAMS, script, 3);
+    once("", "{\"batch_handling\": \"BatchByDomain\"}", script, 2);
+    once("kumo.on('smtp_server_split_transaction', function(msg) return {all = msg:recipient_list()} end)",
+         PLAIN_PARAMS, script, 1);
+    once("kumo.on('smtp_server_split_transaction', function(msg) return {{'x@y.test'}, {'z@y.test', 'q@y.test'}} end)",
+         PLAIN_PARAMS, script, 2);
+    snprintf(script, sizeof script, "%s%s%sC: .\nS: 451 4.3.0 *", OPEN, MAIL, DATA);
+    once("kumo.on('smtp_server_split_transaction', function(msg) return {{1}} end)", PLAIN_PARAMS, script, 0);
+    once("kumo.on('smtp_server_split_transaction', function(msg) return {} end)", PLAIN_PARAMS, script, 0);
+}
+
+static void many_recipients_do_not_nest(void **state)
+{
+    struct talk talk;
+
+    (void)state;
+    talk_open(&talk,
+              "kumo.on('smtp_server_split_transaction', function(m) local all = {} for i = 1, 60 do all[i] = {'r' .. i "
+              ".. '@b.test'} end return all end)\n"
+              "kumo.on('smtp_server_message_received', function(msg) msg:set_meta('x_seen', 1) end)",
+              PLAIN_PARAMS);
+    talk_run(&talk, OPEN MAIL DATA "C: .\nS: 250-OK ids=*\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250 *\nC: NOOP\nS: 250 *");
+    assert_int_equal(talk.stored_count, 60);
+    talk_close(&talk);
+}
+
+static void forged_headers_are_removed(void **state)
+{
+    struct talk talk;
+
+    (void)state;
+    talk_open(&talk, "", "{\"trace_headers\": {\"received_header\": false, \"supplemental_header\": false}}");
+    talk_run(&talk, OPEN MAIL DATA
+             "C: return-PATH: <x@y>\nC: Authentication-Results: other.test; spf=pass\n"
+             "C: Authentication-Results :\nC: \t(c) MX.test; spf=pass\nC: A: b\nC: \nC: x\nC: .\nS: 250 OK*");
+    assert_true(
+        span_eq(talk_body(&talk, 0), SPAN_LIT("Authentication-Results: other.test; spf=pass\r\nA: b\r\n\r\nx\r\n")));
+    talk_close(&talk);
+}
+
+static void loops_end(void **state)
+{
+    (void)state;
+    once("", "{\"max_received_headers\": 2}",
+         OPEN MAIL DATA "C: Received: 1\nC: Received: 2\nC: received: 3\nC: \nC: .\nS: 554 5.4.6 *", 0);
+}
+
+static void a_cut_connection_leaves_no_message(void **state)
+{
+    (void)state;
+    once("", PLAIN_PARAMS, OPEN MAIL DATA "C: half a message\nHALF\nEOF", 0);
+    once("", PLAIN_PARAMS, OPEN MAIL "C> BDAT 10 LAST\\r\\nabc\nHALF\nEOF", 0);
+}
+
+static void a_client_that_goes_away_frees_everything(void **state)
+{
+    static const char lua[] = "kumo.on('smtp_server_mail_from', function() kumo.sleep(3600000) end)";
+    struct talk talk;
+
+    (void)state;
+    talk_open(&talk, lua, PLAIN_PARAMS);
+    talk_run(&talk, OPEN "C: MAIL FROM:<a@a>\n");
+    for (int i = 0; i < 10; i++)
+        loop_turn(talk.loop, false);
+    talk_hang_up(&talk);
+    talk_settle(&talk);
+    talk_close(&talk);
+}
+
+static void only_what_is_stored_is_promised(void **state)
+{
+    struct talk talk;
+
+    (void)state;
+    talk_open(&talk, "", PLAIN_PARAMS);
+    talk.store_failure = "4.3.0 no disk";
+    talk_run(&talk, OPEN MAIL DATA "C: .\nS: 451 4.3.0 no disk\nC: RCPT TO:<b@b>\nS: 503 *\n");
+    talk.store_failure = NULL;
+    talk.not_accepting = "4.3.1 no room";
+    talk_go_on(&talk, "C: MAIL FROM:<>\nS: 452 4.3.1 no room\n");
+    talk.not_accepting = NULL;
+    talk.hold = true;
+    talk_go_on(&talk, MAIL DATA "C: .\nC: QUIT\n");
+    while (!talk.held)
+        loop_turn(talk.loop, true);
+    assert_int_equal(buf_len(&talk.from_server), 0);
+    receive_stored(talk.held, NULL);
+    talk_go_on(&talk, "S: 250 OK*\nS: 221 *\nEOF");
+    /* gone meanwhile: nobody is told, nothing is leaked */
+    talk.held = NULL;
+    talk_run(&talk, OPEN MAIL DATA "C: .\n");
+    while (!talk.held)
+        loop_turn(talk.loop, true);
+    talk_hang_up(&talk);
+    talk_settle(&talk);
+    receive_stored(talk.held, NULL);
+    talk_close(&talk);
+}
+
+static void processing_takes_only_so_long(void **state)
+{
+    (void)state;
+    once("kumo.on('smtp_server_message_received', function() kumo.sleep(3600000) end)",
+         "{\"data_processing_timeout\": 0.005}",
+         OPEN MAIL DATA "C: .\nS: 451 4.4.5 data_processing_timeout exceeded\nC: RCPT TO:<a@b>\nS: 503 *", 0);
+}
+
+static void slow_clients_are_let_go(void **state)
+{
+    (void)state;
+    once("", "{\"client_timeout\": 0.02}", "S: 220 *\nS: 421 4.4.2 *\nEOF", 0);
+    once("", "{\"client_timeout\": 0.02}", OPEN MAIL DATA "C: x\nS: 421 4.4.2 *\nEOF", 0);
+    once("", "{\"request_deadline\": 0.02}", OPEN MAIL DATA "C: x\nS: 421 4.4.2 *\nEOF", 0);
+}
+
+static void budgets_hold(void **state)
+{
+    (void)state;
+    receive_set_memory_limit(60000); /* less than the least that a body is charged */
+    once("", PLAIN_PARAMS, OPEN MAIL DATA "C: x\nC: .\nS: 452 4.3.1 *\nC: RCPT TO:<b@b>\nS: 503 *", 0);
+    receive_set_memory_limit(1 << 30);
+}
+
+static void one_too_many_is_told(void **state)
+{
+    struct talk talk;
+    struct sockaddr_storage address;
+    char line[256];
+    ssize_t got;
+    int fd;
+
+    (void)state;
+    talk_open(&talk, "", "{\"max_connections\": 1}");
+    talk_run(&talk, "S: 220 *");
+    address = talk.address;
+    fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sockaddr_length((struct sockaddr *)&address)), 0);
+    while ((got = recv(fd, line, sizeof line - 1, MSG_DONTWAIT)) < 0)
+        loop_turn(talk.loop, false);
+    line[got] = '\0';
+    assert_string_equal(line, "421 4.3.2 mx.test too many concurrent sessions. Try later\r\n");
+    close(fd);
+    talk_go_on(&talk, "C: NOOP\nS: 250 *");
+    talk_close(&talk);
+}
+
+static void proxies_speak_for_clients(void **state)
+{
+    static const char lua[] = "kumo.on('smtp_server_connection_accepted', function(c)\n"
+                              "kumo.reject(450, c:get_meta('received_from') .. ' ' .. c:get_meta('received_via')) end)";
+
+    (void)state;
+    once(lua, "{\"require_proxy_protocol\": true}",
+         "C: PROXY TCP4 192.0.2.1 192.0.2.2 1000 25\nS: 450 192.0.2.1:1000 192.0.2.2:25\nEOF", 0);
+    once("", "{\"require_proxy_protocol\": true}", "C: EHLO this is no proxy header\nEOF", 0);
+    once("", "{\"require_proxy_protocol\": true, \"peer\": {\"192.0.2.1\": {\"hostname\": \"other\"}}}",
+         "C: PROXY TCP4 192.0.2.1 192.0.2.2 1000 25\nC: NOOP\nS: 220 other *\nS: 250 *", 0);
+    once("", PLAIN_PARAMS, "S: 220 *\nC: XCLIENT ADDR=192.0.2.1\nS: 550 *\nEOF", 0);
+    once("", "{\"allow_xclient\": true}",
+         "S: 220 *\nC: XCLIENT ADDR=192.0.2.1 PORT=77\nS: 220 *\nC: EHLO a\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250-*\nS: "
+         "250-*\nS: 250-*\nS: 250-*\nS: 250-STARTTLS\nS: 250 XCLIENT *\n"
+         "C: MAIL FROM:<>\nS: 250 *\nC: RCPT TO:<a@b>\nS: 550 5.7.1 relaying not permitted for 192.0.2.1:77\n"
+         "C: RSET\nS: 250 *\nC: XCLIENT ADDR=x\nS: 501 *\nEOF",
+         0);
+}
+
+static void draining_ends_sessions_at_their_next_command(void **state)
+{
+    struct talk talk;
+
+    (void)state;
+    talk_open(&talk, "", PLAIN_PARAMS);
+    talk_run(&talk, OPEN MAIL);
+    receive_listener_stop(talk.listener, NULL, NULL);
+    talk_go_on(&talk, DATA "C: .\nS: 250 OK*\nC: MAIL FROM:<>\nS: 421 4.3.2 *\nEOF");
+    talk_settle(&talk);
+    talk_close(&talk);
+}
+
+static void refusals_are_put_on_record(void **state)
+{
+    struct talk talk;
+
+    (void)state;
+    talk_open(&talk, "", NO_RELAY);
+    talk_run(&talk, OPEN "C: MAIL FROM:<a@a>\nS: 250 *\nC: RCPT TO:<b@b>\nS: 550 *\n");
+    assert_int_equal(talk.rejections, 1);
+    assert_non_null(strstr(talk.last_rejected, "550 relaying not permitted"));
+    assert_non_null(strstr(talk.last_rejected, "|RCPT TO:<b@b>"));
+    talk_close(&talk);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_message_comes_in),
+        cmocka_unit_test(commands_have_an_order),
+        cmocka_unit_test(pipelined_commands_are_answered_in_order),
+        cmocka_unit_test(no_look_alike_ends_the_data),
+        cmocka_unit_test(the_transaction_is_empty_after_every_answer),
+        cmocka_unit_test(chunks_make_a_message),
+        cmocka_unit_test(junk_is_slowed_then_sent_away),
+        cmocka_unit_test(other_protocols_are_hung_up_on),
+        cmocka_unit_test(bad_bytes_in_commands_change_nothing),
+        cmocka_unit_test(long_lines_are_bounded),
+        cmocka_unit_test(sizes_are_enforced),
+        cmocka_unit_test(strangers_cannot_relay),
+        cmocka_unit_test(events_decide),
+        cmocka_unit_test(a_transaction_is_split),
+        cmocka_unit_test(many_recipients_do_not_nest),
+        cmocka_unit_test(forged_headers_are_removed),
+        cmocka_unit_test(loops_end),
+        cmocka_unit_test(a_cut_connection_leaves_no_message),
+        cmocka_unit_test(a_client_that_goes_away_frees_everything),
+        cmocka_unit_test(only_what_is_stored_is_promised),
+        cmocka_unit_test(processing_takes_only_so_long),
+        cmocka_unit_test(slow_clients_are_let_go),
+        cmocka_unit_test(budgets_hold),
+        cmocka_unit_test(one_too_many_is_told),
+        cmocka_unit_test(proxies_speak_for_clients),
+        cmocka_unit_test(draining_ends_sessions_at_their_next_command),
+        cmocka_unit_test(refusals_are_put_on_record),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
