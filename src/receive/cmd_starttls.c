@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "metrics/metrics.h"
 #include "receive/receive_private.h"
 #include "receive/transaction.h"
 #include "tls/tls.h"
@@ -37,6 +38,7 @@ static void on_handshake(void *ctx, const struct error *error)
 
     if (session->state == SESSION_CLOSED)
         return;
+    metrics_count(error ? METRIC_TLS_HANDSHAKES_FAILED : METRIC_TLS_HANDSHAKES);
     if (error) {
         diag(DIAG_INFO, &session->scope, "TLS handshake failed: %s", error->sentence);
         session_close(session, "the TLS handshake failed");

@@ -56,6 +56,7 @@ size_t session_take_proxy(struct session *session, struct span input)
     case SMTP_PROXY_DONE:
         break;
     }
+    session->line_began_ms = 0;
     use_proxy(session, &proxy);
     if (session->listener->params->tls_mode == RECEIVE_TLS_IMPLICIT)
         session_start_tls(session);

@@ -268,9 +268,10 @@ static void begin(struct session *session)
     session_use_params(session,
                        receive_params_for(session->listener->params, &connection->local_ip, &connection->remote_ip));
     describe_to_logs(session);
-    if (connection->params->require_proxy_protocol)
+    if (connection->params->require_proxy_protocol) {
+        session->line_began_ms = session->last_input_ms; /* a header that trickles in ends too */
         session_enter(session, SESSION_PROXY);
-    else if (session->listener->params->tls_mode == RECEIVE_TLS_IMPLICIT)
+    } else if (session->listener->params->tls_mode == RECEIVE_TLS_IMPLICIT)
         session_start_tls(session);
     else
         session_greet(session);

@@ -73,6 +73,8 @@ static void finish_reply(struct session *session, const struct smtp_reply *reply
 {
     if (reply->code == 421)
         session->close_after_reply = true;
+    /* however long we took, the client's own time begins now */
+    session->last_input_ms = loop_now_ms(session->listener->loop);
     record_rejection(session, reply);
     send_reply(session, reply);
     if (session->state != SESSION_CLOSED)
