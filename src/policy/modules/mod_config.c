@@ -87,11 +87,12 @@ static void free_files(void *object)
 
 static struct files *push_files(lua_State *L)
 {
-    struct files *files = mem_zalloc(sizeof *files);
+    struct files *files;
 
-    map_init(&files->seen);
     luaL_newmetatable(L, FILES_CLASS);
     lua_pop(L, 1);
+    files = mem_zalloc(sizeof *files);
+    map_init(&files->seen);
     policy_push_owned(L, FILES_CLASS, files, free_files);
     return files;
 }

@@ -350,6 +350,49 @@ static void a_new_epoch_forgets(void **state)
     memoize_close_all();
 }
 
+/* ---- memory ---- */
+
+/* Refuses memory at ever later places: whatever raises there, nothing may be lost or left
+ * waiting, and the VM must go on. */
+static void memory_may_run_out_anywhere(void **state)
+{
+    static const char text[] =
+        "local n = 0\n"
+        "local function make(x) n = n + 1 kumo.sleep(0) return {x, ('y'):rep(100), map = kumo.domain_map.new {a = "
+        "'b'}} end\n"
+        "local m = kumo.memoize(make, {name = 'oom', ttl = '1 hour', capacity = 3})\n"
+        "kumo.on('smtp_server_data', function(argument)\n"
+        "  local kept = {}\n"
+        "  for i = 1, 8 do\n"
+        "    kept[i] = {m(tostring(i % 5)), kumo.glob('/no/such/*'), coroutine.wrap(function() return i end)()}\n"
+        "    pcall(kumo.reject, 550, ('z'):rep(i)) kumo.log_debug(i)\n"
+        "  end\n"
+        "  error({'an object'}) end)\n"
+        "kumo.on('smtp_server_ehlo', function() return 'ok' end)";
+    int loaded = 0;
+    int rounds = 0;
+
+    (void)state;
+    for (uint64_t limit = 30000; limit < 80000; limit += 97, rounds++) {
+        struct world world = {.loop = loop_new("test", NULL)};
+        struct asked asked = {0}, after = {0};
+
+        world.options = (struct policy_options){.text = text, .add_modules = modules_open, .memory_limit_bytes = limit};
+        world.policy = policy_new(&world.options, NULL);
+        world.vm = policy_vm_new(world.policy, world.loop, NULL);
+        if (world.vm) {
+            loaded++;
+            ask_in_loop(&world, &asked);
+            wait_for(&world, &asked);
+            assert_int_equal(asked.outcome, POLICY_FAILED);
+            ask(&world, POLICY_EVENT_SMTP_EHLO, &after);
+        }
+        world_close(&world);
+        memoize_close_all();
+    }
+    assert_true(loaded > 20 && loaded < rounds);
+}
+
 /* ---- several VMs ---- */
 
 static atomic_int populated;
@@ -503,6 +546,7 @@ int main(void)
         cmocka_unit_test(a_slow_population_is_tried_again),
         cmocka_unit_test(stale_answers_are_refreshed_behind_the_scenes),
         cmocka_unit_test(a_new_epoch_forgets),
+        cmocka_unit_test(memory_may_run_out_anywhere),
         cmocka_unit_test(vms_share_their_results),
         cmocka_unit_test(changed_files_move_the_epoch),
     };
