@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the parts of the load generator share. One process, one thread: the counters are plain.
+ */
+#ifndef BENCH_LOAD_H
+#define BENCH_LOAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- the dialogue (load_dialogue.c) ---- */
+
+enum mode { MODE_SESSION, MODE_MESSAGE, MODE_STREAM, MODE_REFUSED, MODE_IDLE };
+
+struct step {
+    const char *say;
+    size_t say_len;
+    const char *codes; /* first digits of the replies to wait for, one each */
+    bool tls_after;    /* the handshake follows the reply */
+    bool ends_message; /* its reply answers for a message */
+};
+
+struct dialogue {
+    struct step steps[10];
+    size_t count;
+    size_t again_from; /* a stream goes back from the step after the message to this one; 0: it does not */
+};
+
+struct dialogue dialogue_new(enum mode mode, size_t bytes, const char *user, const char *password);
+
+/* ---- the clients (load_client.c) ---- */
+
+struct clients;
+
+/* Opens nothing yet. `hold` keeps sessions open after the last step. */
+struct clients *clients_new(uint16_t port, size_t count, const struct dialogue *dialogue, bool hold);
+
+/* Opens all connections, and a new one for each that ends, for this long; then lets what has
+ * begun come to its end. In `hold` returns when all are ready, or `seconds` have passed. */
+void clients_run(struct clients *clients, double seconds);
+
+/* Since the last clear. Latencies are of sessions, or of messages in a dialogue that goes back. */
+struct counts {
+    uint64_t sessions;
+    uint64_t messages;
+    uint64_t failures; /* sessions that ended with a wrong reply or a broken connection */
+    size_t held;
+    unsigned p50_us;
+    unsigned p99_us;
+};
+
+struct counts clients_counts(struct clients *clients);
+void clients_clear(struct clients *clients);
+
+uint64_t now_us(void);
+
+/* ---- the server's side of the bill (load_usage.c) ---- */
+
+struct usage {
+    double cpu_us;  /* since its start, of the processes and all their descendants, dead or alive */
+    double pss_kib; /* of those alive; shared pages count by their share */
+};
+
+/* `pids` as given on the command line: numbers with commas between. */
+struct usage usage_read(const char *pids);
+
+/* Waits until the server has finished what it has taken on (deliveries, log writing). */
+void usage_settle(const char *pids);
+
+#endif
