@@ -150,6 +150,7 @@ static int open_policy(struct house *house, struct error *error)
     house->loop = loop_new("main", error);
     if (!house->loop)
         return -1;
+    loop_adopt(house->loop);
     timer_init(&house->drain_look, house->loop, look_whether_drained, house);
     house->jobs = jobs_new("jobs", JOB_THREADS, JOB_QUEUE_LIMIT, error);
     if (!house->jobs)
@@ -209,8 +210,6 @@ static int open_house(struct house *house, struct error *error)
         return -1;
     if (house->setup->validate_only)
         return 0;
-    if (log_node_id_load(house->setup->spool.path, error))
-        return -1;
     house->relay = relay_start(house->policy, house->setup, error);
     return house->relay ? open_admin(house, error) : -1;
 }

@@ -11,6 +11,7 @@
 #include "base/must.h"
 #include "log/diag.h"
 #include "log/record.h"
+#include "log/segment.h"
 #include "metrics/metrics.h"
 #include "relay_private.h"
 
@@ -105,7 +106,7 @@ static void announce(const struct setup *setup)
 static int open_all(struct relay *relay, struct error *error)
 {
     relay->spool = spool_open(&relay->setup->spool, error);
-    if (!relay->spool)
+    if (!relay->spool || log_node_id_load(relay->setup->spool.path, error))
         return -1;
     for (size_t i = 0; i < relay->setup->worker_count; i++) {
         if (worker_start(&relay->workers[i], relay, i, error))

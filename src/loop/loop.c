@@ -275,6 +275,8 @@ void loop_stop(struct loop *loop)
 
 struct loop *loop_current(void) { return current; }
 
+void loop_adopt(struct loop *loop) { current = loop; }
+
 const char *loop_name(const struct loop *loop) { return loop->name; }
 
 uv_loop_t *loop_uv(struct loop *loop) { return &loop->uv; }

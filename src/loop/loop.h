@@ -30,6 +30,8 @@ void loop_stop(struct loop *loop); /* from any thread */
 void loop_turn(struct loop *loop, bool wait);
 
 struct loop *loop_current(void); /* NULL on a thread that runs none */
+/* Makes it the calling thread's before it runs: for what is set up on the thread first. */
+void loop_adopt(struct loop *loop);
 const char *loop_name(const struct loop *loop);
 uv_loop_t *loop_uv(struct loop *loop);
 

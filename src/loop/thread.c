@@ -20,7 +20,10 @@ static void *thread_main(void *arg)
 {
     struct start *start = arg;
     struct thread *thread = start->thread;
-    int status = thread->open(thread->ctx, thread->loop, start->error);
+    int status;
+
+    loop_adopt(thread->loop);
+    status = thread->open(thread->ctx, thread->loop, start->error);
 
     start->status = status;
     sem_post(&start->opened); /* `start` is gone from here on */

@@ -90,7 +90,7 @@ class Daemon:
             give(self._write(name, text))
         self.policy = self._write("policy.lua", policy.replace("@DIR@", str(self.dir)))
         give(self.policy)
-        self.env = {**os.environ, **(env or {})}
+        self.env = {**os.environ, "GATEPOST_LUA_PATH": str(ROOT / "lua" / "?.lua"), **(env or {})}
         self.args = list(args)
         self.process = None
         self.err = None
