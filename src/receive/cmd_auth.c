@@ -182,7 +182,10 @@ static void on_verdict(struct session *session, const struct policy_result *resu
     }
     if (result->outcome == POLICY_RETURNED)
         reason = read_verdict(session, result, &info);
-    if (result->outcome == POLICY_FAILED || reason == AUTH_REASON_BAD_RESULT) {
+    /* a store that works and does not know the user has given its verdict */
+    if (result->not_found)
+        reason = AUTH_REASON_NOT_FOUND;
+    else if (result->outcome == POLICY_FAILED || reason == AUTH_REASON_BAD_RESULT) {
         say_no_verdict(session, reason == AUTH_REASON_BAD_RESULT ? reason : AUTH_REASON_STORE_ERROR);
         return;
     }

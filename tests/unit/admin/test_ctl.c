@@ -118,7 +118,7 @@ static void write_lines(struct segment *segment, const char *lines)
 {
     struct error error;
 
-    assert_int_equal(segment_add(segment, span_of(lines), &error), 0);
+    assert_int_equal(log_segment_add(segment, span_of(lines), &error), 0);
     assert_int_equal(segment_flush(segment, &error), 0);
 }
 
@@ -137,7 +137,7 @@ static void lines_are_followed_over_a_rotation(void **state)
     write_lines(first, "three\n");
     second = open_segment();
     write_lines(second, "five\n");
-    assert_int_equal(segment_add(first, SPAN_LIT("four\n"), &error), 0);
+    assert_int_equal(log_segment_add(first, SPAN_LIT("four\n"), &error), 0);
     assert_int_equal(segment_finish(first, &error), 0);
     expect_lines(reader, "three four five ");
     log_reader_wait(reader); /* the changes so far */
