@@ -126,17 +126,23 @@ static void send_wire(struct socket *socket)
     buf_release(&socket->wire);
 }
 
+/* Through the layer, if there is one, to what is on its way to the kernel. */
+static void encode_plain(struct socket *socket)
+{
+    struct span bytes = buf_span(&socket->plain);
+
+    if (!socket->layer || bytes.len == 0)
+        return;
+    if (socket->layer_ops->write(socket->layer, socket, bytes.data, bytes.len, &socket->error))
+        fail(socket, EPROTO, "cannot send");
+    buf_release(&socket->plain);
+}
+
 void socket_flush(struct socket *socket)
 {
     if (socket->connecting || socket->failed)
         return;
-    if (socket->layer && buf_len(&socket->plain) > 0) {
-        struct span bytes = buf_span(&socket->plain);
-
-        if (socket->layer_ops->write(socket->layer, socket, bytes.data, bytes.len, &socket->error))
-            fail(socket, EPROTO, "cannot send");
-        buf_release(&socket->plain);
-    }
+    encode_plain(socket);
     send_wire(socket);
     update_poll(socket);
 }
@@ -453,8 +459,9 @@ void socket_close_after_write(struct socket *socket, uint64_t linger_ms)
 {
     if (!socket)
         return;
-    if (socket->layer && !socket->failed) {
-        socket_flush(socket);
+    if (socket->layer && !socket->failed && !socket->connecting) {
+        /* the last words and the goodbye leave together: often the peer is gone after the former */
+        encode_plain(socket);
         socket->layer_ops->shutdown(socket->layer, socket);
     }
     socket_flush(socket);
