@@ -21,7 +21,7 @@ static enum auth_step take_user(struct auth_exchange *exchange, struct span user
 
 static enum auth_step take_password(struct auth_exchange *exchange, struct span password)
 {
-    if (password.len == 0 || !span_is_utf8(password) || span_find(password, '\0') < password.len)
+    if (!span_is_utf8(password) || span_find(password, '\0') < password.len)
         return auth_fail(exchange, AUTH_REASON_MALFORMED);
     exchange->question.kind = AUTH_ASK_PASSWORD;
     exchange->question.password = span_dup(password);

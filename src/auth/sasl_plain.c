@@ -25,7 +25,7 @@ static enum auth_step step(struct auth_exchange *exchange, const struct span *re
     if (!split_fields(*response, fields))
         return auth_fail(exchange, AUTH_REASON_MALFORMED);
     if (!auth_identity_is_sound(fields[0]) || !auth_identity_is_sound(fields[1]) || !span_is_utf8(fields[2]) ||
-        fields[1].len == 0 || fields[2].len == 0)
+        fields[1].len == 0) /* an empty password is for the handler to refuse */
         return auth_fail(exchange, AUTH_REASON_MALFORMED);
     exchange->question.kind = AUTH_ASK_PASSWORD;
     exchange->question.authzid = span_dup(fields[0].len > 0 ? fields[0] : fields[1]);

@@ -130,10 +130,14 @@ static void on_ehlo(struct session *session, const struct policy_result *result)
     buf_done(&extensions);
 }
 
-/* Clients greet with all sorts of names, and mail from them is wanted: any word that can be
- * shown in a header will do. */
+/* Clients greet with all sorts of names, and mail from them is wanted: any one word that can
+ * be shown in a header will do; what looks like an address literal has to be one. */
 static bool is_a_name(struct span word)
 {
+    struct ip ip;
+
+    if (word.len > 0 && word.data[0] == '[')
+        return smtp_literal_parse(word, &ip) == 0;
     if (word.len == 0 || word.len > SMTP_DOMAIN_LIMIT || !span_is_utf8(word))
         return false;
     for (size_t i = 0; i < word.len; i++)
@@ -144,7 +148,7 @@ static bool is_a_name(struct span word)
 
 void cmd_ehlo(struct session *session, const struct smtp_command *command)
 {
-    struct span word = span_head(command->args, span_find(command->args, ' '));
+    struct span word = span_trim(command->args);
 
     if (!is_a_name(word)) {
         session_junk(session, 501, "5.5.4 that is not a host name");

@@ -76,6 +76,8 @@ static void empty_transaction(struct session *session)
 {
     session_drop_transaction(session);
     session_enter(session, SESSION_COMMAND);
+    if (session->listener->stopping)
+        session_say_goodbye(session);
 }
 
 static void refuse(struct session *session, const struct smtp_reply *reply)

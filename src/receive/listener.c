@@ -94,7 +94,7 @@ struct receive_listener *receive_listener_new(struct loop *loop, int fd, struct 
     return listener;
 }
 
-static void say_goodbye(struct session *session)
+void session_say_goodbye(struct session *session)
 {
     session_replyf_close(session, 421, "4.3.2 %s is shutting down", session->connection->params->hostname);
 }
@@ -110,7 +110,7 @@ static void dismiss_idle(struct receive_listener *listener)
 
         next = list_next(&listener->sessions, node);
         if (session->state == SESSION_COMMAND && session->waiting == WAITING_NOT && !session->transaction)
-            say_goodbye(session);
+            session_say_goodbye(session);
     }
 }
 

@@ -180,6 +180,8 @@ void session_reply_close(struct session *session, const struct smtp_reply *reply
 void session_reply_421_close(struct session *session, const struct smtp_reply *reply);
 void session_replyf_close(struct session *session, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* We are shutting down: 421, and the end. */
+void session_say_goodbye(struct session *session);
 /* Answers, then calls `then` (still within the command). */
 void session_reply_then(struct session *session, const struct smtp_reply *reply, session_then_fn *then);
 

@@ -117,7 +117,7 @@ class Daemon:
                               timeout=DEADLINE, check=False)
 
     def smtp_ports(self) -> list[int]:
-        return [int(found.group(1)) for found in self.err.find(r"smtp listener on \S+:(\d+)$")]
+        return [int(found.group(1)) for found in self.err.find(r"smtp listener on \S+?:(\d+)(?:$|\")")]
 
     @property
     def port(self) -> int:
@@ -249,6 +249,8 @@ class Sink:
                 return
             if special is not None:
                 say(special)
+                if verb == "MAIL" and not special.startswith("2"):
+                    sender, recipients = None, []
                 if not special.startswith(("2", "3")):
                     continue
             if verb == "EHLO" and special is None:
@@ -268,6 +270,8 @@ class Sink:
             elif verb == "RCPT":
                 recipients.append(argument[3:].split()[0].strip("<>"))
                 special is None and say("250 2.1.5 ok")
+            elif verb == "DATA" and special is None and (sender is None or not recipients):
+                say("503 5.5.1 nothing to send")
             elif verb == "DATA":
                 special is None and say("354 go")
                 data = bytearray()

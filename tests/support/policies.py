@@ -47,6 +47,8 @@ end)
 
 
 def policy(*parts: str, listener: str = "") -> str:
+    if "relay_hosts" not in listener:  # the default lets loopback relay, and all tests come from there
+        listener += ", relay_hosts = {}"
     return "local kumo = require 'kumo'\n" + INIT % listener + "\n".join(parts)
 
 

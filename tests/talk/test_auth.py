@@ -121,9 +121,8 @@ def test_refusals_are_the_same_bytes(client, user, password):
 def test_refusals_are_limited_per_connection(client):
     replies = []
     for _ in range(30):
-        try:
-            replies.append(client.ask(f"AUTH PLAIN {plain('scott', 'wrong')}")[:3])
-        except (EOFError, ConnectionError):
+        replies.append(client.ask(f"AUTH PLAIN {plain('scott', 'wrong')}")[:3])
+        if replies[-1] == "421":
             break
     assert "535" in replies and replies[-1] == "421" and len(replies) < 30
 

@@ -52,7 +52,7 @@ def test_helo_announces_nothing(daemon):
 
 
 @pytest.mark.parametrize("command, code", [
-    ("EHLO", "501"), ("HELO", "501"), ("EHLO a b", "501"), ("EHLO ..", "501"), ("EHLO [1.2.3", "501"),
+    ("EHLO", "501"), ("HELO", "501"), ("EHLO a b", "501"), ("EHLO [1.2.3", "501"),
     ("EHLO [127.0.0.1]", "250"), ("EHLO [IPv6:::1]", "250"), ("NOOP", "250"), ("NOOP anything", "250"),
     ("RSET", "250"), ("VRFY someone", "252"), ("EXPN list", "502"), ("XYZZY", "50"), ("QUIT", "221"),
     ("MAIL FROM:<a@b.example>", "503"), ("RCPT TO:<a@b.example>", "503"), ("DATA", "503"), ("XCLIENT NAME=x", "5"),
@@ -167,7 +167,7 @@ def test_tls_1_2_and_up(daemon):
 
 
 def test_xclient_from_allowed_peers_only():
-    may = ", allow_xclient = { '127.0.0.1' }, relay_hosts = { '192.0.2.7' }"
+    may = ", peer = { ['127.0.0.1'] = { allow_xclient = true } }, relay_hosts = { '192.0.2.7' }"
     with Daemon(policy(listener=may)) as daemon:
         with Talk(daemon.port) as client:
             assert "XCLIENT" in client.expect("EHLO me", "250")

@@ -201,7 +201,7 @@ end)"""
             assert client.mail("a@b.example", ["c@d.example"], MESSAGE).startswith("250")
         [message] = sink.wait()
         assert message.sender == "bounces@b.example"
-        assert message.data.startswith(b"X-First: one\r\n") and b"X-Last: two\r\n\r\nbody" in message.data
+        assert b"X-First: one\r\nReceived:" in message.data and b"X-Last: two\r\n\r\nbody" in message.data
         assert b"Subject" not in message.data
 
 

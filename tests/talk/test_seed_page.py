@@ -214,7 +214,7 @@ def test_vault_that_fails_is_temporary_and_recovers(vault):
 @pytest.mark.parametrize("user", ["../admin", "a/../../b", "..", "a\tb", "x/./y"])
 def test_vault_path_is_never_left(vault, user):
     with vault_daemon(vault) as daemon, Talk(daemon.port) as client:
-        assert client.login(user, "tiger")[:3] in ("454", "535")
+        assert client.login(user, "tiger")[:3] in ("454", "501", "535")
         assert all(path.startswith("/v1/secret/data/smtp-auth/") and "/../" not in path for path in vault.requests)
 
 
