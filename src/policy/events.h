@@ -25,7 +25,6 @@
     EVENT(SMTP_SPLIT_TRANSACTION, "smtp_server_split_transaction", single)                                             \
     EVENT(SMTP_MESSAGE_RECEIVED, "smtp_server_message_received", single)                                               \
     EVENT(SMTP_REWRITE_RESPONSE, "smtp_server_rewrite_response", single)                                               \
-    EVENT(SPOOL_MESSAGE_ENUMERATED, "spool_message_enumerated", single)                                                \
     EVENT(GET_QUEUE_CONFIG, "get_queue_config", multiple)                                                              \
     EVENT(GET_EGRESS_POOL, "get_egress_pool", multiple)                                                                \
     EVENT(GET_EGRESS_SOURCE, "get_egress_source", multiple)                                                            \
