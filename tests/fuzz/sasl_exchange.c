@@ -17,7 +17,7 @@ static enum auth_step begin(struct auth_exchange *exchange, struct span rest)
 
 static void check_question(const struct auth_question *question)
 {
-    MUST(question->authzid[0] != '\0' && question->authcid[0] != '\0' && question->password[0] != '\0');
+    MUST(question->authzid[0] != '\0' && question->authcid[0] != '\0' && question->password);
     MUST(span_is_utf8(span_of(question->authzid)) && span_is_utf8(span_of(question->authcid)));
     MUST(strlen(question->authcid) <= AUTH_IDENTITY_LIMIT);
 }
