@@ -13,11 +13,17 @@
 #include "ctl/log_reader.h"
 
 static const struct option options[] = {
-    {"dir", required_argument, NULL, 'd'},    {"follow", no_argument, NULL, 'f'},
-    {"type", required_argument, NULL, 't'},   {"recipient", required_argument, NULL, 'r'},
-    {"sender", required_argument, NULL, 's'}, {"tenant", required_argument, NULL, 'n'},
-    {"since", required_argument, NULL, 'S'},  {"json", no_argument, NULL, 'j'},
-    {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
+    {"dir", required_argument, NULL, 'd'},
+    {"follow", no_argument, NULL, 'f'},
+    {"type", required_argument, NULL, 't'},
+    {"recipient", required_argument, NULL, 'r'},
+    {"sender", required_argument, NULL, 's'},
+    {"tenant", required_argument, NULL, 'n'},
+    {"since", required_argument, NULL, 'S'},
+    {"json", no_argument, NULL, 'j'},
+    {"count", required_argument, NULL, 'c'},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
 };
 
 struct show {
@@ -25,18 +31,20 @@ struct show {
     struct log_filter filter;
     bool follow;
     bool as_json;
-    bool silent; /* while catching up with what was there before */
+    bool silent;   /* while catching up with what was there before */
+    uint64_t left; /* records still to show */
 };
 
 static void on_line(void *ctx, struct span line)
 {
-    const struct show *show = ctx;
+    struct show *show = ctx;
     json_t *record;
 
-    if (show->silent)
+    if (show->silent || show->left == 0)
         return;
     record = json_loadb(line.data, line.len, 0, NULL); /* a segment_header is no record */
     if (record && log_filter_matches(&show->filter, record)) {
+        show->left--;
         if (show->as_json) {
             fwrite(line.data, 1, line.len, stdout);
             putchar('\n');
@@ -57,7 +65,7 @@ static int show_logs(struct show *show)
     while (result == 0) {
         result = log_reader_read(reader, on_line, show, &error);
         show->silent = false;
-        if (fflush(stdout) != 0 || !show->follow)
+        if (fflush(stdout) != 0 || !show->follow || show->left == 0)
             break;
         log_reader_wait(reader);
     }
@@ -65,6 +73,13 @@ static int show_logs(struct show *show)
         ctl_complain("%s", error.sentence);
     log_reader_free(reader);
     return result < 0 ? CTL_FAILED : CTL_OK;
+}
+
+static int parse_count(const char *text, uint64_t *count_out, struct error *error)
+{
+    if (span_to_u64(span_of(text), count_out) < 0 || *count_out == 0)
+        return error_set(error, ERROR_PERM, "--count '%s': a number from 1 on is wanted", text);
+    return 0;
 }
 
 static int take_option(struct show *show, int option, struct error *error)
@@ -79,6 +94,8 @@ static int take_option(struct show *show, int option, struct error *error)
     case 'j':
         show->as_json = true;
         return 0;
+    case 'c':
+        return parse_count(optarg, &show->left, error);
     case 't':
         show->filter.types = optarg;
         return log_filter_types_are_known(optarg, error) ? 0 : -1;
@@ -98,7 +115,7 @@ static int take_option(struct show *show, int option, struct error *error)
 
 static int run(int argc, char **argv)
 {
-    struct show show = {.dir = NULL};
+    struct show show = {.left = UINT64_MAX};
     struct error error;
     int option;
 
@@ -123,6 +140,7 @@ const struct ctl_command ctl_logs = {
     .usage = "usage: gatectl logs --dir DIRECTORY [OPTIONS]\n\n"
              "  --dir DIRECTORY      the log_dir of kumo.configure_local_logs\n"
              "  -f, --follow         go on with new records; without --since, with those only\n"
+             "  --count N            end after N records; with --follow, wait for them\n"
              "  --type LIST          Reception,Delivery,Bounce,...\n"
              "  --recipient PATTERN  shell pattern, such as '*@example.com'\n"
              "  --sender PATTERN\n"

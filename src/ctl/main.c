@@ -2,44 +2,70 @@
  *
  * gatectl's first word decides what it does: one row per sub-command.
  */
+#include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "ctl/ctl.h"
 
 static const struct ctl_command *const commands[] = {&ctl_status, &ctl_queue, &ctl_logs, &ctl_config};
 
+static const struct option options[] = {
+    {"endpoint", required_argument, NULL, 'e'},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'v'},
+    {NULL, 0, NULL, 0},
+};
+
 static void print_help(void)
 {
-    puts("usage: gatectl COMMAND [OPTIONS]\n\ncommands:");
+    puts("usage: gatectl [--endpoint URL] COMMAND [OPTIONS]\n\ncommands:");
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
         printf("  %-8s %s\n", commands[i]->name, commands[i]->summary);
     puts("\n'gatectl COMMAND --help' tells the options of a command.\n"
-         "  --help     this text\n"
-         "  --version  the version\n\n"
+         "  --endpoint URL  the daemon's HTTP listener; may stand behind the command too\n"
+         "  --help          this text\n"
+         "  --version       the version\n\n"
          "environment:\n"
          "  GATEPOST_ENDPOINT  the daemon's HTTP listener (default http://127.0.0.1:8000)");
 }
 
+static int run_command(int argc, char **argv)
+{
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        if (strcmp(commands[i]->name, argv[0]) == 0) {
+            optind = 0; /* the command reads its own options from the start */
+            return commands[i]->run(argc, argv);
+        }
+    }
+    ctl_complain("there is no command '%s'; 'gatectl --help' lists them", argv[0]);
+    return CTL_USAGE;
+}
+
 int main(int argc, char **argv)
 {
-    const char *name = argc > 1 ? argv[1] : NULL;
+    int option;
 
-    if (!name) {
+    while ((option = getopt_long(argc, argv, "+h", options, NULL)) != -1) {
+        switch (option) {
+        case 'e': /* an option behind the command goes before the environment */
+            setenv("GATEPOST_ENDPOINT", optarg, 1);
+            break;
+        case 'h':
+            print_help();
+            return CTL_OK;
+        case 'v':
+            puts("gatectl " GATEPOST_VERSION);
+            return CTL_OK;
+        default:
+            fputs("'gatectl --help' tells the options\n", stderr);
+            return CTL_USAGE;
+        }
+    }
+    if (optind == argc) {
         ctl_complain("which command? 'gatectl --help' lists them");
         return CTL_USAGE;
     }
-    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
-        print_help();
-        return CTL_OK;
-    }
-    if (strcmp(name, "--version") == 0) {
-        puts("gatectl " GATEPOST_VERSION);
-        return CTL_OK;
-    }
-    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-        if (strcmp(commands[i]->name, name) == 0)
-            return commands[i]->run(argc - 1, argv + 1);
-    ctl_complain("there is no command '%s'; 'gatectl --help' lists them", name);
-    return CTL_USAGE;
+    return run_command(argc - optind, argv + optind);
 }

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""gatectl as an operator types it, against a running daemon."""
+
+import os
+import subprocess
+
+from gatepost import BUILD, DEADLINE, SERVICE_USER, Daemon, Sink, Talk
+from policies import MESSAGE, RELAY_FROM_LOOPBACK, policy, smart_host
+
+GATECTL = BUILD / "src" / "ctl" / "gatectl"
+USER = ["--user", SERVICE_USER] if os.geteuid() == 0 else []
+
+
+def gatectl(*args, **env) -> subprocess.CompletedProcess:
+    return subprocess.run([GATECTL, *map(str, args)], capture_output=True, text=True, check=False, timeout=DEADLINE,
+                          env={**os.environ, **env})
+
+
+def test_the_endpoint_stands_before_or_behind_the_command_or_in_the_environment():
+    with Daemon(policy()) as daemon:
+        for shown in (gatectl("--endpoint", daemon.http, "status"), gatectl("status", "--endpoint", daemon.http),
+                      gatectl("--endpoint", "http://127.0.0.1:1", "status", "--endpoint", daemon.http),
+                      gatectl("status", GATEPOST_ENDPOINT=daemon.http)):
+            assert shown.returncode == 0, shown
+            assert str(daemon.process.pid) in shown.stdout
+        assert gatectl("--endpoint", daemon.http, "queue", "list").returncode == 0
+
+
+def test_a_command_that_is_not_one():
+    assert gatectl("--help").stdout.startswith("usage: gatectl")
+    assert gatectl("--version").returncode == 0
+    for args in ([], ["--endpoint", "http://x"], ["nonsense"], ["--nonsense", "status"]):
+        shown = gatectl(*args)
+        assert shown.returncode == 2 and shown.stderr, shown
+
+
+def test_logs_end_after_a_count():
+    with Sink() as sink:
+        with Daemon(policy(smart_host(sink.port), listener=RELAY_FROM_LOOPBACK)) as daemon:
+            logs = ["logs", "--dir", daemon.dir / "logs"]
+            waiting = subprocess.Popen([GATECTL, *logs, "--since", "1h", "--follow", "--type", "Delivery", "--count", "2"],
+                                       stdout=subprocess.PIPE, text=True)
+            with Talk(daemon.port) as client:
+                client.ask("EHLO local")
+                for _ in range(3):
+                    assert client.mail("me@here.example", ["you@dest.example"], MESSAGE).startswith("250")
+            shown, _ = waiting.communicate(timeout=DEADLINE)
+            assert waiting.returncode == 0 and len(shown.splitlines()) == 2, shown
+            assert len(gatectl(*logs, "--count", 1).stdout.splitlines()) == 1
+    for count in ("0", "-1", "many"):
+        assert gatectl(*logs, "--count", count).returncode == 2
+
+
+def test_config_check_finds_the_daemon_and_passes_its_word_on():
+    good, bad = Daemon(policy()), Daemon("kumo.on('init', function() kumo.start_esmtp_listener { lisen = 1 } end)")
+    shown = gatectl("config", "check", *USER, good.policy)
+    assert shown.returncode == 0, shown
+    shown = gatectl("config", "check", *USER, bad.policy)
+    assert shown.returncode == 1 and "lisen" in shown.stderr
+    if USER:
+        shown = gatectl("config", "check", good.policy)
+        assert shown.returncode == 2 and "--user" in shown.stderr
