@@ -13,6 +13,8 @@ kumo.on('init', function()
   kumo.start_esmtp_listener {
     listen = '0.0.0.0:587',
     hostname = 'relay.example.com',
+    -- by default programs on this machine may relay without a login; not here
+    relay_hosts = {},
     -- tls_certificate = '/etc/gatepost/relay.pem',
     -- tls_private_key = '/etc/gatepost/relay.key',
   }

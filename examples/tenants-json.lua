@@ -8,7 +8,11 @@ local sources = require 'policy-extras.sources'
 kumo.on('init', function()
   kumo.define_spool { name = 'data', path = '/var/spool/gatepost/data' }
   kumo.configure_local_logs { log_dir = '/var/log/gatepost', meta = { 'tenant', 'authz_id' } }
-  kumo.start_esmtp_listener { listen = '0.0.0.0:587', hostname = 'relay.example.com' }
+  kumo.start_esmtp_listener {
+    listen = '0.0.0.0:587',
+    hostname = 'relay.example.com',
+    relay_hosts = {}, -- programs on this machine must log in too
+  }
 end)
 
 local queue_helper = queue_module:setup { '/etc/gatepost/tenants.json' }

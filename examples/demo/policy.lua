@@ -19,6 +19,8 @@ kumo.on('init', function()
   kumo.start_esmtp_listener {
     listen = '127.0.0.1:' .. os.getenv 'GATEPOST_DEMO_SMTP_PORT',
     hostname = 'localhost',
+    -- without this, programs on this machine may relay without a login
+    relay_hosts = {},
   }
 end)
 
