@@ -152,6 +152,7 @@ static void *fake_vault_connection_run(void *arg)
     while (!closing) {
         ssize_t got = recv(connection.fd, text + len, sizeof text - 1 - len, 0);
         char path[512] = "/";
+        bool has_token;
         char *end;
 
         if (got <= 0)
@@ -164,12 +165,13 @@ static void *fake_vault_connection_run(void *arg)
         sscanf(text, "%*s %511s", path);
         pthread_mutex_lock(&vault->lock);
         strcpy(vault->last_path, path);
-        vault->last_had_token = strstr(text, "X-Vault-Token: " FAKE_VAULT_TOKEN "\r\n") != NULL;
+        has_token = strstr(text, "X-Vault-Token: " FAKE_VAULT_TOKEN "\r\n") != NULL;
+        vault->last_had_token = has_token;
         pthread_mutex_unlock(&vault->lock);
         atomic_fetch_add(&vault->requests, 1);
         len = 0; /* no pipelining, no bodies */
         closing =
-            vault->last_had_token
+            has_token
                 ? fake_vault_serve(vault, connection.fd, path)
                 : (fake_vault_answer(connection.fd, "403 Forbidden", "{\"errors\":[\"permission denied\"]}\n"), 0);
     }

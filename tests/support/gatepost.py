@@ -228,6 +228,7 @@ class Sink:
             threading.Thread(target=self._serve, args=(connection, number), daemon=True).start()
 
     def _serve(self, connection, number):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with contextlib.suppress(OSError, ssl.SSLError), connection:
             self._talk(connection, number)
 
@@ -302,6 +303,10 @@ class Sink:
             return list(self.messages)
 
     def close(self):
+        # wakes the thread in accept(): left there, it might go on with whatever gets the same number next
+        with contextlib.suppress(OSError):
+            self.server.shutdown(socket.SHUT_RDWR)
+        self.thread.join(DEADLINE)
         self.server.close()
 
     def __enter__(self):
