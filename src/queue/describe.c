@@ -5,7 +5,9 @@
  */
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 
+#include "base/mem.h"
 #include "metrics/metrics.h"
 #include "queue/queue_private.h"
 
@@ -60,12 +62,38 @@ static int write_heading(struct buf *out, const char *name, const char *help)
     return buf_appendf(out, "# HELP %s %s\n# TYPE %s gauge\n", name, help, name);
 }
 
-static int write_ready(const struct queue_ready *ready, struct buf *out)
+/* Ready queues that differ only in their hosts have one label between them, and so one line. */
+static void count_ready(struct map *counts, const struct queue_ready *ready)
 {
     char service[600];
+    uint64_t *count;
 
     snprintf(service, sizeof service, "smtp_client:%s->%s", ready->plan->source->name, ready->plan->site_name);
-    return write_line(out, "ready_count", "service", span_of(service), ready->messages.count);
+    count = map_find(counts, span_of(service));
+    if (!count) {
+        count = mem_zalloc(sizeof *count);
+        map_put(counts, span_of(service), count);
+    }
+    *count += ready->messages.count;
+}
+
+static int write_ready_counts(const struct queue *queue, size_t most, struct buf *out)
+{
+    struct map_cursor cursor = {0};
+    struct map counts;
+    struct span key;
+    void *value;
+    int status = 0;
+
+    map_init(&counts);
+    while (counts.count < most && map_next(&queue->readies, &cursor, &key, &value))
+        if (((struct queue_ready *)value)->plan)
+            count_ready(&counts, value);
+    cursor = (struct map_cursor){0};
+    while (!status && map_next(&counts, &cursor, &key, &value))
+        status = write_line(out, "ready_count", "service", key, *(uint64_t *)value);
+    map_done(&counts, free);
+    return status;
 }
 
 int queue_write_metrics(const struct queue *queue, size_t most, struct buf *out)
@@ -81,12 +109,7 @@ int queue_write_metrics(const struct queue *queue, size_t most, struct buf *out)
         if (sched_length(value) > 0 && ++written &&
             write_line(out, "scheduled_count", "queue", key, sched_length(value)))
             return -1;
-    cursor = (struct map_cursor){0};
-    written = 0;
     if (write_heading(out, "ready_count", "number of messages in the ready queue"))
         return -1;
-    while (written < most && map_next(&queue->readies, &cursor, &key, &value))
-        if (((struct queue_ready *)value)->plan && ++written && write_ready(value, out))
-            return -1;
-    return 0;
+    return write_ready_counts(queue, most, out);
 }

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Ready queues: what one source has for one site, all of it in memory and due. Here rates
- * are kept, and messages handed to connections in batches. A smart host's list of hosts is
- * part of the key, since two lists may have names in common and ports not.
+ * are kept, and messages handed to connections in batches.
+ *
+ * The awkward truth: a site's name is not what it is. Different hosts can fold to the same
+ * name, and whoever chooses MX records can choose them so; sharing a ready queue would then
+ * send one domain's mail to another's hosts. So the hosts are part of the key.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "base/must.h"
@@ -23,13 +27,34 @@ static int append_host(struct buf *key, const struct route_plan_host *host)
     return buf_appendf(key, "\n%s=%s:%u", host->name, address, host->port);
 }
 
-static void make_key(struct buf *key, const struct site *site, bool with_hosts, const char *source)
+static int compare_names(const void *a, const void *b)
 {
-    int failed = buf_appendf(key, "%s->%s@smtp_client", source, site->name);
+    const struct route_plan_host *const *one = a;
+    const struct route_plan_host *const *other = b;
 
-    for (size_t i = 0; with_hosts && i < site->host_count; i++)
-        failed |= append_host(key, &site->hosts[i]);
-    MUST(failed == 0);
+    return strcmp((*one)->name, (*other)->name);
+}
+
+/* Mail exchangers of one preference come in any order; a list in a policy stands as it is. */
+static int append_hosts(struct buf *key, const struct site *site, bool is_listed)
+{
+    const struct route_plan_host **hosts = mem_zalloc((site->host_count + 1) * sizeof *hosts);
+    int failed = 0;
+
+    for (size_t i = 0; i < site->host_count; i++)
+        hosts[i] = &site->hosts[i];
+    if (!is_listed)
+        qsort(hosts, site->host_count, sizeof *hosts, compare_names);
+    for (size_t i = 0; i < site->host_count; i++)
+        failed |= append_host(key, hosts[i]);
+    free(hosts);
+    return failed;
+}
+
+static void make_key(struct buf *key, const struct site *site, bool is_listed, const char *source)
+{
+    MUST(buf_appendf(key, "%s->%s@smtp_client", source, site->name) == 0);
+    MUST(append_hosts(key, site, is_listed) == 0);
 }
 
 static struct queue_ready *ready_new(struct queue *queue, const char *key)
@@ -55,7 +80,7 @@ struct queue_ready *ready_get(struct queue *queue, struct site *site, bool is_li
     struct buf key;
 
     buf_init(&key, 1024 * 1024);
-    make_key(&key, site, is_listed || site->hosts[0].has_address, source);
+    make_key(&key, site, is_listed, source);
     ready = map_find(&queue->readies, buf_span(&key));
     if (!ready)
         ready = ready_new(queue, buf_cstr(&key));

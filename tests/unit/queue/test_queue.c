@@ -57,6 +57,51 @@ static void a_smart_host_needs_no_dns(void **state)
     house_free(house);
 }
 
+/* The hosts of all three fold to "(mx1|mx2).(one|two).test"; evil.test's are others. */
+static const char folding_zone[] = "good.test MX 5 mx1.one.test\ngood.test MX 5 mx2.two.test\n"
+                                   "same.test MX 5 mx2.two.test\nsame.test MX 5 mx1.one.test\n"
+                                   "evil.test MX 5 mx1.one.test\nevil.test MX 6 mx1.two.test\n"
+                                   "evil.test MX 7 mx2.two.test\n"
+                                   "mx1.one.test A 192.0.2.1\nmx2.two.test A 192.0.2.2\nmx1.two.test A 192.0.2.3\n";
+
+static void assert_one_line_for(const struct queue *queue, const char *line)
+{
+    struct buf page;
+    const char *found;
+
+    buf_init(&page, 65536);
+    assert_int_equal(queue_write_metrics(queue, 100, &page), 0);
+    found = strstr(buf_cstr(&page), line);
+    assert_non_null(found);
+    assert_null(strstr(found + 1, "ready_count{"));
+    buf_done(&page);
+}
+
+static void hosts_that_fold_to_one_name_do_not_mix(void **state)
+{
+    struct house *house = house_new("", folding_zone);
+
+    (void)state;
+    house_insert(house, "b@good.test", 1);
+    house_insert(house, "b@same.test", 1);
+    house_insert(house, "b@evil.test", 1);
+    for (int i = 0; i < 50 && house_ready(house) < 3; i++)
+        house_settle(house);
+    assert_int_equal(house_ready(house), 3);
+    assert_int_equal(house->queue->readies.count, 2);
+    assert_one_line_for(house->queue, "ready_count{service=\"smtp_client:unspecified->(mx1|mx2).(one|two).test\"} 3\n");
+    for (size_t i = 0; i < house->connection_count; i++) {
+        const struct route_plan *plan = house->connections[i].plan;
+        struct message *message = house_take_one(house, i);
+
+        if (!message)
+            continue;
+        assert_int_equal(plan->host_count, strstr(message_recipient(message, 0), "evil") ? 3 : 2);
+        message_free(message);
+    }
+    house_free(house);
+}
+
 static void smart_hosts_that_differ_in_port_do_not_mix(void **state)
 {
     struct house *house = house_new(
@@ -853,6 +898,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_message_goes_out_by_mx),
         cmocka_unit_test(a_smart_host_needs_no_dns),
+        cmocka_unit_test(hosts_that_fold_to_one_name_do_not_mix),
         cmocka_unit_test(smart_hosts_that_differ_in_port_do_not_mix),
         cmocka_unit_test(messages_leave_in_the_order_they_came),
         cmocka_unit_test(a_fresh_message_goes_to_a_waiting_connection),
