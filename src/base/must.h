@@ -10,6 +10,9 @@
 
 #define MUST(cond) ((cond) ? (void)0 : must_failed(#cond, __FILE__, __LINE__, __func__))
 
+/* Where control never comes; `why` says so in words. */
+#define MUST_NOT_REACH(why) must_failed(why, __FILE__, __LINE__, __func__)
+
 /* The enclosing struct of a member: the one macro that intrusive lists need. */
 #define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 

@@ -30,6 +30,7 @@ static void *thread_main(void *arg)
     if (!status)
         loop_run(thread->loop);
     thread->close(thread->ctx);
+    loop_turn(thread->loop, false); /* what close has put off to the end of the turn */
     return NULL;
 }
 

@@ -239,7 +239,7 @@ static void take_step(struct session *session, enum auth_step step)
     case AUTH_STEP_DONE: /* no mechanism here is done without a verdict */
         break;
     }
-    MUST(!"an exchange ends with a verdict");
+    MUST_NOT_REACH("an exchange ends with a verdict");
 }
 
 void session_auth_line(struct session *session, const struct span *line)

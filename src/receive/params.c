@@ -289,8 +289,7 @@ static int read_field(struct receive_params *params, const struct field *field, 
         json_object_set_new(params->tls_table, field->key, json_deep_copy(value));
         return 0;
     }
-    MUST(!"a field has a type");
-    return -1;
+    MUST_NOT_REACH("a field has a type");
 }
 
 /* via and peer come last: their rows are checked against everything else. */
