@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <systemd/sd-daemon.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -80,6 +81,7 @@ static void on_stop_signal(uv_signal_t *handle, int number)
     }
     diag(DIAG_INFO, NULL, "stopping: no new mail; waiting up to %u s for what is in flight",
          house->options->drain_seconds);
+    sd_notify(0, "STOPPING=1");
     relay_drain(house->relay);
     house->drain_until_ms = loop_now_ms(house->loop) + house->options->drain_seconds * 1000ULL;
     timer_start(&house->drain_look, DRAIN_LOOK_MS);
@@ -227,6 +229,7 @@ static int run(struct house *house, struct error *error)
     watch_signals(house);
     house->monitor = policy_monitor_new(house->policy, house->loop, POLICY_MONITOR_INTERVAL_MS);
     diag(DIAG_INFO, NULL, "initialization complete");
+    sd_notify(0, "READY=1"); /* does nothing when no service manager asked for it */
     loop_run(house->loop);
     diag(DIAG_INFO, NULL, "stopped");
     return 0;

@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 
 import pytest
-from gatepost import BUILD, DEADLINE, Daemon, Talk, give
+from gatepost import BUILD, DEADLINE, Daemon, Talk, give, make_dir
 from policies import MESSAGE, RELAY_FROM_LOOPBACK, policy
 
 
@@ -118,6 +118,19 @@ def test_root_is_given_up():
     ended = subprocess.run([BUILD / "src" / "gatepostd", "--policy", daemon.policy], capture_output=True, text=True,
                            check=False, timeout=DEADLINE)
     assert ended.returncode != 0 and "--user" in ended.stderr
+
+
+def test_the_service_manager_is_told():
+    import socket
+
+    directory = make_dir()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(give(directory) / "notify"))
+        os.chmod(directory / "notify", 0o777)
+        manager.settimeout(DEADLINE)
+        with Daemon(policy(), directory=directory, env={"NOTIFY_SOCKET": str(directory / "notify")}):
+            assert manager.recv(100) == b"READY=1"
+        assert manager.recv(100) == b"STOPPING=1"
 
 
 def test_json_diagnostics():
