@@ -86,8 +86,8 @@ def test_smart_host_asks_for_verified_tls():
                 client.ask("EHLO local")
                 assert client.mail("me@here.example", ["you@dest.example"], MESSAGE).startswith("250")
             # the sink offers no TLS: the password must not leave, the mail must wait
-            [record] = daemon.wait_records(lambda record: record["type"] == "TransientFailure")
-            assert "TLS" in record["response"]["content"]
+            [record] = daemon.wait_records(lambda record: record["type"] == "TransientFailure", ".")
+            assert "STARTTLS" in record["response"]["content"]
             assert sink.messages == []
 
 
