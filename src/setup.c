@@ -152,12 +152,22 @@ static int configure_resolver(void *ctx, const char *const *servers, size_t coun
     return 0;
 }
 
+/* ---- kumo.validation_failed ---- */
+
+static void validation_failed(void *ctx)
+{
+    struct setup *setup = ctx;
+
+    setup->validation_failed = true;
+}
+
 static const struct house_ops house = {
     .start_esmtp_listener = start_esmtp_listener,
     .start_http_listener = start_http_listener,
     .define_spool = define_spool,
     .configure_local_logs = configure_local_logs,
     .configure_resolver = configure_resolver,
+    .validation_failed = validation_failed,
 };
 
 void setup_reload_certificates(struct setup *setup)
@@ -224,6 +234,8 @@ int setup_run_init(struct setup *setup, struct policy_vm *vm, struct error *erro
     if (!status && setup->validate_only)
         status = run_event(vm, POLICY_EVENT_VALIDATE_CONFIG, error);
     policy_vm_set_owner(vm, NULL);
+    if (!status && setup->validate_only && setup->validation_failed)
+        return error_set(error, ERROR_PERM, "the configuration is not valid, as said above");
     if (!status && !setup->validate_only && !setup->spool.path)
         return error_set(error, ERROR_PERM,
                          "the policy defines no spool: call kumo.define_spool { name = 'data', path = ... } in "

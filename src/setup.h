@@ -29,6 +29,7 @@ struct setup_listener {
 struct setup {
     bool validate_only; /* nothing is bound, opened or made */
     size_t worker_count;
+    bool validation_failed; /* kumo.validation_failed was called */
 
     struct setup_listener *listeners;
     size_t listener_count;

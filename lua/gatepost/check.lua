@@ -3,6 +3,8 @@
 -- Checks of what operators write into data files. Every complaint names the file and the key,
 -- so that a wrong line is found without reading a policy. Used by the policy-extras helpers.
 
+local kumo = require 'kumo'
+
 local check = {}
 
 -- A path of keys as it would be written in TOML: tenant.'my.tenant'.require_authz
@@ -32,6 +34,14 @@ end
 -- What messages call a file: its name, or what else was given in its place.
 function check.label(file)
   return type(file) == 'table' and '(inline table)' or tostring(file)
+end
+
+function check.labels(files)
+  local names = {}
+  for _, file in ipairs(files) do
+    table.insert(names, check.label(file))
+  end
+  return table.concat(names, ', ')
 end
 
 function check.is(file, path, value, wanted)
@@ -86,11 +96,7 @@ function check.report(what, files, load)
   if ok then
     return
   end
-  print(('Issues found in the combined set of %s files:'):format(what))
-  for _, file in ipairs(files) do
-    print(' - ' .. check.label(file))
-  end
-  print(tostring(err))
+  kumo.log_error(('%s files (%s): %s'):format(what, check.labels(files), tostring(err)))
   kumo.validation_failed()
 end
 

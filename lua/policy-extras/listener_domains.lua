@@ -24,6 +24,7 @@
 
 local kumo = require 'kumo'
 local check = require 'gatepost.check'
+local data_files = require 'gatepost.data_files'
 local utils = require 'policy-extras.policy_utils'
 
 local mod = {}
@@ -112,16 +113,11 @@ function mod:setup_with_options(options)
     error('listener_domains module has already been configured', 2)
   end
   local files = options.file_names
-  local cached_load_data = kumo.memoize(load_data, {
-    name = 'listener_domains_data',
-    ttl = '5 minutes',
-    capacity = 10,
-    invalidate_with_epoch = true,
-  })
+  local get_data = data_files.keep('listener_domains_data', files, '5 minutes', load_data)
   mod.CONFIGURED = { data_files = files }
 
   return function(domain, listener, conn_meta)
-    local params = find_params(cached_load_data(files), domain, listener)
+    local params = find_params(get_data(), domain, listener)
     return params and make_domain(params, conn_meta)
   end
 end

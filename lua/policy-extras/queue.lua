@@ -42,6 +42,7 @@
 
 local kumo = require 'kumo'
 local check = require 'gatepost.check'
+local data_files = require 'gatepost.data_files'
 local guard = require 'gatepost.tenant'
 local utils = require 'policy-extras.policy_utils'
 
@@ -302,21 +303,16 @@ function mod:setup_with_options(options)
     error('queues module has already been configured', 2)
   end
   local files = options.file_names
-  local cached_load_data = kumo.memoize(load_data, {
-    name = 'queue_helper_data',
-    ttl = '1 minute',
-    capacity = 10,
-    invalidate_with_epoch = true,
-  })
+  local get_data = data_files.keep('queue_helper_data', files, '1 minute', load_data)
   local helper = { file_names = files }
 
   function helper:resolve_config(domain, tenant, campaign)
-    return resolve_config(cached_load_data(files), domain, tenant, campaign)
+    return resolve_config(get_data(), domain, tenant, campaign)
   end
 
   -- conn_meta may be left out: what it says is in the message's metadata too.
   function helper:apply(msg, conn_meta)
-    apply(msg, cached_load_data(files), conn_meta)
+    apply(msg, get_data(), conn_meta)
   end
 
   mod.CONFIGURED = { options = options }
@@ -329,7 +325,7 @@ function mod:setup_with_options(options)
   end
 
   kumo.on('throttle_insert_ready_queue', function(msg)
-    throttle(msg, cached_load_data(files))
+    throttle(msg, get_data())
   end)
 
   return helper

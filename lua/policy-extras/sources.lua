@@ -15,6 +15,7 @@
 
 local kumo = require 'kumo'
 local check = require 'gatepost.check'
+local data_files = require 'gatepost.data_files'
 local utils = require 'policy-extras.policy_utils'
 
 local mod = {}
@@ -87,30 +88,20 @@ local function validate(data)
   end
 end
 
-function mod:setup(data_files)
+function mod:setup(files)
   if mod.CONFIGURED then
     error('sources module has already been configured', 2)
   end
-  local cached_load_data = kumo.memoize(load_data, {
-    name = 'sources_data',
-    ttl = '5 minutes',
-    capacity = 10,
-    invalidate_with_epoch = true,
-  })
-  mod.CONFIGURED = {
-    data_files = data_files,
-    get_data = function()
-      return cached_load_data(data_files)
-    end,
-  }
+  local get_data = data_files.keep('sources_data', files, '5 minutes', load_data)
+  mod.CONFIGURED = { data_files = files, get_data = get_data }
 
   kumo.on('get_egress_source', function(name)
-    local params = cached_load_data(data_files).sources[name]
+    local params = get_data().sources[name]
     return params and kumo.make_egress_source(params)
   end)
 
   kumo.on('get_egress_pool', function(name)
-    local params = cached_load_data(data_files).pools[name]
+    local params = get_data().pools[name]
     return params and kumo.make_egress_pool(params)
   end)
 end

@@ -26,6 +26,7 @@ struct house_ops {
     /* name servers as "ip" or "ip:port"; zone text as dns/dns.h takes it */
     int (*configure_resolver)(void *ctx, const char *const *servers, size_t count, const char *zone_text,
                               struct error *error);
+    void (*validation_failed)(void *ctx); /* may be NULL */
 };
 
 /* The owner of main's VM while init runs (policy_vm_set_owner). */

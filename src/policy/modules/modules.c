@@ -18,7 +18,7 @@ static void (*const openers[])(lua_State *L) = {
     mod_secrets_open,       mod_serde_open,      mod_sqlite_open,   mod_throttle_open,
     mod_time_open,          mod_spool_open,      mod_dns_open,      mod_local_logs_open,
     mod_http_listener_open, mod_egress_open,     mod_address_open,  mod_headers_open,
-    mod_message_open,       mod_connection_open, mod_listener_open,
+    mod_message_open,       mod_connection_open, mod_listener_open, mod_validation_open,
 };
 
 /* Names of the manual. Those that a module above has filled in are never looked up here. */

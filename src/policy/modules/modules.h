@@ -27,6 +27,7 @@ void mod_serde_open(lua_State *L);
 void mod_sqlite_open(lua_State *L);
 void mod_throttle_open(lua_State *L);
 void mod_time_open(lua_State *L);
+void mod_validation_open(lua_State *L);
 void mod_spool_open(lua_State *L);
 void mod_dns_open(lua_State *L);
 void mod_local_logs_open(lua_State *L);

@@ -24,7 +24,7 @@ function kumo.validation_failed()
   validation_failed = true
 end
 
-function print(text)
+function kumo.log_error(text)
   table.insert(said, text)
 end
 
@@ -228,11 +228,7 @@ end
 
 function cases.faults_name_file_and_key()
   local function check(text, wanted)
-    local helper = setup(text)
-    fails(wanted, helper.resolve_config, helper, 'x')
-    handlers.validate_config[1]()
-    eq(validation_failed, true)
-    assert(table.concat(said, '\n'):find(wanted, 1, true))
+    fails(wanted, setup, text)
   end
   check('tenent_header = "x"', 'queues.toml: tenent_header: no such key')
   check('tenant_header = 5', 'queues.toml: tenant_header: expected a string, not a number')
@@ -246,8 +242,23 @@ function cases.faults_name_file_and_key()
   check("[queue.'x.y'.t.c.d]\nmax_age = '5'", "queue.'x.y'.t.c.d: no table")
   check('[queue]\nx = 5', 'queue.x: expected a table')
   check('a = ', 'queues.toml:1:')
-  local helper = fresh('queue'):setup { FOLDER .. '/absent.toml' }
-  fails('absent.toml', helper.resolve_config, helper, 'x')
+  local queue = fresh 'queue'
+  fails('absent.toml', queue.setup, queue, { FOLDER .. '/absent.toml' })
+end
+
+function cases.what_was_read_before_outlives_a_mistake()
+  local helper = setup "[queue.default]\nmax_age = '1h'"
+  path('queues.toml', "[queue.default]\nmax_aga = '2h'")
+  for _ = 1, 2 do
+    eq(helper:resolve_config('x').max_age, '1h')
+  end
+  eq(#said, 1)
+  assert(said[1]:find('queues.toml', 1, true) and said[1]:find('queue.default.max_aga', 1, true), said[1])
+  path('queues.toml', "[queue.default]\nmax_age = '3h'")
+  eq(helper:resolve_config('x').max_age, '3h')
+  path('queues.toml', "[queue.default]\nmax_aga = '2h'")
+  eq(helper:resolve_config('x').max_age, '3h')
+  eq(#said, 2)
 end
 
 function cases.pools_and_the_default_tenant_must_exist()
@@ -435,10 +446,8 @@ end
 
 function cases.listener_domains_faults()
   local function check(text, wanted)
-    local lookup = fresh('listener_domains'):setup { path('domains.toml', text) }
-    fails(wanted, lookup, 'x', 'y', connection {})
-    handlers.validate_config[1]()
-    eq(validation_failed, true)
+    local domains = fresh 'listener_domains'
+    fails(wanted, domains.setup, domains, { path('domains.toml', text) })
   end
   check("['a.b']\nrelay_too = true", "domains.toml: 'a.b'.relay_too: unknown field")
   check("['a.b']\nrelay_to = 'yes'", "domains.toml: 'a.b'.relay_to: invalid type")
@@ -471,16 +480,17 @@ end
 
 function cases.sources_faults()
   local function check(text, wanted)
-    fresh('sources'):setup { path('s.toml', text) }
-    handlers.validate_config[1]()
-    eq(validation_failed, true)
-    assert(table.concat(said, '\n'):find(wanted, 1, true), table.concat(said, '\n'))
+    local sources = fresh 'sources'
+    fails(wanted, sources.setup, sources, { path('s.toml', text) })
   end
   check('[sauce.a]', 's.toml: sauce: no such key')
   check('[source.a]\nsource_adress = "x"', 's.toml: source.a.source_adress: unknown field')
   check('[source.a]\n[pool.p.a]\nwaight = 1', 's.toml: pool.p.a.waight: no such key')
   check('[source.a]\n[pool.p.a]\nweight = "x"', 's.toml: pool.p.a.weight: expected a number')
-  check('[pool.p.a]', "pool 'p' references source 'a' which is not defined")
+  fresh('sources'):setup { path('s.toml', '[pool.p.a]') }
+  handlers.validate_config[1]()
+  eq(validation_failed, true)
+  assert(said[1]:find("pool 'p' references source 'a' which is not defined", 1, true), said[1])
 end
 
 ---- policy_utils ----
