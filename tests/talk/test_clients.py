@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Independent clients: what they expect of a submission server, we do."""
 
+import os
+import shutil
 import smtplib
 import subprocess
 
@@ -90,6 +92,47 @@ def test_smtplib(relay):
             client.login("scott", "wrong")
 
 
+NODEMAILER = r"""
+const transport = require('nodemailer').createTransport({
+  host: '127.0.0.1', port: Number(process.argv[2]), secure: false, requireTLS: true,
+  tls: { rejectUnauthorized: false }, auth: { user: 'scott', pass: process.argv[3] },
+});
+transport.sendMail({
+  from: 'scott@tiger.example', to: 'you@dest.example', subject: 'gr\u00fc\u00df dich', text: 'body\n.\n..x\n',
+}).then(info => console.log(info.response), err => { console.log(err.response); process.exitCode = 1; });
+"""
+
+
+@pytest.fixture(scope="module")
+def nodemailer(tmp_path_factory):
+    """A folder with a script that node can run: with Debian's package, else from the registry."""
+    folder = tmp_path_factory.mktemp("nodemailer")
+    script = folder / "send.js"
+    script.write_text(NODEMAILER)
+    if not shutil.which("node"):
+        pytest.skip("node is not installed")
+    env = {**os.environ, "NODE_PATH": "/usr/share/nodejs"}
+    if subprocess.run(["node", "-e", "require('nodemailer')"], env=env, capture_output=True, check=False).returncode:
+        if not shutil.which("npm"):
+            pytest.skip("neither node-nodemailer nor npm is installed")
+        fetched = run("npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", folder, "nodemailer")
+        if fetched.returncode:
+            pytest.skip(f"npm cannot fetch nodemailer: {fetched.stderr.decode()[-200:]}")
+    return lambda *args: subprocess.run(["node", script, *args], env=env, capture_output=True, text=True, check=False,
+                                        timeout=DEADLINE)
+
+
+def test_nodemailer(relay, nodemailer):
+    def act():
+        shown = nodemailer(str(relay.port), "tiger")
+        assert shown.returncode == 0 and shown.stdout.startswith("250 OK ids="), shown
+
+    arrives(relay, act)
+    assert b"\r\n.\r\n..x" in relay.sink.messages[-1].data
+    refused = nodemailer(str(relay.port), "lion")
+    assert refused.returncode == 1 and refused.stdout.startswith("535 5.7.8"), refused
+
+
 def test_openssl_s_client(relay):
     script = b"EHLO me\nAUTH PLAIN AHNjb3R0AHRpZ2Vy\nQUIT\n"  # -crlf adds the CR
     shown = run("openssl", "s_client", "-quiet", "-crlf", "-starttls", "smtp", "-connect", f"127.0.0.1:{relay.port}",
@@ -103,8 +146,6 @@ def test_smtp_sink_behind():
 
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    import os
-
     user = ["-u", "nobody"] if os.geteuid() == 0 else []
     with subprocess.Popen(["/usr/sbin/smtp-sink", *user, "-c", f"127.0.0.1:{port}", "100"],
                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as sink:
