@@ -57,4 +57,12 @@ bool fault_point(const char *name)
     return true;
 }
 
+uint64_t fault_size(const char *name, uint64_t usual)
+{
+    const char *text = getenv(name);
+    uint64_t size;
+
+    return text && span_to_u64(span_of(text), &size) == 0 ? size : usual;
+}
+
 #endif

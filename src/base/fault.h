@@ -9,11 +9,16 @@
 #define GATEPOST_BASE_FAULT_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #ifdef GATEPOST_FAULT_POINTS
 
 /* True when the caller should behave as if the step had failed with EIO (errno is set). */
 bool fault_point(const char *name);
+
+/* A size that tests make small so that rare steps become frequent: the number in the environment
+ * variable `name`, else `usual`. */
+uint64_t fault_size(const char *name, uint64_t usual);
 
 /* For tests, before threads start: replaces what the environment said; NULL is none. */
 void fault_set(const char *setting);
@@ -24,6 +29,12 @@ static inline bool fault_point(const char *name)
 {
     (void)name;
     return false;
+}
+
+static inline uint64_t fault_size(const char *name, uint64_t usual)
+{
+    (void)name;
+    return usual;
 }
 
 #endif

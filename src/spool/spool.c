@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "base/mem.h"
 #include "base/must.h"
 #include "spool/spool_private.h"
@@ -210,7 +211,8 @@ static int read_headers(struct spool *spool, struct error *error)
 
 static uint64_t segment_size(const struct spool_config *config)
 {
-    uint64_t bytes = config->segment_bytes ? config->segment_bytes : DEFAULT_SEGMENT_BYTES;
+    uint64_t usual = config->segment_bytes ? config->segment_bytes : DEFAULT_SEGMENT_BYTES;
+    uint64_t bytes = fault_size("GATEPOST_FAULT_SEGMENT_BYTES", usual);
 
     if (bytes < LEAST_SEGMENT_BYTES)
         bytes = LEAST_SEGMENT_BYTES;

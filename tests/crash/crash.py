@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the crash tests share: the books outside the daemon, and the clients that fill them.
+
+What a power cut takes is not shown here, since the kernel outlives the daemon: that the promise
+rests on the syncs, and that it is found out when they do nothing, is shown by
+tests/unit/spool/test_crash.c (lying_syncs_are_found_out).
+"""
+
+import os
+import random
+import threading
+from collections import Counter
+
+from gatepost import BUILD, Daemon, Sink, Talk
+
+SEED = int(os.environ.get("GATEPOST_CRASH_SEED", random.SystemRandom().randrange(1 << 32)))
+HAS_FAULT_POINTS = "fault" in BUILD.name
+# small segments, so that rare steps (a new segment, compaction, release) come all the time
+SMALL_SEGMENTS = {"GATEPOST_FAULT_SEGMENT_BYTES": "65536"} if HAS_FAULT_POINTS else {}
+QUEUE = "retry_interval = '1s', max_retry_interval = '1s'"
+CLIENTS = 4
+
+
+class Oracle:
+    """What was promised, and what arrived."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.next = 0
+        self.sent: dict[str, bytes] = {}
+        self.promised: set[str] = set()
+
+    def take(self) -> tuple[str, bytes]:
+        with self.lock:
+            self.next += 1
+            name = f"n{self.next}"
+            # now and then one that needs a segment of its own, where segments are small
+            lines = 8000 if self.next % 50 == 0 else 1 + self.next % 90
+            self.sent[name] = f"Subject: {name}\r\n".encode() + f"\r\nbody of {name}".encode() * lines
+            return name, self.sent[name]
+
+    def promise(self, name: str) -> None:
+        with self.lock:
+            self.promised.add(name)
+
+    def check(self, sink: Sink) -> Counter:
+        """Waits until all that was promised is there; how often each came."""
+        with sink.changed:
+            assert sink.changed.wait_for(lambda: self.promised <= set(arrived(sink)), 60), \
+                f"promised and lost: {sorted(self.promised - set(arrived(sink)))} (seed {SEED})"
+            for message in sink.messages:
+                name = message.sender.split("@")[0]
+                assert message.data.endswith(self.sent[name] + b"\r\n"), f"{name} came as {message.data!r} (seed {SEED})"
+            return arrived(sink)
+
+
+def arrived(sink: Sink) -> Counter:
+    return Counter(message.sender.split("@")[0] for message in sink.messages)
+
+
+class Holding:
+    """A sink's manners: while it holds back, every seventh message is told to wait."""
+
+    def __init__(self):
+        self.holds_back = True
+
+    def __call__(self, verb: str, argument: str, session: int):
+        if verb == "MAIL" and self.holds_back and int(argument[7:].split("@")[0]) % 7 == 0:
+            return "450 4.2.0 later"
+        return None
+
+
+def pump(port: int, oracle: Oracle, stop: threading.Event, first: threading.Event) -> None:
+    """Sends until the daemon is gone."""
+    try:
+        with Talk(port) as client:
+            client.expect("EHLO me", "250")
+            while not stop.is_set():
+                name, data = oracle.take()
+                if client.mail(f"{name}@b.example", ["c@d.example"], data).startswith("250"):
+                    oracle.promise(name)
+                    first.set()
+    except (OSError, EOFError, AssertionError):
+        pass  # it died under our hands: nothing was promised
+
+
+class Pumps:
+    """Clients that send all the while."""
+
+    def __init__(self, daemon: Daemon, oracle: Oracle):
+        self.stop, self.first = threading.Event(), threading.Event()
+        self.threads = [threading.Thread(target=pump, args=(daemon.port, oracle, self.stop, self.first), daemon=True)
+                        for _ in range(CLIENTS)]
+        for thread in self.threads:
+            thread.start()
+
+    def end(self) -> None:
+        self.stop.set()
+        for thread in self.threads:
+            thread.join()
