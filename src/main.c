@@ -252,6 +252,7 @@ int main(int argc, char **argv)
     }
     diag_set_format(options.diag_format);
     process_harden();
+    process_keep_memory();
     curl_global_init(CURL_GLOBAL_DEFAULT);
     if (!process_become(options.user, &error) && !open_policy(&house, &error))
         status = run(&house, &error);

@@ -13,6 +13,10 @@
  * limit of descriptors. */
 void process_harden(void);
 
+/* The allocator's habits: message bodies come and go with every transaction, and giving their
+ * memory back each time costs page faults; a few MiB are kept. */
+void process_keep_memory(void);
+
 /* Started as root: becomes `user` (a name) and keeps CAP_NET_BIND_SERVICE only. Without
  * `user`, root is an error. Started as anybody else: `user` must be that one, or NULL. */
 int process_become(const char *user, struct error *error) __attribute__((warn_unused_result));

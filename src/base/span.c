@@ -93,7 +93,16 @@ int span_to_u64(struct span s, uint64_t *value_out)
 
 bool span_is_ascii(struct span s)
 {
-    for (size_t i = 0; i < s.len; i++)
+    size_t i = 0;
+
+    for (; i + 8 <= s.len; i += 8) {
+        uint64_t word;
+
+        memcpy(&word, s.data + i, 8);
+        if (word & 0x8080808080808080ULL)
+            return false;
+    }
+    for (; i < s.len; i++)
         if ((unsigned char)s.data[i] >= 0x80)
             return false;
     return true;

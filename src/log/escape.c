@@ -69,24 +69,48 @@ static size_t escape_one(uint32_t code, unsigned char first, enum escape_style s
     return 0;
 }
 
+/* How many characters at the start of `text` stand for themselves beyond doubt: nearly all. */
+static size_t plain_run(struct span text)
+{
+    size_t len = 0;
+
+    while (len < text.len && text.data[len] >= ' ' && text.data[len] < 0x7f && text.data[len] != '"' &&
+           text.data[len] != '\\')
+        len++;
+    return len;
+}
+
+/* The one character at the start of `*text`, escaped where it has to be. False: no room. */
+static bool put_character(struct span *text, enum escape_style style, char *out, size_t room, size_t *used)
+{
+    char escaped[16];
+    size_t taken;
+    uint32_t code = decode(*text, &taken);
+    size_t len = escape_one(code, (unsigned char)text->data[0], style, escaped);
+    const char *from = len > 0 ? escaped : text->data;
+
+    if (len == 0)
+        len = taken;
+    if (*used + len > room)
+        return false;
+    memcpy(out + *used, from, len);
+    *used += len;
+    *text = span_from(*text, taken);
+    return true;
+}
+
 size_t escape_into(struct span text, enum escape_style style, char *out, size_t room)
 {
     size_t used = 0;
 
     while (text.len > 0) {
-        char escaped[16];
-        size_t taken;
-        uint32_t code = decode(text, &taken);
-        size_t len = escape_one(code, (unsigned char)text.data[0], style, escaped);
-        const char *from = len > 0 ? escaped : text.data;
+        size_t plain = plain_run(span_head(text, room - used));
 
-        if (len == 0)
-            len = taken;
-        if (used + len > room)
+        memcpy(out + used, text.data, plain);
+        used += plain;
+        text = span_from(text, plain);
+        if (text.len > 0 && !put_character(&text, style, out, room, &used))
             break;
-        memcpy(out + used, from, len);
-        used += len;
-        text = span_from(text, taken);
     }
     return used;
 }
