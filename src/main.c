@@ -22,6 +22,7 @@
 #include "options.h"
 #include "policy/await.h"
 #include "policy/modules/modules.h"
+#include "policy/modules/sqlite_pool.h"
 #include "policy/monitor.h"
 #include "process.h"
 #include "relay.h"
@@ -129,6 +130,7 @@ static void close_house(struct house *house)
     setup_free(house->setup);
     policy_free(house->policy);
     jobs_free(house->jobs);
+    sqlite_pool_done();
     loop_free(house->loop);
     free(house->lua_path);
     curl_global_cleanup();

@@ -115,7 +115,10 @@ void safekeeping_save(struct turns *turns, struct message *message)
              message_id(message), RECORD_LIMIT_BYTES);
     } else {
         spool_update(turns->relay->spool, message_spool_ref(message), buf_span(&record), NULL, NULL);
-        message_mark_clean(message);
+        /* a body that policy changed while the message waited has no place in the spool: it stays
+         * in memory until the message has left, and a restart sends the body that was received */
+        if (!message_is_body_dirty(message))
+            message_mark_clean(message);
     }
     buf_done(&record);
 }
