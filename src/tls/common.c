@@ -124,4 +124,13 @@ void tls_hmac_sha256(struct span key, struct span data, unsigned char out[TLS_SH
          len == TLS_SHA256_BYTES);
 }
 
+size_t tls_digest(const char *algorithm, struct span data, unsigned char out[TLS_DIGEST_MOST_BYTES])
+{
+    size_t len = 0;
+
+    _Static_assert(TLS_DIGEST_MOST_BYTES >= EVP_MAX_MD_SIZE, "every digest fits");
+    MUST(EVP_Q_digest(NULL, algorithm, NULL, data.data, data.len, out, &len));
+    return len;
+}
+
 const char *tls_library_version(void) { return OpenSSL_version(OPENSSL_VERSION); }

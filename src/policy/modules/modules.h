@@ -28,6 +28,9 @@ void mod_sqlite_open(lua_State *L);
 void mod_throttle_open(lua_State *L);
 void mod_time_open(lua_State *L);
 void mod_validation_open(lua_State *L);
+void mod_encode_open(lua_State *L);
+void mod_digest_open(lua_State *L); /* after mod_serde_open */
+void mod_string_open(lua_State *L);
 void mod_spool_open(lua_State *L);
 void mod_dns_open(lua_State *L);
 void mod_local_logs_open(lua_State *L);
