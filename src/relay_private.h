@@ -115,6 +115,7 @@ int worker_start(struct worker *worker, struct relay *relay, size_t index, struc
     __attribute__((warn_unused_result));
 void worker_listen(struct worker *worker); /* from any thread: begin to accept */
 void worker_drain(struct worker *worker);  /* from any thread: accept no more, end sessions soon */
+void worker_cut(struct worker *worker);    /* from any thread: end sessions and connections now */
 void worker_stop(struct worker *worker);   /* ends the thread */
 
 /* ---- connections.c: an outbound connection, between the queue and a worker ---- */

@@ -105,8 +105,19 @@ void safekeeping_forget(struct relay *relay, struct message *message)
 
 /* ---- save what changed ---- */
 
+static void on_saved(void *ctx, uint64_t ref, const struct error *error)
+{
+    struct relay *relay = ctx;
+
+    (void)ref;
+    if (error) /* after a restart it is tried as if this attempt had not been */
+        diag_error(NULL, error, "a message's attempt could not be written down");
+    atomic_fetch_sub(&relay->in_flight, 1);
+}
+
 void safekeeping_save(struct turns *turns, struct message *message)
 {
+    struct relay *relay = turns->relay;
     struct buf record;
 
     buf_init(&record, RECORD_LIMIT_BYTES);
@@ -114,7 +125,8 @@ void safekeeping_save(struct turns *turns, struct message *message)
         diag(DIAG_ERROR, NULL, "message %s: its changed metadata exceeds %d bytes and is not written down",
              message_id(message), RECORD_LIMIT_BYTES);
     } else {
-        spool_update(turns->relay->spool, message_spool_ref(message), buf_span(&record), NULL, NULL);
+        atomic_fetch_add(&relay->in_flight, 1);
+        spool_update(relay->spool, message_spool_ref(message), buf_span(&record), on_saved, relay);
         /* a body that policy changed while the message waited has no place in the spool: it stays
          * in memory until the message has left, and a restart sends the body that was received */
         if (!message_is_body_dirty(message))

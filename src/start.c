@@ -6,6 +6,7 @@
  */
 #include <jansson.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/mem.h"
 #include "base/must.h"
@@ -16,6 +17,7 @@
 #include "relay_private.h"
 
 #define QUEUES_IN_METRICS 1000
+#define CUT_MS 5000
 
 static void on_note(struct mail *mail)
 {
@@ -156,11 +158,33 @@ bool relay_accepts(const struct relay *relay)
     return !atomic_load(&relay->stopping) && spool_accepts(relay->spool) && record_accepts();
 }
 
+/* What is cut still comes back through the threads: messages to the queue, answers of the spool
+ * to receptions. They are let through before the threads end, since nobody would own what is
+ * under way to a thread that is gone. Only a disk that hangs takes longer than this. */
+static void let_notes_arrive(const struct relay *relay)
+{
+    static const struct timespec nap = {.tv_nsec = 1000000};
+
+    for (unsigned naps = 0; naps < CUT_MS && atomic_load(&relay->in_flight) > 0; naps++)
+        nanosleep(&nap, NULL);
+}
+
+static void cut_all(struct relay *relay)
+{
+    if (!relay->turns.thread.is_running)
+        return; /* it never opened: nothing flows */
+    relay_drain(relay);
+    for (size_t i = 0; i < relay->worker_count; i++)
+        worker_cut(&relay->workers[i]);
+    let_notes_arrive(relay);
+}
+
 void relay_stop(struct relay *relay)
 {
     if (!relay)
         return;
     metrics_remove_collector(collect_metrics, relay);
+    cut_all(relay);
     for (size_t i = 0; i < relay->worker_count; i++)
         worker_stop(&relay->workers[i]);
     turns_stop(&relay->turns);

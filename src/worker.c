@@ -23,14 +23,20 @@ static int open_rooms(void *ctx, struct loop *loop, struct error *error)
     return worker->dns ? 0 : -1;
 }
 
+/* Every session and connection. A reception that waits for the spool outlives its session. */
+static void cut_all(struct worker *worker)
+{
+    while (worker->listener_count > 0)
+        receive_listener_free(worker->listeners[--worker->listener_count]);
+    connections_abort(worker);
+}
+
 static void close_rooms(void *ctx)
 {
     struct worker *worker = ctx;
 
-    for (size_t i = 0; i < worker->listener_count; i++)
-        receive_listener_free(worker->listeners[i]);
+    cut_all(worker);
     free(worker->listeners);
-    connections_abort(worker);
     map_done(&worker->connections, NULL);
     dns_free(worker->dns);
     policy_vm_free(worker->vm);
@@ -101,4 +107,20 @@ void worker_drain(struct worker *worker)
 
     asked->worker = worker;
     relay_pass_note(worker->relay, worker->thread.loop, &asked->note, drain);
+}
+
+static void cut(struct note *note)
+{
+    struct worker_note *asked = CONTAINER_OF(note, struct worker_note, note);
+
+    cut_all(asked->worker);
+    free(asked);
+}
+
+void worker_cut(struct worker *worker)
+{
+    struct worker_note *asked = mem_zalloc(sizeof *asked);
+
+    asked->worker = worker;
+    relay_pass_note(worker->relay, worker->thread.loop, &asked->note, cut);
 }

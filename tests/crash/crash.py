@@ -11,7 +11,7 @@ import random
 import threading
 from collections import Counter
 
-from gatepost import BUILD, Daemon, Sink, Talk
+from gatepost import BUILD, DEADLINE, Daemon, Sink, Talk
 
 SEED = int(os.environ.get("GATEPOST_CRASH_SEED", random.SystemRandom().randrange(1 << 32)))
 HAS_FAULT_POINTS = "fault" in BUILD.name
@@ -25,7 +25,7 @@ class Oracle:
     """What was promised, and what arrived."""
 
     def __init__(self):
-        self.lock = threading.Lock()
+        self.lock = threading.Condition()
         self.next = 0
         self.sent: dict[str, bytes] = {}
         self.promised: set[str] = set()
@@ -42,6 +42,13 @@ class Oracle:
     def promise(self, name: str) -> None:
         with self.lock:
             self.promised.add(name)
+            self.lock.notify_all()
+
+    def wait_for(self, more: int) -> bool:
+        """Until so many more have been promised."""
+        with self.lock:
+            wanted = len(self.promised) + more
+            return self.lock.wait_for(lambda: len(self.promised) >= wanted, DEADLINE)
 
     def check(self, sink: Sink) -> Counter:
         """Waits until all that was promised is there; how often each came."""
@@ -70,7 +77,7 @@ class Holding:
         return None
 
 
-def pump(port: int, oracle: Oracle, stop: threading.Event, first: threading.Event) -> None:
+def pump(port: int, oracle: Oracle, stop: threading.Event) -> None:
     """Sends until the daemon is gone."""
     try:
         with Talk(port) as client:
@@ -79,7 +86,6 @@ def pump(port: int, oracle: Oracle, stop: threading.Event, first: threading.Even
                 name, data = oracle.take()
                 if client.mail(f"{name}@b.example", ["c@d.example"], data).startswith("250"):
                     oracle.promise(name)
-                    first.set()
     except (OSError, EOFError, AssertionError):
         pass  # it died under our hands: nothing was promised
 
@@ -88,8 +94,8 @@ class Pumps:
     """Clients that send all the while."""
 
     def __init__(self, daemon: Daemon, oracle: Oracle):
-        self.stop, self.first = threading.Event(), threading.Event()
-        self.threads = [threading.Thread(target=pump, args=(daemon.port, oracle, self.stop, self.first), daemon=True)
+        self.stop = threading.Event()
+        self.threads = [threading.Thread(target=pump, args=(daemon.port, oracle, self.stop), daemon=True)
                         for _ in range(CLIENTS)]
         for thread in self.threads:
             thread.start()

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The disk fills up, and has room again: mail is refused for now, none is lost, and nothing has to
+be restarted. Needs a small file system of its own, so root and the right to mount."""
+
+import os
+import shutil
+import subprocess
+import threading
+import time
+
+import pytest
+from crash import QUEUE, SMALL_SEGMENTS, arrived
+from gatepost import DEADLINE, Daemon, Sink, Talk, give, make_dir
+from policies import RELAY_FROM_LOOPBACK, policy, smart_host
+
+DISK_BYTES = 210 << 20  # three segments of the usual size
+MESSAGE_BYTES = 4 << 20
+
+
+class Disk:
+    """A folder whose `spool` is a small file system."""
+
+    def __init__(self):
+        self.directory = make_dir()
+        self.spool = self.directory / "spool"
+        self.spool.mkdir()
+        if os.geteuid() != 0:
+            self.remove()
+            pytest.skip("needs root, to mount a small file system")
+        options = ["-t", "tmpfs", "-o", f"size={DISK_BYTES}", "none", str(self.spool)]
+        mounted = subprocess.run(["mount", *options], capture_output=True, text=True, check=False)
+        if mounted.returncode != 0:
+            self.remove()
+            pytest.skip(f"mounting is not permitted here: {mounted.stderr.strip()}")
+        give(self.spool)
+
+    def fill(self, leave: int) -> None:
+        free = os.statvfs(self.spool)
+        with (self.spool / "filler").open("wb") as filler:
+            os.posix_fallocate(filler.fileno(), 0, free.f_bavail * free.f_frsize - leave)
+
+    def unfill(self) -> None:
+        (self.spool / "filler").unlink()
+
+    def remove(self) -> None:
+        subprocess.run(["umount", "-l", str(self.spool)], capture_output=True, check=False)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+@pytest.fixture
+def disk():
+    made = Disk()
+    yield made
+    made.remove()
+
+
+class Manners:
+    """A sink that puts everybody off until it is told otherwise."""
+
+    def __init__(self):
+        self.takes = False
+
+    def __call__(self, verb: str, argument: str, session: int):
+        return None if self.takes or verb != "MAIL" else "450 4.2.0 later"
+
+
+def daemon_on(disk: Disk, sink: Sink, floor: str) -> Daemon:
+    text = policy(smart_host(sink.port, queue=QUEUE), listener=RELAY_FROM_LOOPBACK)
+    text = text.replace("path = '@DIR@/spool'", f"path = '@DIR@/spool', min_free_space = {floor}, min_free_inodes = 0")
+    return Daemon(text, directory=disk.directory, env=SMALL_SEGMENTS)
+
+
+def ask_until(client: Talk, sender: str, data: bytes, code: str) -> None:
+    """Tries the same transaction until it is answered so: space is looked at once a second."""
+    deadline, turn = time.monotonic() + DEADLINE, threading.Event()
+    while not (reply := client.mail(sender, ["c@d.example"], data)).startswith(code):
+        assert reply.startswith(("250", "452")), reply
+        assert time.monotonic() < deadline, f"still {reply!r}, not {code}"
+        client.expect("RSET", "250")
+        turn.wait(0.05)
+
+
+def wait_for(sink: Sink, names: set[str]) -> None:
+    with sink.changed:
+        assert sink.changed.wait_for(lambda: names <= set(arrived(sink)), DEADLINE), names - set(arrived(sink))
+
+
+def test_below_the_floor_mail_waits_at_the_client(disk):
+    with Sink() as sink, daemon_on(disk, sink, "'10%'") as daemon, Talk(daemon.port) as client:
+        client.expect("EHLO me", "250")
+        ask_until(client, "before@b.example", b"x", "250")
+        disk.fill(leave=DISK_BYTES // 20)
+        ask_until(client, "full@b.example", b"x", "452")
+        assert client.ask("MAIL FROM:<refused@b.example>").startswith("452")
+        disk.unfill()
+        ask_until(client, "after@b.example", b"x", "250")
+        wait_for(sink, {"before", "after"})
+        assert "refused" not in arrived(sink)
+
+
+def fill_with_mail(client: Talk) -> tuple[set[str], str]:
+    """Sends until there is no room: what was promised, and the refusal."""
+    promised, data = set(), b"\r\n" + b"0123456789abcde\r\n" * (MESSAGE_BYTES // 17)
+    for number in range(2 * DISK_BYTES // MESSAGE_BYTES):
+        reply = client.mail(f"n{number}@b.example", ["c@d.example"], data)
+        if not reply.startswith("250"):
+            return promised, reply
+        promised.add(f"n{number}")
+    raise AssertionError("the disk never got full")
+
+
+def test_a_disk_full_of_mail_empties_itself(disk):
+    manners = Manners()
+    with Sink(manners) as sink, daemon_on(disk, sink, "0") as daemon:
+        with Talk(daemon.port) as client:
+            client.expect("EHLO me", "250")
+            promised, reply = fill_with_mail(client)
+            assert reply.startswith("452"), reply
+            assert promised
+            manners.takes = True
+            wait_for(sink, promised)
+            client.ask("RSET")
+            ask_until(client, "after@b.example", b"x", "250")
+            wait_for(sink, {"after"})
+
+
+def test_a_full_disk_is_no_reason_not_to_start(disk):
+    manners = Manners()
+    with Sink(manners) as sink:
+        daemon = daemon_on(disk, sink, "0").start()
+        with Talk(daemon.port) as client:
+            client.expect("EHLO me", "250")
+            promised, _ = fill_with_mail(client)
+        daemon.kill()
+        disk.fill(leave=0)
+        with daemon_on(disk, sink, "0"):
+            manners.takes = True
+            wait_for(sink, promised)
