@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cidr.h"
 #include "base/mem.h"
 #include "base/must.h"
 #include "log/diag.h"
@@ -138,6 +139,20 @@ static int start_http_listener(void *ctx, const struct admin_params *params, str
 
 /* ---- kumo.dns.configure_resolver ---- */
 
+/* "ip:port" as policies write it, in the form that dns/ takes: "ip@port". */
+static char *name_server(const char *text)
+{
+    struct sockaddr_storage address;
+    char host[INET6_ADDRSTRLEN];
+    struct ip ip;
+
+    if (sockaddr_parse(span_of(text), &address, NULL))
+        return mem_strdup(text); /* a plain address */
+    ip = ip_of_sockaddr((const struct sockaddr *)&address);
+    ip_format(&ip, host);
+    return mem_printf("%s@%u", host, (unsigned)sockaddr_port((const struct sockaddr *)&address));
+}
+
 static int configure_resolver(void *ctx, const char *const *servers, size_t count, const char *zone_text,
                               struct error *error)
 {
@@ -147,7 +162,7 @@ static int configure_resolver(void *ctx, const char *const *servers, size_t coun
         return error_set(error, ERROR_PERM, "the resolver is configured twice");
     setup->name_servers = mem_zalloc((count + 1) * sizeof(char *));
     for (size_t i = 0; i < count; i++)
-        setup->name_servers[setup->name_server_count++] = mem_strdup(servers[i]);
+        setup->name_servers[setup->name_server_count++] = name_server(servers[i]);
     setup->zone_text = zone_text ? mem_strdup(zone_text) : NULL;
     return 0;
 }
