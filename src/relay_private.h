@@ -45,7 +45,7 @@ struct turns {
     /* owned by its thread */
     struct policy_vm *vm;
     struct dns *dns;
-    struct queue *queue;
+    struct queue *queue; /* NULL once it has ended */
 };
 
 struct relay {
@@ -59,6 +59,7 @@ struct relay {
 
     /* shared */
     atomic_bool stopping;
+    atomic_bool ended; /* the rooms are being closed: a note that comes now comes too late */
     atomic_size_t in_flight; /* notes not read, transactions not on disk, connections not ended */
 };
 

@@ -142,17 +142,26 @@ struct fetch {
     struct message *message;
 };
 
-static void on_read(void *ctx, char *record, size_t record_len, struct bytes *body, const struct error *error)
+static void hand_over(struct fetch *fetch, struct span record, struct bytes *body, const struct error *error)
 {
-    struct fetch *fetch = ctx;
-    struct relay *relay = fetch->turns->relay;
     struct error broken;
 
-    if (!error && message_restore(fetch->message, span_make(record, record_len), body, &broken))
+    if (!error && message_restore(fetch->message, record, body, &broken))
         error = &broken;
     if (error)
         diag_error(NULL, error, "message %s could not be read back", message_id(fetch->message));
     queue_loaded(fetch->turns->queue, fetch->message, error);
+}
+
+static void on_read(void *ctx, char *record, size_t record_len, struct bytes *body, const struct error *error)
+{
+    struct fetch *fetch = ctx;
+    struct relay *relay = fetch->turns->relay;
+
+    if (!fetch->turns->queue) /* it has ended, and the message with it */
+        bytes_unref(&body);
+    else
+        hand_over(fetch, span_make(record, record_len), body, error);
     free(record);
     free(fetch);
     atomic_fetch_sub(&relay->in_flight, 1);
@@ -173,9 +182,12 @@ static void on_entry(void *ctx, uint64_t ref, struct span record, size_t body_by
 {
     struct turns *turns = ctx;
     struct error error;
-    struct message *message = message_decode(record, &error);
+    struct message *message;
 
     (void)body_bytes; /* the record knows it too */
+    if (!turns->queue)
+        return; /* stopped before all were read: they stay where they are */
+    message = message_decode(record, &error);
     if (!message) {
         diag_error(NULL, &error, "a spooled message's record cannot be read; it stays in the spool");
         return;

@@ -24,7 +24,8 @@ static void on_note(struct mail *mail)
     struct note *note = CONTAINER_OF(mail, struct note, mail);
     struct relay *relay = note->relay;
 
-    note->act(note);
+    if (!atomic_load(&relay->ended)) /* else it is lost; what it is about is in the spool */
+        note->act(note);
     atomic_fetch_sub(&relay->in_flight, 1);
 }
 
@@ -177,6 +178,15 @@ static void cut_all(struct relay *relay)
     for (size_t i = 0; i < relay->worker_count; i++)
         worker_cut(&relay->workers[i]);
     let_notes_arrive(relay);
+    atomic_store(&relay->ended, true);
+}
+
+/* What the spool still said to a thread that has ended is taken here, and comes to nothing. */
+static void end_loop(struct thread *thread)
+{
+    if (thread->loop)
+        loop_turn(thread->loop, false);
+    thread_done(thread);
 }
 
 void relay_stop(struct relay *relay)
@@ -190,8 +200,8 @@ void relay_stop(struct relay *relay)
     turns_stop(&relay->turns);
     spool_close(relay->spool);
     for (size_t i = 0; i < relay->worker_count; i++)
-        thread_done(&relay->workers[i].thread);
-    thread_done(&relay->turns.thread);
+        end_loop(&relay->workers[i].thread);
+    end_loop(&relay->turns.thread);
     deliver_clear_settings();
     free(relay->workers);
     free(relay);

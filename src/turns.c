@@ -36,6 +36,7 @@ static void close_rooms(void *ctx)
     struct turns *turns = ctx;
 
     queue_free(turns->queue);
+    turns->queue = NULL; /* the spool may still be showing what it has */
     dns_free(turns->dns);
     policy_vm_free(turns->vm);
 }

@@ -65,6 +65,16 @@ def arrived(sink: Sink) -> Counter:
     return Counter(message.sender.split("@")[0] for message in sink.messages)
 
 
+class Manners:
+    """A sink that puts everybody off until it is told otherwise."""
+
+    def __init__(self):
+        self.takes = False
+
+    def __call__(self, verb: str, argument: str, session: int):
+        return None if self.takes or verb != "MAIL" else "450 4.2.0 later"
+
+
 class Holding:
     """A sink's manners: while it holds back, every seventh message is told to wait."""
 

@@ -9,7 +9,7 @@ import threading
 import time
 
 import pytest
-from crash import QUEUE, SMALL_SEGMENTS, arrived
+from crash import QUEUE, SMALL_SEGMENTS, Manners, arrived
 from gatepost import DEADLINE, Daemon, Sink, Talk, give, make_dir
 from policies import RELAY_FROM_LOOPBACK, policy, smart_host
 
@@ -52,16 +52,6 @@ def disk():
     made = Disk()
     yield made
     made.remove()
-
-
-class Manners:
-    """A sink that puts everybody off until it is told otherwise."""
-
-    def __init__(self):
-        self.takes = False
-
-    def __call__(self, verb: str, argument: str, session: int):
-        return None if self.takes or verb != "MAIL" else "450 4.2.0 later"
 
 
 def daemon_on(disk: Disk, sink: Sink, floor: str) -> Daemon:

@@ -2,12 +2,14 @@
 """SIGTERM while mail flows in and out, once and twice: it ends by itself with exit code 0, and the
 books balance as after a crash. In a sanitizer build nothing may be leaked or used after it went."""
 
+import contextlib
 import random
 import shutil
 import signal
+import subprocess
 
 import pytest
-from crash import QUEUE, SEED, SMALL_SEGMENTS, Oracle, Pumps
+from crash import QUEUE, SEED, SMALL_SEGMENTS, Manners, Oracle, Pumps
 from gatepost import DEADLINE, Daemon, Sink, make_dir
 from policies import RELAY_FROM_LOOPBACK, policy, smart_host
 
@@ -36,6 +38,27 @@ def test_stopping_under_load(signals):
         for _ in range(ROUNDS):
             daemon = Daemon(text, directory=directory, env=SMALL_SEGMENTS).start()
             stop_in_the_middle(daemon, oracle, dice.randrange(1, 120), signals)
+        with Daemon(text, directory=directory, env=SMALL_SEGMENTS):
+            oracle.check(sink)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def test_stopping_while_the_spool_is_read_back():
+    dice, oracle, directory = random.Random(SEED), Oracle(), make_dir()
+    manners = Manners()
+    with Sink(manners) as sink:
+        text = policy(smart_host(sink.port, queue=QUEUE), listener=RELAY_FROM_LOOPBACK)
+        daemon = Daemon(text, directory=directory, env=SMALL_SEGMENTS).start()
+        stop_in_the_middle(daemon, oracle, 2000, signals=2)
+        for _ in range(ROUNDS):
+            daemon = Daemon(text, directory=directory, env=SMALL_SEGMENTS).start()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                daemon.process.wait(dice.uniform(0, 0.1))
+            daemon.process.send_signal(signal.SIGTERM)
+            assert daemon.process.wait(DEADLINE) == 0, daemon.err.text()
+            daemon.err.thread.join(DEADLINE)
+            daemon.check_sanitizers()
+        manners.takes = True
         with Daemon(text, directory=directory, env=SMALL_SEGMENTS):
             oracle.check(sink)
     shutil.rmtree(directory, ignore_errors=True)
