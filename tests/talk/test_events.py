@@ -230,3 +230,43 @@ end)"""
             client.expect("EHLO me", "250")
             assert client.mail("a@b.example", ["c@d.example"], MESSAGE).startswith("250")
         slow.close()
+
+
+def test_handlers_after_the_data_have_a_limit_of_time():
+    slow = "kumo.on('smtp_server_message_received', function(msg) kumo.sleep(60) end)"
+    listener = RELAY_FROM_LOOPBACK + ", data_processing_timeout = '1s'"
+    with Daemon(policy(slow, listener=listener)) as daemon, Talk(daemon.port) as client:
+        client.expect("EHLO me", "250")
+        assert client.mail("a@b.example", ["c@d.example"], MESSAGE).startswith("451 4.4.5")
+        client.expect("RCPT TO:<c@d.example>", "503")
+
+
+def test_disconnect():
+    leave = "kumo.on('smtp_server_mail_from', function(sender) kumo.disconnect(451, '4.7.1 enough') end)"
+    with Daemon(policy(leave)) as daemon, Talk(daemon.port) as client:
+        client.expect("EHLO me", "250")
+        assert client.ask("MAIL FROM:<a@b.example>").startswith(("451", "421"))
+        assert client.closed()
+
+
+def test_split_transaction():
+    split = """
+kumo.on('smtp_server_split_transaction', function(msg, conn_meta)
+  local vip, others = {}, {}
+  for _, rcpt in ipairs(msg:recipient_list()) do
+    table.insert(rcpt.user == 'vip' and vip or others, rcpt)
+  end
+  return { vip, others }
+end)"""
+    with Sink() as sink, Daemon(policy(split, smart_host(sink.port), listener=RELAY_FROM_LOOPBACK)) as daemon:
+        with Talk(daemon.port) as client:
+            client.expect("EHLO me", "250")
+            reply = client.mail("a@b.example", ["1@d.example", "vip@d.example", "2@e.example"], MESSAGE)
+            assert len(reply.split("=")[1].split()) == 2, reply
+        assert sorted(len(message.recipients) for message in sink.wait(2)) == [1, 2]
+
+
+def test_local_address_overrides():
+    rows = ", via = { ['127.0.0.0/8'] = { hostname = 'via.gatepost.test' } }"
+    with Daemon(policy(listener=rows)) as daemon, Talk(daemon.port) as client:
+        assert client.banner.startswith("220 via.gatepost.test")
