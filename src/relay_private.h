@@ -59,7 +59,7 @@ struct relay {
 
     /* shared */
     atomic_bool stopping;
-    atomic_bool ended; /* the rooms are being closed: a note that comes now comes too late */
+    atomic_bool ended;       /* the rooms are being closed: a note that comes now comes too late */
     atomic_size_t in_flight; /* notes not read, transactions not on disk, connections not ended */
 };
 
