@@ -9,6 +9,7 @@ read or changed.
 import os
 import pwd
 import re
+import shutil
 import signal
 import socket
 import sqlite3
@@ -105,11 +106,14 @@ class Gatepost(Server):
     def start(self) -> None:
         self.dir.mkdir()
         give_to(SERVICE_USER, self.dir)
+        # that user may not be able to reach this tree
+        policy = Path(shutil.copy(self.policy, self.dir))
+        give_to(SERVICE_USER, policy)
         self._make_users()
         user = ["--user", SERVICE_USER] if os.geteuid() == 0 else []
         errors = self.dir / "stderr"
         with errors.open("wb") as log:
-            self.process = subprocess.Popen([self.program, "--policy", self.policy, *user], env=self.env, stderr=log,
+            self.process = subprocess.Popen([self.program, "--policy", policy, *user], env=self.env, stderr=log,
                                             stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
         wait_until(lambda: self.process.poll() is not None or "initialization complete" in errors.read_text(),
                    f"the start of {self.name}")

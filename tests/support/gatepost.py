@@ -5,7 +5,9 @@ Nothing here sleeps: every wait is for an event (a line on stderr, a message at 
 reply) with a deadline that only a hang can reach.
 """
 
+import atexit
 import contextlib
+import functools
 import os
 import pwd
 import re
@@ -40,6 +42,18 @@ def give(path: Path) -> Path:
         account = pwd.getpwnam(SERVICE_USER)
         os.chown(path, account.pw_uid, account.pw_gid)
     return path
+
+
+@functools.cache
+def lua_folder() -> Path:
+    """The Lua helpers where the daemon's user can read them: it may not be able to reach this tree."""
+    if os.geteuid() != 0:
+        return ROOT / "lua"
+    folder = Path(tempfile.mkdtemp(prefix="gatepost-lua-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    shutil.copytree(ROOT / "lua", folder / "lua")
+    subprocess.run(["chmod", "-R", "a+rX", folder], check=True)
+    return folder / "lua"
 
 
 class Lines:
@@ -90,7 +104,7 @@ class Daemon:
             give(self._write(name, text))
         self.policy = self._write("policy.lua", policy.replace("@DIR@", str(self.dir)))
         give(self.policy)
-        self.env = {**os.environ, "GATEPOST_LUA_PATH": str(ROOT / "lua" / "?.lua"), **(env or {})}
+        self.env = {**os.environ, "GATEPOST_LUA_PATH": str(lua_folder() / "?.lua"), **(env or {})}
         self.args = list(args)
         self.process = None
         self.err = None
