@@ -14,6 +14,7 @@
 #include "auth/mechanism.h"
 #include "auth/reason.h"
 #include "base/span.h"
+#include "crypto/digest.h"
 
 #define AUTH_LINE_LIMIT 12288     /* octets of a response line without CRLF (RFC 4954, section 4) */
 #define AUTH_IDENTITY_LIMIT 1024  /* octets of an authentication or authorization identity */
@@ -31,13 +32,34 @@ enum auth_step {
 /* What has to be verified. A mechanism that needs another kind of fact (a stored key, a
  * token's claims) adds its kind here. Strings are NUL-terminated UTF-8 without controls; they
  * belong to the exchange. */
-enum auth_question_kind { AUTH_ASK_PASSWORD };
+enum auth_question_kind {
+    AUTH_ASK_PASSWORD,   /* is `password` right for `authcid`? */
+    AUTH_ASK_SCRAM_KEYS, /* which keys has `authcid` (of `scram_hash`)? Whoever does not exist gets dummy ones */
+    AUTH_ASK_PROVED,     /* SCRAM's end: the proof was right, or not (`is_proved`); may this user come in? */
+    AUTH_ASK_TOKEN,      /* is `token` good, and whose is it? authcid may be NULL until the answer names it */
+    AUTH_ASK_EXTERNAL,   /* whose is the verified client certificate? authcid as for tokens */
+    AUTH_QUESTION_KIND_COUNT,
+};
+
+/* What a verified client certificate says of its owner; borrowed from whoever made the exchange. */
+#define AUTH_CERTIFICATE_NAMES_MOST 16
+struct auth_certificate {
+    const char *subject; /* RFC 2253 form; never NULL */
+    const char *emails[AUTH_CERTIFICATE_NAMES_MOST];
+    size_t email_count;
+    const char *dns_names[AUTH_CERTIFICATE_NAMES_MOST];
+    size_t dns_name_count;
+};
 
 struct auth_question {
     enum auth_question_kind kind;
-    char *authzid; /* whom the client wants to act as; never empty: an empty one became authcid */
+    char *authzid; /* whom the client wants to act as; never empty: an empty one became authcid (NULL while that is) */
     char *authcid; /* whose password this is */
     char *password;
+    char *token; /* a bearer token (RFC 6750) */
+    enum crypto_hash scram_hash;
+    bool is_proved;
+    const struct auth_certificate *certificate;
 };
 
 struct auth_exchange *auth_exchange_new(const struct auth_mechanism *mechanism) __attribute__((returns_nonnull));

@@ -115,22 +115,4 @@ int tls_use_ca(SSL_CTX *context, const char *ca_pem, struct error *error)
     return 0;
 }
 
-void tls_hmac_sha256(struct span key, struct span data, unsigned char out[TLS_SHA256_BYTES])
-{
-    size_t len = 0;
-
-    MUST(EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, key.data, key.len, (const unsigned char *)data.data, data.len,
-                   out, TLS_SHA256_BYTES, &len) &&
-         len == TLS_SHA256_BYTES);
-}
-
-size_t tls_digest(const char *algorithm, struct span data, unsigned char out[TLS_DIGEST_MOST_BYTES])
-{
-    size_t len = 0;
-
-    _Static_assert(TLS_DIGEST_MOST_BYTES >= EVP_MAX_MD_SIZE, "every digest fits");
-    MUST(EVP_Q_digest(NULL, algorithm, NULL, data.data, data.len, out, &len));
-    return len;
-}
-
 const char *tls_library_version(void) { return OpenSSL_version(OPENSSL_VERSION); }

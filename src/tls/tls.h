@@ -91,13 +91,6 @@ int tls_channel_binding(struct socket *socket, enum tls_binding binding, struct 
 int tls_make_self_signed(const char *hostname, unsigned days, char **certificate_pem_out, char **private_key_pem_out,
                          struct error *error) __attribute__((warn_unused_result));
 
-#define TLS_SHA256_BYTES 32
-void tls_hmac_sha256(struct span key, struct span data, unsigned char out[TLS_SHA256_BYTES]);
-
-/* `algorithm` as "SHA256", "SHA512-256" or "SHA3-256". Returns the length of the digest. */
-#define TLS_DIGEST_MOST_BYTES 64
-size_t tls_digest(const char *algorithm, struct span data, unsigned char out[TLS_DIGEST_MOST_BYTES]);
-
 const char *tls_library_version(void);
 
 #endif

@@ -6,22 +6,24 @@
 #include <lauxlib.h>
 #include <string.h>
 
+#include "crypto/digest.h"
 #include "policy/modules/modules.h"
 #include "policy/modules/radix.h"
-#include "tls/tls.h"
 
 #define DIGEST_CLASS "kumo.digest"
 
-/* The name here, and the library's. */
-static const char *const algorithms[][2] = {
-    {"sha1", "SHA1"},         {"sha224", "SHA224"},     {"sha256", "SHA256"},
-    {"sha384", "SHA384"},     {"sha512", "SHA512"},     {"sha512_256", "SHA512-256"},
-    {"sha3_256", "SHA3-256"}, {"sha3_384", "SHA3-384"}, {"sha3_512", "SHA3-512"},
+static const struct {
+    const char *name;
+    enum crypto_hash hash;
+} algorithms[] = {
+    {"sha1", CRYPTO_SHA1},         {"sha224", CRYPTO_SHA224},     {"sha256", CRYPTO_SHA256},
+    {"sha384", CRYPTO_SHA384},     {"sha512", CRYPTO_SHA512},     {"sha512_256", CRYPTO_SHA512_256},
+    {"sha3_256", CRYPTO_SHA3_256}, {"sha3_384", CRYPTO_SHA3_384}, {"sha3_512", CRYPTO_SHA3_512},
 };
 
 struct digest {
     size_t len;
-    unsigned char bytes[TLS_DIGEST_MOST_BYTES];
+    unsigned char bytes[CRYPTO_DIGEST_MOST_BYTES];
 };
 
 static struct span bytes_of(lua_State *L)
@@ -75,7 +77,7 @@ static int l_digest(lua_State *L)
     lua_concat(L, count);
     data.data = lua_tolstring(L, -1, &data.len);
     digest = lua_newuserdatauv(L, sizeof *digest, 0);
-    digest->len = tls_digest(lua_tostring(L, lua_upvalueindex(1)), data, digest->bytes);
+    digest->len = crypto_digest((enum crypto_hash)lua_tointeger(L, lua_upvalueindex(1)), data, digest->bytes);
     luaL_setmetatable(L, DIGEST_CLASS);
     return 1;
 }
@@ -97,10 +99,10 @@ void mod_digest_open(lua_State *L)
     lua_getglobal(L, "kumo");
     lua_newtable(L);
     for (size_t i = 0; i < sizeof algorithms / sizeof *algorithms; i++) {
-        lua_pushstring(L, algorithms[i][1]);
+        lua_pushinteger(L, (lua_Integer)algorithms[i].hash);
         lua_getfield(L, -3, "json_encode");
         lua_pushcclosure(L, l_digest, 2);
-        lua_setfield(L, -2, algorithms[i][0]);
+        lua_setfield(L, -2, algorithms[i].name);
     }
     lua_setfield(L, -2, "digest");
     lua_pop(L, 1);

@@ -230,27 +230,6 @@ static void a_verified_client_certificate_has_a_subject(void **state)
     secret_free(key);
 }
 
-static void hmac_is_that_of_rfc_4231(void **state)
-{
-    static const unsigned char expected[4] = {0x5b, 0xdc, 0xc1, 0x46};
-    unsigned char out[TLS_SHA256_BYTES];
-
-    (void)state;
-    tls_hmac_sha256(SPAN_LIT("Jefe"), SPAN_LIT("what do ya want for nothing?"), out);
-    assert_memory_equal(out, expected, sizeof expected);
-}
-
-static void digests_are_those_of_fips_180(void **state)
-{
-    unsigned char out[TLS_DIGEST_MOST_BYTES];
-
-    (void)state;
-    assert_int_equal(tls_digest("SHA1", SPAN_LIT("abc"), out), 20);
-    assert_memory_equal(out, "\xa9\x99\x3e\x36\x47\x06\x81\x6a\xba\x3e\x25\x71\x78\x50\xc2\x6c\x9c\xd0\xd8\x9d", 20);
-    assert_int_equal(tls_digest("SHA512", SPAN_LIT(""), out), 64);
-    assert_int_equal(out[0], 0xcf);
-}
-
 int main(void)
 {
     static bool yes = true, no = false;
@@ -261,8 +240,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(garbage_fails_the_handshake, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_certificate_is_chosen_by_name_and_reloaded, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_verified_client_certificate_has_a_subject, set_up, tear_down),
-        cmocka_unit_test(hmac_is_that_of_rfc_4231),
-        cmocka_unit_test(digests_are_those_of_fips_180),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The gate: who is this, and may they come in? Rules and stores come from `auth.toml`; the answer from a chain of
+ * steps (check.c lists them) that ends in one verdict. Sessions ask here when no Lua handler has answered, or when the
+ * handler asked us to (auth:check).
+ */
+#ifndef GATEPOST_GATE_GATE_H
+#define GATEPOST_GATE_GATE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "auth/exchange.h"
+#include "auth/identity.h"
+#include "auth/reason.h"
+#include "base/cidr.h"
+#include "base/error.h"
+#include "credential/credential.h"
+#include "loop/loop.h"
+
+/* ---- the process ---- */
+
+int gate_start(struct error *error); /* by main, before any VM: the lookup thread, the password pool */
+void gate_stop(void);                /* after all VMs are gone */
+
+/* ---- rules: what auth.toml says. Immutable, counted, shared by threads ---- */
+
+struct gate_rules;
+
+/* The same files with the same content give the same rules, caches and all: every VM calls this. Blocks. NULL with
+ * an error that names file, line and key. */
+struct gate_rules *gate_rules_load(const char *const *paths, size_t count, struct error *error);
+struct gate_rules *gate_rules_ref(struct gate_rules *rules);
+void gate_rules_unref(struct gate_rules **rules);
+
+/* Can these rules answer a question of this kind? */
+bool gate_rules_answer(const struct gate_rules *rules, enum auth_question_kind kind);
+/* `mechanisms` of auth.toml names it; when it names none: those whose questions the stores can answer, SCRAM left out
+ * (a user whose record holds only a hash cannot use it). */
+bool gate_rules_offer(const struct gate_rules *rules, const struct auth_mechanism *mechanism);
+
+/* ---- one attempt ---- */
+
+/* What is known about the session; borrowed until the verdict. */
+struct gate_facts {
+    struct ip peer, local;
+    const char *listener;   /* "ip:port" it listens on */
+    const char *session_id; /* may be NULL */
+    const char *mechanism;  /* "PLAIN" */
+    const char *ehlo_domain;
+    bool is_tls;
+};
+
+/* Who came in: kept by the session for everything that follows (identity rules, budgets, audit). Counted, immutable. */
+struct gate_login {
+    atomic_uint refs;
+    struct gate_rules *rules;
+    struct credential *credential; /* NULL when a handler decided and no store knows the user */
+    char *authcid, *authzid;       /* canonical */
+    char *store;                   /* "" when a handler decided */
+    char *label;                   /* of the secret that matched, or "" */
+    json_t *claims;                /* of a token; or NULL */
+};
+struct gate_login *gate_login_ref(struct gate_login *login);
+void gate_login_unref(struct gate_login **login);
+
+struct gate_verdict {
+    enum auth_reason reason;       /* AUTH_REASON_OK: come in. Its outcome says whether it is a refusal or no verdict */
+    struct auth_info *info;        /* OK: the callee takes its own reference; borrowed for the call */
+    struct gate_login *login;      /* OK: likewise */
+    const struct scram_keys *keys; /* AUTH_ASK_SCRAM_KEYS with OK: borrowed, dummy ones for who does not exist. There is
+                                      no `info` yet: AUTH_ASK_PROVED has the last word */
+    const char *store;             /* the one that answered; "" */
+    bool is_cached;
+    uint64_t took_us;
+};
+
+typedef void gate_done_fn(void *ctx, const struct gate_verdict *verdict);
+
+struct gate_check;
+
+/* Answers the exchange's question. Returns NULL when on_done has run already; otherwise it runs once, on `loop`,
+ * unless cancelled. The question is borrowed until then. */
+struct gate_check *gate_check(struct gate_rules *rules, struct loop *loop, const struct gate_facts *facts,
+                              const struct auth_question *question, gate_done_fn *on_done, void *ctx);
+void gate_check_cancel(struct gate_check *check); /* NULL is fine */
+
+#endif

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Stored passwords: what a verifier looks like, whether a password matches it, and how to make one.
+ * A stored form may carry a prefix as Dovecot and OpenLDAP write it ("{ARGON2ID}$argon2id$..."), or be known by
+ * its own shape ("$2b$...", "$y$...", "$argon2id$..."); without either it is taken for a plain password.
+ * Pure functions that may take long (tens of milliseconds) on purpose: call those not named cheap from a pool.
+ */
+#ifndef GATEPOST_PASSWORD_PASSWORD_H
+#define GATEPOST_PASSWORD_PASSWORD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/span.h"
+#include "crypto/digest.h"
+
+#define PASSWORD_STORED_LIMIT 1024 /* octets of a stored form */
+#define PASSWORD_LIMIT 4096        /* octets of a password we are willing to hash */
+
+enum password_scheme {
+    PASSWORD_PLAIN,
+    PASSWORD_ARGON2ID,
+    PASSWORD_ARGON2I,
+    PASSWORD_BCRYPT,
+    PASSWORD_YESCRYPT,
+    PASSWORD_SCRYPT,
+    PASSWORD_SHA512_CRYPT,
+    PASSWORD_SHA256_CRYPT,
+    PASSWORD_PBKDF2_SHA256,
+    PASSWORD_PBKDF2_SHA512,
+    PASSWORD_PBKDF2_SHA1,
+    PASSWORD_SCRAM_SHA_256, /* the keys of RFC 5803: they serve SCRAM and PLAIN alike */
+    PASSWORD_SCRAM_SHA_1,
+    PASSWORD_SCHEME_COUNT,
+};
+
+/* "argon2id", whatever the case; also the names in {...}. PASSWORD_SCHEME_COUNT when unknown. */
+enum password_scheme password_scheme_find(struct span name);
+const char *password_scheme_name(enum password_scheme scheme); /* "argon2id" */
+/* Of a stored form; PASSWORD_SCHEME_COUNT when its prefix names none of ours, or it is malformed. */
+enum password_scheme password_scheme_of(const char *stored);
+
+enum password_verdict {
+    PASSWORD_MATCHES,
+    PASSWORD_DIFFERS,
+    PASSWORD_UNUSABLE, /* the stored form is broken or of a scheme we lack, or wants absurd memory or time: the
+                          store's fault, never a verdict about the user */
+};
+
+enum password_verdict password_verify(struct span password, const char *stored);
+
+/* Costs microseconds: no pool needed. */
+bool password_is_cheap(const char *stored);
+
+/* A stored form of the same scheme and cost that no password matches, for users who do not exist: verifying
+ * against it takes as long. The caller frees it. */
+char *password_dummy(const char *like) __attribute__((returns_nonnull));
+
+/* Costs of a new hash; 0 means our default (docs/authentication.md lists them). */
+struct password_cost {
+    uint32_t memory_kib;  /* argon2, scrypt */
+    uint32_t rounds;      /* passes, rounds, log2 of the cost, or iterations, as the scheme counts */
+    uint32_t parallelism; /* argon2, scrypt */
+};
+
+/* Appends a new stored form, with its {PREFIX} where the scheme has no shape of its own. */
+int password_hash(enum password_scheme scheme, const struct password_cost *cost, struct span password,
+                  struct buf *stored_out, struct error *error) __attribute__((warn_unused_result));
+
+/* True when `stored` is of another scheme, or cheaper than `cost` says. */
+bool password_needs_rehash(const char *stored, enum password_scheme scheme, const struct password_cost *cost);
+
+/* ---- SCRAM (RFC 5802, RFC 7677, RFC 5803) ---- */
+
+#define SCRAM_KEY_BYTES 32
+#define SCRAM_SALT_LIMIT 64
+
+struct scram_keys {
+    enum crypto_hash hash; /* CRYPTO_SHA256 or CRYPTO_SHA1 */
+    uint32_t iterations;
+    size_t salt_len;
+    unsigned char salt[SCRAM_SALT_LIMIT];
+    unsigned char stored_key[SCRAM_KEY_BYTES];
+    unsigned char server_key[SCRAM_KEY_BYTES];
+};
+
+/* From "{SCRAM-SHA-256}iterations,salt,stored_key,server_key" (base64) or RFC 5803's
+ * "SCRAM-SHA-256$iterations:salt$stored:server" (also PostgreSQL's). -1 when it is neither. */
+int scram_keys_parse(const char *stored, struct scram_keys *keys_out) __attribute__((warn_unused_result));
+/* From a password, which is prepared as RFC 7677 asks (SASLprep, or as it is where that fails). Blocks. */
+void scram_keys_derive(enum crypto_hash hash, struct span password, struct span salt, uint32_t iterations,
+                       struct scram_keys *keys_out);
+/* Keys for a user who does not exist, the same each time for the same name: salt from a keyed hash, proofs that
+ * nobody can give. */
+void scram_keys_dummy(enum crypto_hash hash, struct span user, struct span process_key, uint32_t iterations,
+                      struct scram_keys *keys_out);
+
+#endif
