@@ -18,6 +18,10 @@
     EVENT(SMTP_CONNECTION_ACCEPTED, "smtp_server_connection_accepted", single)                                         \
     EVENT(SMTP_EHLO, "smtp_server_ehlo", single)                                                                       \
     EVENT(SMTP_AUTH_PLAIN, "smtp_server_auth_plain", single)                                                           \
+    EVENT(SMTP_AUTH_SCRAM, "smtp_server_auth_scram", single)                                                           \
+    EVENT(SMTP_AUTH_BEARER, "smtp_server_auth_bearer", single)                                                         \
+    EVENT(SMTP_AUTH_EXTERNAL, "smtp_server_auth_external", single)                                                     \
+    EVENT(SMTP_AUTHENTICATED, "smtp_server_authenticated", single)                                                     \
     EVENT(SMTP_MAIL_FROM, "smtp_server_mail_from", single)                                                             \
     EVENT(GET_LISTENER_DOMAIN, "get_listener_domain", multiple)                                                        \
     EVENT(SMTP_RCPT_TO, "smtp_server_rcpt_to", single)                                                                 \

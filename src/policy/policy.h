@@ -64,6 +64,13 @@ struct policy *policy_of(const struct policy_vm *vm);
 void policy_vm_set_owner(struct policy_vm *vm, void *owner);
 void *policy_vm_owner(const struct policy_vm *vm);
 
+/* A Lua module leaves `object` under `key` for the rest of the program; a second one under the same key takes the
+ * place of the first. It belongs to the Lua state of `L` and ends with it, by `unref`, on the VM's thread: after a
+ * reload only what the new policy attached is found. */
+void policy_vm_attach(lua_State *L, const char *key, void *object /* taken */, void (*unref)(void *object));
+/* Borrowed until the next reload: take a reference to keep it across a wait. NULL when there is none. */
+void *policy_vm_attached(const struct policy_vm *vm, const char *key);
+
 /* ---- calling a handler ---- */
 
 enum policy_outcome {

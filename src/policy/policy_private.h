@@ -93,6 +93,7 @@ struct policy_state {
     struct await *finishing;     /* whose finish is on the stack, or raised */
     bool closing;                /* a coroutine is being unwound: nothing may wait */
     struct policy_state *older;  /* in vm->old */
+    struct attached *attached;   /* attached.c */
 };
 
 struct policy_vm {
@@ -186,6 +187,9 @@ bool secrets_hide_short(const struct policy_call *call, const struct buf *text);
 
 /* monitor.c */
 void monitor_forget_globs(struct policy *policy);
+
+/* attached.c */
+void attached_drop(struct policy_state *state);
 
 /* object.c */
 void objects_detach(struct list *boxes);

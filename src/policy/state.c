@@ -136,6 +136,7 @@ void state_free(struct policy_state *state)
     objects_detach(&state->loose);
     state->closing = true;
     lua_close(state->L);
+    attached_drop(state);
     handlers_done(state);
     metrics_add(METRIC_LUA_VMS, -1);
     free(state);

@@ -504,6 +504,48 @@ static void a_new_epoch_loads_the_policy_afresh(void **state)
     world_close(&world);
 }
 
+static int attachments; /* how many are alive */
+
+static void drop_attachment(void *object)
+{
+    free(object);
+    attachments--;
+}
+
+static int test_attach(lua_State *L)
+{
+    policy_vm_attach(L, "test", strdup(luaL_checkstring(L, 1)), drop_attachment);
+    attachments++;
+    return 0;
+}
+
+static void add_attach(lua_State *L)
+{
+    add_test_functions(L);
+    lua_register(L, "attach", test_attach);
+}
+
+static void what_is_attached_lives_as_long_as_its_policy(void **state)
+{
+    char path[] = "/tmp/gatepost-policy-XXXXXX";
+    struct world world = {.options = {.path = path, .add_modules = add_attach}};
+
+    (void)state;
+    close(mkstemp(path));
+    write_file(path, "attach 'first' attach 'second'");
+    world_open(&world, NULL);
+    assert_int_equal(attachments, 1);
+    assert_string_equal(policy_vm_attached(world.vm, "test"), "second");
+    assert_null(policy_vm_attached(world.vm, "other"));
+    write_file(path, "-- nothing");
+    policy_bump_epoch(world.policy);
+    assert_false(policy_handles(world.vm, POLICY_EVENT_SMTP_DATA));
+    assert_null(policy_vm_attached(world.vm, "test"));
+    assert_int_equal(attachments, 0);
+    unlink(path);
+    world_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -521,6 +563,7 @@ int main(void)
         cmocka_unit_test(data_crosses_the_bridge),
         cmocka_unit_test(what_is_not_data_is_named),
         cmocka_unit_test(a_new_epoch_loads_the_policy_afresh),
+        cmocka_unit_test(what_is_attached_lives_as_long_as_its_policy),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
