@@ -28,6 +28,8 @@ struct settings *settings_parse_toml(const char *text, const char *name, struct 
 struct settings *settings_of_json(const json_t *table, const char *name);
 void settings_free(struct settings *root); /* NULL is fine */
 
+/* Getters take NULL for a table that is not there, and give the fallback. */
+
 /* A table below, or NULL when there is none. Freed with the root; the same key gives the same one. */
 struct settings *settings_table(struct settings *settings, const char *key);
 /* Its sub-tables in the order in which they were written: the name of the n-th, or NULL. */
@@ -40,6 +42,8 @@ bool settings_has(const struct settings *settings, const char *key); /* does not
 /* With NULL as fallback the key may be absent and NULL is returned; `need` makes that a fault. */
 const char *settings_text(struct settings *settings, const char *key, const char *fallback);
 const char *settings_need_text(struct settings *settings, const char *key); /* "" after a fault */
+/* A path: a relative one is taken from the folder of the file in which it stands. */
+const char *settings_path(struct settings *settings, const char *key, const char *fallback);
 bool settings_flag(struct settings *settings, const char *key, bool fallback);
 uint64_t settings_count(struct settings *settings, const char *key, uint64_t fallback, uint64_t least, uint64_t most);
 double settings_number(struct settings *settings, const char *key, double fallback, double least, double most);
@@ -48,7 +52,8 @@ uint64_t settings_duration_ms(struct settings *settings, const char *key, uint64
                               uint64_t most_ms);
 /* Index into `names` (NULL-terminated). */
 size_t settings_choice(struct settings *settings, const char *key, const char *const *names, size_t fallback);
-/* A string or an array of strings; always an array (borrowed), empty when absent. */
+/* A string or an array of strings; always an array (borrowed), empty when absent (NULL, which has a size of 0 too,
+ * when `settings` is). */
 const json_t *settings_strings(struct settings *settings, const char *key);
 /* Any value, borrowed; NULL when absent. */
 const json_t *settings_value(struct settings *settings, const char *key);

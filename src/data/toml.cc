@@ -107,10 +107,38 @@ json_t *convert(const toml::node &node, toml_fault *fault)
     return nullptr;
 }
 
-json_t *read(std::string_view text, toml_fault *fault)
+json_t *place_of(const toml::node &node)
+{
+    const auto &begin = node.source().begin;
+    json_int_t column = begin.column < TOML_PLACE_COLUMN_MOST ? begin.column : TOML_PLACE_COLUMN_MOST;
+    json_t *place = json_object();
+    json_t *inner = nullptr;
+
+    if (const toml::table *table = node.as_table()) {
+        inner = json_object();
+        for (auto &&[key, value] : *table)
+            json_object_set_new(inner, std::string{key.str()}.c_str(), place_of(value));
+    } else if (const toml::array *array = node.as_array()) {
+        inner = json_array();
+        for (auto &&value : *array)
+            json_array_append_new(inner, place_of(value));
+    }
+    json_object_set_new(place, "at",
+                        json_integer((static_cast<json_int_t>(begin.line) << TOML_PLACE_LINE_SHIFT) | column));
+    if (inner)
+        json_object_set_new(place, "in", inner);
+    return place;
+}
+
+json_t *read(std::string_view text, json_t **places_out, toml_fault *fault)
 {
     try {
-        return convert_table(toml::parse(text), fault);
+        toml::table table = toml::parse(text);
+        json_t *value = convert_table(table, fault);
+
+        if (value && places_out)
+            *places_out = place_of(table);
+        return value;
     } catch (const toml::parse_error &problem) {
         say(fault, problem.source(), problem.description());
         return nullptr;
@@ -121,9 +149,14 @@ json_t *read(std::string_view text, toml_fault *fault)
 
 json_t *toml_read(const char *text, size_t len, struct toml_fault *fault_out)
 {
+    return toml_read_with_places(text, len, nullptr, fault_out);
+}
+
+json_t *toml_read_with_places(const char *text, size_t len, json_t **places_out, struct toml_fault *fault_out)
+{
     *fault_out = {};
     try {
-        json_t *value = read(std::string_view{text, len}, fault_out);
+        json_t *value = read(std::string_view{text, len}, places_out, fault_out);
 
         if (!value && !fault_out->text[0])
             std::snprintf(fault_out->text, sizeof fault_out->text, "it cannot be held in memory");
