@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * HashiCorp Vault's KV version 2 API: how a secret is asked for and what the answers mean.
- * Pure functions; sending is http_start's work. No error holds the token, the path (policies
+ * HashiCorp Vault's KV API, versions 1 and 2 (OpenBao's is the same): how a secret is asked for and what
+ * the answers mean. Pure functions; sending is http_start's work. No error holds the token, the path (policies
  * put user names into it) or what was answered.
  */
 #ifndef GATEPOST_HTTP_VAULT_H
 #define GATEPOST_HTTP_VAULT_H
+
+#include <jansson.h>
 
 #include "base/buf.h"
 #include "base/error.h"
@@ -14,9 +16,12 @@
 struct vault_source {
     const char *address; /* "https://host:port" */
     const char *token;
-    struct span mount; /* "secret"; may hold slashes */
-    struct span path;  /* below it */
-    struct span key;   /* which field of the secret */
+    struct span mount;      /* "secret"; may hold slashes */
+    struct span path;       /* below it */
+    struct span key;        /* which field of the secret; vault_read alone looks at it */
+    unsigned version;       /* of KV: 1; anything else is 2 */
+    const char *name_space; /* X-Vault-Namespace; or NULL */
+    const char *ca_file;    /* PEM, instead of the system's authorities; or NULL */
 };
 
 enum vault_outcome {
@@ -36,5 +41,12 @@ void vault_request(const struct vault_source *source, const char *url, struct ht
 /* Reads an answer; appends the secret to `secret_out` when found. */
 enum vault_outcome vault_read(const struct vault_source *source, const struct http_response *response,
                               struct buf *secret_out, struct error *error);
+
+/* The same, but gives the whole secret: a new reference to an object, in *fields_out when found. */
+enum vault_outcome vault_read_fields(const struct vault_source *source, const struct http_response *response,
+                                     json_t **fields_out, struct error *error);
+
+/* What a status that is no verdict means, to be said after "Vault at ADDRESS ". */
+const char *vault_meaning_of(int status);
 
 #endif

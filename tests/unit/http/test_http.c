@@ -217,7 +217,11 @@ static void test_blocking(void **state)
 
 static struct vault_source source_of(const char *mount, const char *path, const char *key)
 {
-    return (struct vault_source){vault.address, FAKE_VAULT_TOKEN, span_of(mount), span_of(path), span_of(key)};
+    return (struct vault_source){.address = vault.address,
+                                 .token = FAKE_VAULT_TOKEN,
+                                 .mount = span_of(mount),
+                                 .path = span_of(path),
+                                 .key = span_of(key)};
 }
 
 static void expect_url(const char *mount, const char *path, enum vault_outcome expected, const char *tail)
@@ -300,7 +304,7 @@ static void test_vault_answers(void **state)
     expect_vault("secret", "smtp-auth/scott", "number", VAULT_FAILED, "not text");
     expect_vault("secret", "smtp-auth/nobody", "key", VAULT_NOT_FOUND, "no secret");
     expect_vault("secret", "deleted", "key", VAULT_NOT_FOUND, "no secret");
-    expect_vault("nomount", "x", "key", VAULT_FAILED, "vault_mount");
+    expect_vault("nomount", "x", "key", VAULT_FAILED, "mount");
     expect_vault("secret", "notvault", "key", VAULT_FAILED, "not JSON");
     expect_vault("secret", "garbage", "key", VAULT_FAILED, "not JSON");
     expect_vault("secret", "version1", "key", VAULT_FAILED, "version 2");
