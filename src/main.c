@@ -20,6 +20,7 @@
 #include "loop/jobs.h"
 #include "lua_path.h"
 #include "options.h"
+#include "password/pool.h"
 #include "policy/await.h"
 #include "policy/modules/modules.h"
 #include "policy/modules/sqlite_pool.h"
@@ -129,6 +130,7 @@ static void close_house(struct house *house)
     policy_vm_free(house->vm);
     setup_free(house->setup);
     policy_free(house->policy);
+    password_pool_stop();
     jobs_free(house->jobs);
     sqlite_pool_done();
     loop_free(house->loop);
@@ -160,6 +162,8 @@ static int open_policy(struct house *house, struct error *error)
     if (!house->jobs)
         return -1;
     await_set_jobs(house->jobs);
+    if (password_pool_start(error))
+        return -1;
     house->policy = policy_new(&options, error);
     if (!house->policy)
         return -1;

@@ -8,14 +8,16 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/must.h"
 
 struct jobs {
     /* fixed after start */
     char *name;
-    size_t queue_limit;
+    int niceness;
     size_t thread_count;
     pthread_t *threads;
 
@@ -23,6 +25,10 @@ struct jobs {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     struct list waiting;
+    size_t queue_limit;
+    size_t active_limit;
+    size_t active;
+    uint64_t wait_limit_ms;
     bool ending;
 };
 
@@ -33,16 +39,41 @@ static void on_home(struct mail *mail)
     job->done(job);
 }
 
+static bool may_take(const struct jobs *jobs)
+{
+    return !list_is_empty(&jobs->waiting) && jobs->active < jobs->active_limit;
+}
+
+static struct job *take_job(struct jobs *jobs)
+{
+    struct job *job = CONTAINER_OF(list_take_first(&jobs->waiting), struct job, node);
+
+    job->expired = jobs->wait_limit_ms && clock_mono_ms() - job->queued_ms > jobs->wait_limit_ms;
+    jobs->active++;
+    return job;
+}
+
+/* NULL: the pool ends, and nothing is left to do. */
 static struct job *wait_for_job(struct jobs *jobs)
 {
-    struct list_node *node;
+    struct job *job = NULL;
 
     pthread_mutex_lock(&jobs->lock);
-    while (list_is_empty(&jobs->waiting) && !jobs->ending)
+    while (!may_take(jobs) && !(jobs->ending && list_is_empty(&jobs->waiting)))
         pthread_cond_wait(&jobs->wake, &jobs->lock);
-    node = list_take_first(&jobs->waiting);
+    if (!list_is_empty(&jobs->waiting))
+        job = take_job(jobs);
     pthread_mutex_unlock(&jobs->lock);
-    return node ? CONTAINER_OF(node, struct job, node) : NULL;
+    return job;
+}
+
+static void end_job(struct jobs *jobs)
+{
+    pthread_mutex_lock(&jobs->lock);
+    jobs->active--;
+    if (jobs->ending)
+        pthread_cond_broadcast(&jobs->wake);
+    pthread_mutex_unlock(&jobs->lock);
 }
 
 static void *thread_main(void *arg)
@@ -50,38 +81,66 @@ static void *thread_main(void *arg)
     struct jobs *jobs = arg;
     struct job *job;
 
+    if (jobs->niceness)
+        setpriority(PRIO_PROCESS, 0, jobs->niceness); /* on Linux: of this thread; without it we only run faster */
     while ((job = wait_for_job(jobs))) {
-        job->run(job);
+        if (!job->expired)
+            job->run(job);
         job->mail.deliver = on_home;
         loop_post(job->reply_to, &job->mail);
+        end_job(jobs);
     }
     return NULL;
 }
 
-struct jobs *jobs_new(const char *name, size_t threads, size_t queue_limit, struct error *error)
+static int start_thread(struct jobs *jobs, struct error *error)
+{
+    char thread_name[16];
+    int status = pthread_create(&jobs->threads[jobs->thread_count], NULL, thread_main, jobs);
+
+    if (status)
+        return error_set_errno(error, ERROR_TEMP, status, "cannot start thread %zu of the %s pool", jobs->thread_count,
+                               jobs->name);
+    snprintf(thread_name, sizeof thread_name, "%.12s", jobs->name);
+    pthread_setname_np(jobs->threads[jobs->thread_count++], thread_name);
+    return 0;
+}
+
+struct jobs *jobs_new_with(const struct jobs_options *options, struct error *error)
 {
     struct jobs *jobs = mem_zalloc(sizeof *jobs);
 
-    jobs->name = mem_strdup(name);
-    jobs->queue_limit = queue_limit;
-    jobs->threads = mem_zalloc(threads * sizeof *jobs->threads);
+    jobs->name = mem_strdup(options->name);
+    jobs->niceness = options->niceness;
+    jobs->queue_limit = options->queue_limit;
+    jobs->active_limit = options->threads;
+    jobs->wait_limit_ms = options->wait_limit_ms;
+    jobs->threads = mem_zalloc(options->threads * sizeof *jobs->threads);
     pthread_mutex_init(&jobs->lock, NULL);
     pthread_cond_init(&jobs->wake, NULL);
     list_init(&jobs->waiting);
-    for (size_t i = 0; i < threads; i++) {
-        char thread_name[16];
-        int status = pthread_create(&jobs->threads[i], NULL, thread_main, jobs);
-
-        if (status) {
-            error_set_errno(error, ERROR_TEMP, status, "cannot start thread %zu of the %s pool", i, name);
+    for (size_t i = 0; i < options->threads; i++) {
+        if (start_thread(jobs, error)) {
             jobs_free(jobs);
             return NULL;
         }
-        jobs->thread_count++;
-        snprintf(thread_name, sizeof thread_name, "%.12s", name);
-        pthread_setname_np(jobs->threads[i], thread_name);
     }
     return jobs;
+}
+
+struct jobs *jobs_new(const char *name, size_t threads, size_t queue_limit, struct error *error)
+{
+    return jobs_new_with(&(struct jobs_options){.name = name, .threads = threads, .queue_limit = queue_limit}, error);
+}
+
+void jobs_limit(struct jobs *jobs, size_t active, size_t queue_limit, uint64_t wait_limit_ms)
+{
+    pthread_mutex_lock(&jobs->lock);
+    jobs->active_limit = active < 1 ? 1 : active > jobs->thread_count ? jobs->thread_count : active;
+    jobs->queue_limit = queue_limit;
+    jobs->wait_limit_ms = wait_limit_ms;
+    pthread_cond_broadcast(&jobs->wake);
+    pthread_mutex_unlock(&jobs->lock);
 }
 
 void jobs_free(struct jobs *jobs)
@@ -104,17 +163,20 @@ void jobs_free(struct jobs *jobs)
 int jobs_submit(struct jobs *jobs, struct job *job, struct error *error)
 {
     size_t waiting;
+    bool is_full;
 
     job->reply_to = loop_current();
     MUST(job->reply_to != NULL);
+    job->queued_ms = clock_mono_ms();
     pthread_mutex_lock(&jobs->lock);
     waiting = jobs->waiting.count;
-    if (waiting < jobs->queue_limit) {
+    is_full = waiting >= jobs->queue_limit;
+    if (!is_full) {
         list_push_back(&jobs->waiting, &job->node);
         pthread_cond_signal(&jobs->wake);
     }
     pthread_mutex_unlock(&jobs->lock);
-    if (waiting >= jobs->queue_limit)
+    if (is_full)
         return error_set(error, ERROR_AGAIN, "the %s pool is full: %zu jobs are waiting", jobs->name, waiting);
     return 0;
 }

@@ -7,7 +7,9 @@
 #ifndef GATEPOST_LOOP_JOBS_H
 #define GATEPOST_LOOP_JOBS_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/error.h"
 #include "base/list.h"
@@ -19,12 +21,27 @@ struct job {
     struct mail mail; /* the way home */
     struct list_node node;
     struct loop *reply_to;
+    uint64_t queued_ms;
+    bool expired;                  /* for done: it waited longer than the pool's limit, and run was not called */
     void (*run)(struct job *job);  /* on a pool thread */
     void (*done)(struct job *job); /* back on the loop that submitted it */
 };
 
-/* `name` appears in thread names and errors. NULL when no thread can be made. */
+struct jobs_options {
+    const char *name; /* appears in thread names and errors */
+    size_t threads;
+    size_t queue_limit;
+    uint64_t wait_limit_ms; /* a job that waited longer is not run; 0: none */
+    int niceness;           /* of its threads, as in nice(2): for work that may take a core for long */
+};
+
+/* NULL when no thread can be made. */
+struct jobs *jobs_new_with(const struct jobs_options *options, struct error *error);
 struct jobs *jobs_new(const char *name, size_t threads, size_t queue_limit, struct error *error);
+
+/* Changes the limits from now on; from any thread. `active` is how many of its threads work at once, at least one and
+ * at most all. */
+void jobs_limit(struct jobs *jobs, size_t active, size_t queue_limit, uint64_t wait_limit_ms);
 
 /* Runs what is queued, waits for it, ends the threads. NULL is fine. */
 void jobs_free(struct jobs *jobs);

@@ -10,12 +10,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/must.h"
 #include "base/cidr.h"
+#include "base/clock.h"
+#include "base/must.h"
 #include "loop/jobs.h"
 #include "loop/listener.h"
 #include "loop/loop.h"
@@ -179,6 +181,93 @@ static void jobs_refuse_when_their_queue_is_full(void **state)
     close(test.pipe[1]);
 }
 
+/* ---- a job that waits too long ---- */
+
+static atomic_uint_fast64_t test_now_us;
+
+static uint64_t test_mono_us(void) { return atomic_load(&test_now_us); }
+
+static int64_t test_wall_us(void) { return 0; }
+
+static void wait_too_long(void *ctx)
+{
+    struct jobs_case *test = ctx;
+    struct error error;
+
+    for (int i = 0; i < 2; i++)
+        test->job[i] =
+            (struct test_job){.job = {.run = run_job, .done = job_done}, .gate = test->pipe[0], .done = &test->done};
+    assert_int_equal(jobs_submit(test->jobs, &test->job[0].job, &error), 0);
+    while (jobs_waiting(test->jobs) > 0)
+        sched_yield();
+    assert_int_equal(jobs_submit(test->jobs, &test->job[1].job, &error), 0);
+    atomic_fetch_add(&test_now_us, 1001 * 1000);
+    assert_int_equal(write(test->pipe[1], "a", 1), 1);
+}
+
+/* The one that waited comes back without having run: it would still be reading the pipe. */
+static void jobs_that_waited_too_long_are_not_run(void **state)
+{
+    const struct jobs_options options = {.name = "test", .threads = 1, .queue_limit = 2, .wait_limit_ms = 1000};
+    struct jobs_case test;
+
+    (void)state;
+    clock_inject(&(struct clock_source){.mono_us = test_mono_us, .wall_us = test_wall_us});
+    test = (struct jobs_case){.loop = loop_new("test", NULL), .jobs = jobs_new_with(&options, NULL)};
+    assert_int_equal(pipe(test.pipe), 0);
+    timer_init(&test.start, test.loop, wait_too_long, &test);
+    timer_start(&test.start, 0);
+    while (test.done < 2)
+        loop_turn(test.loop, true);
+    assert_false(test.job[0].job.expired);
+    assert_true(test.job[1].job.expired);
+    jobs_free(test.jobs);
+    loop_free(test.loop);
+    close(test.pipe[0]);
+    close(test.pipe[1]);
+    clock_inject(NULL);
+}
+
+/* ---- how many work at once ---- */
+
+static void fill_limited(void *ctx)
+{
+    struct jobs_case *test = ctx;
+    struct error error;
+
+    jobs_limit(test->jobs, 1, 2, 0);
+    for (int i = 0; i < 3; i++) {
+        test->job[i] =
+            (struct test_job){.job = {.run = run_job, .done = job_done}, .gate = test->pipe[0], .done = &test->done};
+        assert_int_equal(jobs_submit(test->jobs, &test->job[i].job, &error), i < 2 ? 0 : -1);
+        while (i == 0 && jobs_waiting(test->jobs) > 0)
+            sched_yield();
+        jobs_limit(test->jobs, 1, 1, 0);
+    }
+    /* three idle threads, one job at work: the other waits until it may */
+    assert_int_equal(jobs_waiting(test->jobs), 1);
+    jobs_limit(test->jobs, 4, 2, 0);
+    while (jobs_waiting(test->jobs) > 0)
+        sched_yield();
+    assert_int_equal(write(test->pipe[1], "ab", 2), 2);
+}
+
+static void jobs_work_at_most_so_many_at_once(void **state)
+{
+    struct jobs_case test = {.loop = loop_new("test", NULL), .jobs = jobs_new("test", 4, 2, NULL)};
+
+    (void)state;
+    assert_int_equal(pipe(test.pipe), 0);
+    timer_init(&test.start, test.loop, fill_limited, &test);
+    timer_start(&test.start, 0);
+    while (test.done < 2)
+        loop_turn(test.loop, true);
+    jobs_free(test.jobs);
+    loop_free(test.loop);
+    close(test.pipe[0]);
+    close(test.pipe[1]);
+}
+
 struct end {
     struct socket *socket;
     char got[65536 * 8];
@@ -275,6 +364,8 @@ int main(void)
         cmocka_unit_test(a_timer_alone_ends_a_turn),
         cmocka_unit_test(mail_from_four_threads_all_arrives),
         cmocka_unit_test(jobs_refuse_when_their_queue_is_full),
+        cmocka_unit_test(jobs_that_waited_too_long_are_not_run),
+        cmocka_unit_test(jobs_work_at_most_so_many_at_once),
         cmocka_unit_test(sockets_keep_what_the_peer_does_not_take_yet),
         cmocka_unit_test(listener_reports_its_real_port),
     };
