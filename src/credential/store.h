@@ -25,7 +25,9 @@ struct http_client;
 enum store_kind { STORE_RECORDS, STORE_PASSWORDS, STORE_TOKENS };
 
 enum store_outcome {
-    STORE_FOUND,     /* RECORDS: `fields` is the record. PASSWORDS, TOKENS: right; `fields` has what is known */
+    STORE_FOUND,     /* RECORDS: `fields` is the record. PASSWORDS, TOKENS: right; `fields` has what is known, in a
+                        record's fields (or NULL). TOKENS: "name" is the user, if there is one, "claims" what the token
+                        says of itself */
     STORE_NOT_FOUND, /* the store works and does not know that user (or does not claim that token): the next may */
     STORE_REFUSED,   /* PASSWORDS, TOKENS: known, and wrong (or expired: see `reason`): no other store is asked */
     STORE_FAILED,    /* no verdict: `error` says why, without secrets; the attempt is a temporary failure */
