@@ -13,11 +13,13 @@
 #include "base/must.h"
 #include "base/secret.h"
 
-struct auth_exchange *auth_exchange_new(const struct auth_mechanism *mechanism)
+struct auth_exchange *auth_exchange_new(const struct auth_mechanism *mechanism, const struct auth_channel *channel)
 {
     struct auth_exchange *exchange = mem_zalloc(sizeof *exchange);
 
     exchange->mechanism = mechanism;
+    if (channel)
+        exchange->channel = *channel;
     return exchange;
 }
 
@@ -25,6 +27,8 @@ void auth_exchange_forget_secret(struct auth_exchange *exchange)
 {
     secret_free(exchange->question.password);
     exchange->question.password = NULL;
+    secret_free(exchange->question.token);
+    exchange->question.token = NULL;
 }
 
 void auth_exchange_free(struct auth_exchange *exchange)
@@ -32,6 +36,8 @@ void auth_exchange_free(struct auth_exchange *exchange)
     if (!exchange)
         return;
     auth_exchange_forget_secret(exchange);
+    if (exchange->state)
+        exchange->mechanism->drop(exchange->state);
     free(exchange->question.authzid);
     free(exchange->question.authcid);
     secret_wipe(exchange, sizeof *exchange);
@@ -54,6 +60,26 @@ enum auth_step auth_challenge(struct auth_exchange *exchange, struct span octets
     exchange->challenge[buf_len(&text)] = '\0';
     buf_done(&text);
     return AUTH_STEP_CHALLENGE;
+}
+
+enum auth_step auth_end_as_answered(struct auth_exchange *exchange, const struct auth_answer *answer)
+{
+    (void)exchange;
+    return answer->granted ? AUTH_STEP_DONE : AUTH_STEP_FAIL;
+}
+
+enum auth_step auth_end_as_named(struct auth_exchange *exchange, const struct auth_answer *answer)
+{
+    struct auth_question *question = &exchange->question;
+
+    if (!answer->granted)
+        return AUTH_STEP_FAIL;
+    MUST(answer->authcid != NULL);
+    free(question->authcid);
+    question->authcid = mem_strdup(answer->authcid);
+    if (!question->authzid)
+        question->authzid = mem_strdup(answer->authcid);
+    return AUTH_STEP_DONE;
 }
 
 bool auth_identity_is_sound(struct span text)
@@ -114,6 +140,10 @@ enum auth_step auth_exchange_start(struct auth_exchange *exchange, const struct 
 enum auth_step auth_exchange_line(struct auth_exchange *exchange, struct span line)
 {
     MUST(!exchange->ended);
+    if (auth_exchange_is_refused(exchange)) { /* also a "*": or guesses could be taken back, and not count */
+        exchange->ended = true;
+        return AUTH_STEP_FAIL;
+    }
     if (span_eq(line, SPAN_LIT("*"))) {
         exchange->ended = true;
         return auth_fail(exchange, AUTH_REASON_CANCELLED);
@@ -125,15 +155,15 @@ enum auth_step auth_exchange_line(struct auth_exchange *exchange, struct span li
     return run_encoded(exchange, line);
 }
 
-enum auth_step auth_exchange_answer(struct auth_exchange *exchange, bool granted, enum auth_reason reason)
+enum auth_step auth_exchange_answer(struct auth_exchange *exchange, const struct auth_answer *answer)
 {
     enum auth_step step;
 
-    MUST(!exchange->ended);
+    MUST(!exchange->ended && (answer->granted || answer->reason != AUTH_REASON_OK));
     auth_exchange_forget_secret(exchange);
-    if (!granted)
-        exchange->reason = reason;
-    step = exchange->mechanism->answered(exchange, granted);
+    if (!answer->granted)
+        exchange->reason = answer->reason;
+    step = exchange->mechanism->answered(exchange, answer);
     exchange->ended = step == AUTH_STEP_DONE || step == AUTH_STEP_FAIL;
     return step;
 }
@@ -148,3 +178,5 @@ const char *auth_exchange_challenge(const struct auth_exchange *exchange) { retu
 const struct auth_question *auth_exchange_question(const struct auth_exchange *exchange) { return &exchange->question; }
 
 enum auth_reason auth_exchange_reason(const struct auth_exchange *exchange) { return exchange->reason; }
+
+bool auth_exchange_is_refused(const struct auth_exchange *exchange) { return exchange->reason != AUTH_REASON_OK; }

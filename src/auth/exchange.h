@@ -13,32 +13,23 @@
 
 #include "auth/mechanism.h"
 #include "auth/reason.h"
+#include "base/buf.h"
 #include "base/span.h"
 #include "crypto/digest.h"
 
 #define AUTH_LINE_LIMIT 12288     /* octets of a response line without CRLF (RFC 4954, section 4) */
 #define AUTH_IDENTITY_LIMIT 1024  /* octets of an authentication or authorization identity */
 #define AUTH_CHALLENGE_BYTES 1024 /* base64 of the longest challenge, with its NUL */
+#define AUTH_BINDING_LIMIT 64     /* octets of a channel binding's data */
 
 struct auth_exchange;
+struct scram_keys; /* password/password.h */
 
 enum auth_step {
     AUTH_STEP_CHALLENGE, /* send auth_exchange_challenge (334), then feed the next line */
     AUTH_STEP_ASK,       /* answer auth_exchange_question with auth_exchange_answer */
     AUTH_STEP_DONE,      /* authenticated as auth_exchange_question's authcid */
     AUTH_STEP_FAIL,      /* over: auth_exchange_reason says why */
-};
-
-/* What has to be verified. A mechanism that needs another kind of fact (a stored key, a
- * token's claims) adds its kind here. Strings are NUL-terminated UTF-8 without controls; they
- * belong to the exchange. */
-enum auth_question_kind {
-    AUTH_ASK_PASSWORD,   /* is `password` right for `authcid`? */
-    AUTH_ASK_SCRAM_KEYS, /* which keys has `authcid` (of `scram_hash`)? Whoever does not exist gets dummy ones */
-    AUTH_ASK_PROVED,     /* SCRAM's end: the proof was right, or not (`is_proved`); may this user come in? */
-    AUTH_ASK_TOKEN,      /* is `token` good, and whose is it? authcid may be NULL until the answer names it */
-    AUTH_ASK_EXTERNAL,   /* whose is the verified client certificate? authcid as for tokens */
-    AUTH_QUESTION_KIND_COUNT,
 };
 
 /* What a verified client certificate says of its owner; borrowed from whoever made the exchange. */
@@ -51,6 +42,7 @@ struct auth_certificate {
     size_t dns_name_count;
 };
 
+/* Strings are NUL-terminated UTF-8 without controls; they belong to the exchange. */
 struct auth_question {
     enum auth_question_kind kind;
     char *authzid; /* whom the client wants to act as; never empty: an empty one became authcid (NULL while that is) */
@@ -62,7 +54,26 @@ struct auth_question {
     const struct auth_certificate *certificate;
 };
 
-struct auth_exchange *auth_exchange_new(const struct auth_mechanism *mechanism) __attribute__((returns_nonnull));
+/* ---- what the connection has to offer to a mechanism ---- */
+
+enum auth_binding { AUTH_BINDING_TLS_EXPORTER, AUTH_BINDING_TLS_SERVER_END_POINT };
+
+struct auth_channel {
+    /* Appends the binding's data; -1 when the connection has none. NULL: none of any kind. Called while the exchange
+     * reads a line. */
+    int (*binding)(void *ctx, enum auth_binding binding, struct buf *out);
+    void *ctx;
+    bool offers_bound_twin; /* the -PLUS of this mechanism was on offer: a client that believes otherwise (the flag
+                               "y" of RFC 5802, section 6) was lied to on the way, and is refused */
+    const struct auth_certificate *certificate; /* verified; NULL: none */
+    const char *nonce;                          /* our part of SCRAM's nonce, for published examples; NULL: random */
+};
+
+/* ---- the exchange ---- */
+
+/* The channel is copied; what it points to is borrowed until the end. NULL: one that has nothing to offer. */
+struct auth_exchange *auth_exchange_new(const struct auth_mechanism *mechanism, const struct auth_channel *channel)
+    __attribute__((returns_nonnull));
 void auth_exchange_free(struct auth_exchange *exchange); /* wipes; NULL is fine */
 
 /* Begins. `initial` is the initial response of the AUTH command, as written ("=" is the empty
@@ -72,15 +83,26 @@ enum auth_step auth_exchange_start(struct auth_exchange *exchange, const struct 
 /* The client's answer to a challenge: a line without its CRLF. "*" cancels. */
 enum auth_step auth_exchange_line(struct auth_exchange *exchange, struct span line);
 
-/* The verdict on the question. A refusal ends the exchange with `reason`. */
-enum auth_step auth_exchange_answer(struct auth_exchange *exchange, bool granted, enum auth_reason reason);
+/* The verdict on the question; what it points to is copied. */
+struct auth_answer {
+    bool granted;
+    enum auth_reason reason;       /* when it was not */
+    const struct scram_keys *keys; /* AUTH_ASK_SCRAM_KEYS, granted: of the hash that was asked for */
+    const char *authcid;           /* AUTH_ASK_TOKEN and AUTH_ASK_EXTERNAL, granted: whose it is */
+};
+
+/* A refusal ends the exchange, now or (where the mechanism has a last word for the client) with the client's next
+ * line, whatever that is: auth_exchange_is_refused is true from now on. */
+enum auth_step auth_exchange_answer(struct auth_exchange *exchange, const struct auth_answer *answer);
 
 const struct auth_mechanism *auth_exchange_mechanism(const struct auth_exchange *exchange);
 const char *auth_exchange_challenge(const struct auth_exchange *exchange); /* base64; "" is possible */
 const struct auth_question *auth_exchange_question(const struct auth_exchange *exchange);
 enum auth_reason auth_exchange_reason(const struct auth_exchange *exchange);
+/* A challenge that comes with this is a refusal in the mechanism's own words: it tells as much as a 535. */
+bool auth_exchange_is_refused(const struct auth_exchange *exchange);
 
-/* Wipes the password already; the identities stay. */
+/* Wipes the password or token already; the identities stay. */
 void auth_exchange_forget_secret(struct auth_exchange *exchange);
 
 #endif

@@ -18,6 +18,16 @@
     REASON(POLICY_REJECT, "policy_reject", AUTH_OUTCOME_REFUSED) /* kumo.reject chose the reply */                     \
     REASON(STORE_ERROR, "store_error", AUTH_OUTCOME_ERROR)       /* the handler failed: nothing is known */            \
     REASON(BAD_RESULT, "bad_result", AUTH_OUTCOME_ERROR)         /* the handler's answer makes no sense */             \
+    REASON(DISABLED, "disabled", AUTH_OUTCOME_REFUSED) /* these are found out after the password was right */          \
+    REASON(EXPIRED, "expired", AUTH_OUTCOME_REFUSED)                                                                   \
+    REASON(ADDRESS_NOT_ALLOWED, "address_not_allowed", AUTH_OUTCOME_REFUSED)                                           \
+    REASON(NOT_FOR_RELAY, "not_for_relay", AUTH_OUTCOME_REFUSED) /* the secret has other scopes */                     \
+    REASON(BAD_PROOF, "bad_proof", AUTH_OUTCOME_REFUSED)                                                               \
+    REASON(BUSY, "busy", AUTH_OUTCOME_ERROR) /* more logins than can be verified in time */                            \
+    REASON(BAD_TOKEN, "bad_token", AUTH_OUTCOME_REFUSED)                                                               \
+    REASON(BINDING_DOWNGRADE, "binding_downgrade", AUTH_OUTCOME_REFUSED) /* somebody hid our -PLUS */                  \
+    REASON(BINDING_MISMATCH, "binding_mismatch", AUTH_OUTCOME_REFUSED)   /* the client is on another channel */        \
+    REASON(BINDING_UNSUPPORTED, "binding_unsupported", AUTH_OUTCOME_REFUSED)                                           \
     REASON(MALFORMED, "malformed", AUTH_OUTCOME_REFUSED)                                                               \
     REASON(TOO_LONG, "too_long", AUTH_OUTCOME_REFUSED)                                                                 \
     REASON(CANCELLED, "cancelled", AUTH_OUTCOME_CANCELLED)                                                             \

@@ -39,11 +39,9 @@ static enum auth_step step(struct auth_exchange *exchange, const struct span *re
     return take_user(exchange, *response); /* also an initial response, which some programs send */
 }
 
-static enum auth_step answered(struct auth_exchange *exchange, bool granted)
-{
-    (void)exchange;
-    return granted ? AUTH_STEP_DONE : AUTH_STEP_FAIL;
-}
-
-const struct auth_mechanism auth_sasl_login = {
-    .name = "LOGIN", .needs_tls = true, .client_first = false, .step = step, .answered = answered};
+const struct auth_mechanism auth_sasl_login = {.name = "LOGIN",
+                                               .asks = AUTH_ASK_PASSWORD,
+                                               .needs_tls = true,
+                                               .client_first = false,
+                                               .step = step,
+                                               .answered = auth_end_as_answered};

@@ -34,11 +34,9 @@ static enum auth_step step(struct auth_exchange *exchange, const struct span *re
     return AUTH_STEP_ASK;
 }
 
-static enum auth_step answered(struct auth_exchange *exchange, bool granted)
-{
-    (void)exchange;
-    return granted ? AUTH_STEP_DONE : AUTH_STEP_FAIL;
-}
-
-const struct auth_mechanism auth_sasl_plain = {
-    .name = "PLAIN", .needs_tls = true, .client_first = true, .step = step, .answered = answered};
+const struct auth_mechanism auth_sasl_plain = {.name = "PLAIN",
+                                               .asks = AUTH_ASK_PASSWORD,
+                                               .needs_tls = true,
+                                               .client_first = true,
+                                               .step = step,
+                                               .answered = auth_end_as_answered};

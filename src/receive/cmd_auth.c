@@ -189,7 +189,8 @@ static void on_verdict(struct session *session, const struct policy_result *resu
         say_no_verdict(session, reason == AUTH_REASON_BAD_RESULT ? reason : AUTH_REASON_STORE_ERROR);
         return;
     }
-    if (auth_exchange_answer(session->exchange, reason == AUTH_REASON_OK, reason) == AUTH_STEP_DONE)
+    if (auth_exchange_answer(session->exchange, &(struct auth_answer){reason == AUTH_REASON_OK, reason, NULL, NULL}) ==
+        AUTH_STEP_DONE)
         accept_login(session, info);
     else
         refuse(session, reason);
@@ -257,7 +258,7 @@ static bool is_in_place(struct session *session, const struct auth_mechanism *me
         session_junk(session, 503, "5.5.1 not inside of a transaction");
     else if (!session->connection->ehlo_domain)
         session_junk(session, 503, "5.5.1 say EHLO first");
-    else if (!mechanism)
+    else if (!mechanism || auth_mechanism_asks(mechanism) != AUTH_ASK_PASSWORD)
         session_junk(session, 504, "5.5.4 unknown authentication mechanism");
     else if (auth_mechanism_needs_tls(mechanism) && !tls_is_on(session->socket))
         session_junk(session, 538, "5.7.11 encryption is required for this authentication mechanism");
@@ -275,6 +276,6 @@ void cmd_auth(struct session *session, const struct smtp_command *command)
     if (!is_in_place(session, mechanism))
         return;
     session->auth_began_ms = loop_now_ms(session->listener->loop);
-    session->exchange = auth_exchange_new(mechanism);
+    session->exchange = auth_exchange_new(mechanism, NULL);
     take_step(session, auth_exchange_start(session->exchange, space < command->args.len ? &initial : NULL));
 }

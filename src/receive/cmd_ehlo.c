@@ -24,7 +24,8 @@ static int list_mechanisms(struct buf *out)
     int failed = buf_appendf(out, "\nAUTH");
 
     for (size_t i = 0; auth_mechanism_at(i); i++)
-        failed |= buf_appendf(out, " %s", auth_mechanism_name(auth_mechanism_at(i)));
+        if (auth_mechanism_asks(auth_mechanism_at(i)) == AUTH_ASK_PASSWORD)
+            failed |= buf_appendf(out, " %s", auth_mechanism_name(auth_mechanism_at(i)));
     return failed;
 }
 
