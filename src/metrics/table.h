@@ -38,6 +38,14 @@
     METRIC(SCHEDULED_MESSAGES, gauge, "gatepost_scheduled_messages", "messages in scheduled queues")                   \
     METRIC(READY_MESSAGES, gauge, "gatepost_ready_messages", "messages in ready queues")                               \
     METRIC(LOG_RECORDS, counter, "gatepost_log_records_total", "disposition records written")                          \
+    METRIC(TALLY_ENTRIES, gauge, "gatepost_tally_entries", "counters, budgets, marks and sets in memory")              \
+    METRIC(TALLY_EVICTIONS, counter, "gatepost_tally_evictions_total", "entries pushed out of a full memory")          \
+    METRIC(TALLY_CALLS_SHARED, counter, "gatepost_tally_calls_total{answered_by=\"redis\"}", "counting calls")         \
+    METRIC(TALLY_CALLS_MEMORY, counter, "gatepost_tally_calls_total{answered_by=\"memory\"}", "counting calls")        \
+    METRIC(TALLY_FALLBACKS, counter, "gatepost_tally_fallbacks_total",                                                 \
+           "calls answered from memory because Redis could not")                                                       \
+    METRIC(TALLY_REDIS_USED, gauge, "gatepost_tally_redis_used", "1 while counts are shared through Redis")            \
+    METRIC(TALLY_REDIS_LOST, counter, "gatepost_tally_redis_lost_total", "times that Redis could no longer be used")   \
     METRIC(LOG_RECORDS_LOST, counter, "gatepost_log_records_lost_total", "records a full log did not take")
 
 #define METRIC_ENUM(name, kind, exposition, help) METRIC_##name,
