@@ -48,9 +48,6 @@ enum auth_step auth_end_as_answered(struct auth_exchange *exchange, const struct
 /* The same where the answer names the user. Whoever asked for no other acts as himself. */
 enum auth_step auth_end_as_named(struct auth_exchange *exchange, const struct auth_answer *answer);
 
-/* An identity as we take it: UTF-8 without NUL or other controls, not too long. */
-bool auth_identity_is_sound(struct span text);
-
 /* ---- gs2.c: what SCRAM and OAUTHBEARER begin with (RFC 5801, section 4) ---- */
 
 struct gs2_header {

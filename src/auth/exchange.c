@@ -82,16 +82,6 @@ enum auth_step auth_end_as_named(struct auth_exchange *exchange, const struct au
     return AUTH_STEP_DONE;
 }
 
-bool auth_identity_is_sound(struct span text)
-{
-    if (text.len > AUTH_IDENTITY_LIMIT || !span_is_utf8(text))
-        return false;
-    for (size_t i = 0; i < text.len; i++)
-        if ((unsigned char)text.data[i] < 0x20 || text.data[i] == 0x7f)
-            return false;
-    return true;
-}
-
 static enum auth_step run(struct auth_exchange *exchange, const struct span *response)
 {
     enum auth_step step = exchange->mechanism->step(exchange, response);

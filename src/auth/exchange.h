@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "auth/identity.h"
 #include "auth/mechanism.h"
 #include "auth/reason.h"
 #include "base/buf.h"
@@ -18,7 +19,6 @@
 #include "crypto/digest.h"
 
 #define AUTH_LINE_LIMIT 12288     /* octets of a response line without CRLF (RFC 4954, section 4) */
-#define AUTH_IDENTITY_LIMIT 1024  /* octets of an authentication or authorization identity */
 #define AUTH_CHALLENGE_BYTES 1024 /* base64 of the longest challenge, with its NUL */
 #define AUTH_BINDING_LIMIT 64     /* octets of a channel binding's data */
 

@@ -22,6 +22,8 @@ struct auth_info {
     size_t identity_count;
     char **groups;
     size_t group_count;
+    char *tenant;
+    json_t *limits;
 };
 
 static const char *const context_names[AUTH_CONTEXT_COUNT] = {
@@ -78,6 +80,8 @@ void auth_info_unref(struct auth_info **info_at)
         free(info->groups[i]);
     free(info->identities);
     free(info->groups);
+    free(info->tenant);
+    json_decref(info->limits);
     free(info);
 }
 
@@ -121,6 +125,24 @@ static int parse_groups(struct auth_info *info, const json_t *list, struct error
     return 0;
 }
 
+static int parse_rest(struct auth_info *info, const json_t *value, struct error *error)
+{
+    const json_t *tenant = json_object_get(value, "tenant");
+    const json_t *limits = json_object_get(value, "limits");
+
+    if (tenant && !json_is_null(tenant)) {
+        if (!json_is_string(tenant) || json_string_length(tenant) == 0)
+            return error_set(error, ERROR_PERM, "tenant of an AuthInfo is not a name");
+        info->tenant = mem_strdup(json_string_value(tenant));
+    }
+    if (limits && !json_is_null(limits)) {
+        if (!json_is_object(limits))
+            return error_set(error, ERROR_PERM, "limits of an AuthInfo is not a table");
+        info->limits = json_deep_copy(limits);
+    }
+    return 0;
+}
+
 /* An empty Lua table may have become an object; as a list it is just as empty. */
 static bool is_list(const json_t *value)
 {
@@ -147,7 +169,8 @@ struct auth_info *auth_info_from_json(const json_t *value, struct error *error)
         return NULL;
     }
     info = new_info(json_array_size(identities), json_array_size(groups));
-    if (parse_identities(info, identities, error) || parse_groups(info, groups, error))
+    if (parse_identities(info, identities, error) || parse_groups(info, groups, error) ||
+        parse_rest(info, value, error))
         auth_info_unref(&info);
     return info;
 }
@@ -156,16 +179,73 @@ json_t *auth_info_to_json(const struct auth_info *info)
 {
     json_t *identities = json_array();
     json_t *groups = json_array();
+    json_t *value = json_pack("{so so}", "identities", identities, "groups", groups);
 
     for (size_t i = 0; i < info->identity_count; i++)
         json_array_append_new(identities, json_pack("{ss ss}", "identity", info->identities[i].name, "context",
                                                     context_names[info->identities[i].context]));
     for (size_t i = 0; i < info->group_count; i++)
         json_array_append_new(groups, json_string(info->groups[i]));
-    return json_pack("{so so}", "identities", identities, "groups", groups);
+    if (info->tenant)
+        json_object_set_new(value, "tenant", json_string(info->tenant));
+    if (info->limits)
+        json_object_set_new(value, "limits", json_deep_copy(info->limits));
+    return value;
+}
+
+static int add_more(json_t *all, const char *key, json_t *value, struct error *error)
+{
+    if (strcmp(key, "tenant") == 0 || strcmp(key, "limits") == 0)
+        return json_object_set(all, key, value);
+    if (strcmp(key, "identities") != 0 && strcmp(key, "groups") != 0)
+        return error_set(error, ERROR_PERM, "'%.100s' is not a member of an AuthInfo", key);
+    if (json_is_array(value))
+        return json_array_extend(json_object_get(all, key), value);
+    return is_list(value) ? 0 : error_set(error, ERROR_PERM, "%s of an AuthInfo is not a list", key);
+}
+
+struct auth_info *auth_info_with(const struct auth_info *info, const json_t *more, struct error *error)
+{
+    json_t *all = auth_info_to_json(info);
+    struct auth_info *made = NULL;
+    const char *key;
+    json_t *value;
+    int failed = 0;
+
+    if (!json_is_object(more))
+        failed = error_set(error, ERROR_PERM, "what is to be added to an AuthInfo is not a table");
+    json_object_foreach((json_t *)(uintptr_t)more, key, value) if (!failed) failed = add_more(all, key, value, error);
+    if (!failed)
+        made = auth_info_from_json(all, error);
+    json_decref(all);
+    return made;
 }
 
 /* ---- rules ---- */
+
+const char *auth_info_identity(const struct auth_info *info, enum auth_context context)
+{
+    for (size_t i = 0; i < info->identity_count; i++)
+        if (info->identities[i].context == context)
+            return info->identities[i].name;
+    return NULL;
+}
+
+const char *auth_info_first_identity(const struct auth_info *info) { return info->identities[0].name; }
+
+const char *auth_info_tenant(const struct auth_info *info) { return info->tenant; }
+
+const json_t *auth_info_limits(const struct auth_info *info) { return info->limits; }
+
+bool auth_identity_is_sound(struct span text)
+{
+    if (text.len > AUTH_IDENTITY_LIMIT || !span_is_utf8(text))
+        return false;
+    for (size_t i = 0; i < text.len; i++)
+        if ((unsigned char)text.data[i] < 0x20 || text.data[i] == 0x7f)
+            return false;
+    return true;
+}
 
 bool auth_info_has_identity(const struct auth_info *info, const char *identity, enum auth_context context)
 {

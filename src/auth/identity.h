@@ -2,7 +2,7 @@
  *
  * Who somebody is, as the policy says it: identities, each with the context in which it was
  * established, and groups. Immutable once made, counted, and free to pass between threads.
- * The JSON and Lua form is KumoMTA's AuthInfo:
+ * The JSON and Lua form is KumoMTA's AuthInfo, with a tenant and limits of ours where there are any:
  *   {identities = {{identity = 'a', context = 'SmtpAuthPlainAuthorization'}}, groups = {}}
  */
 #ifndef GATEPOST_AUTH_IDENTITY_H
@@ -13,6 +13,7 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "base/span.h"
 
 #define AUTH_IDENTITIES_MAX 64
 #define AUTH_GROUPS_MAX 256
@@ -37,10 +38,25 @@ struct auth_info *auth_info_of_user(const char *authzid, const char *authcid) __
 struct auth_info *auth_info_from_json(const json_t *value, struct error *error);
 json_t *auth_info_to_json(const struct auth_info *info); /* a new reference */
 
+/* `info` with what `more` has: {identities =, groups =} are added, {tenant =, limits =} take the place of what was
+ * there. A new one; NULL, with `error` naming the member, when `more` is not that. */
+struct auth_info *auth_info_with(const struct auth_info *info, const json_t *more, struct error *error);
+
 struct auth_info *auth_info_ref(struct auth_info *info); /* NULL is fine */
 void auth_info_unref(struct auth_info **info);
 
 bool auth_info_has_identity(const struct auth_info *info, const char *identity, enum auth_context context);
+
+/* The first identity of that context, or NULL. */
+const char *auth_info_identity(const struct auth_info *info, enum auth_context context);
+const char *auth_info_first_identity(const struct auth_info *info);
+
+const char *auth_info_tenant(const struct auth_info *info);   /* NULL when nobody said */
+const json_t *auth_info_limits(const struct auth_info *info); /* an object that is never written to, or NULL */
+
+/* An identity as we take it: UTF-8 without NUL or other controls, not too long. */
+#define AUTH_IDENTITY_LIMIT 1024 /* octets */
+bool auth_identity_is_sound(struct span text);
 
 /* The rule against claiming to be somebody else. May the owner of `authcid` act as `authzid`?
  * He may as himself; as another only when the policy's `info` (NULL after a bare true) names

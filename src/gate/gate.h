@@ -29,6 +29,9 @@ void gate_stop(void);                /* after all VMs are gone */
 
 struct gate_rules;
 
+/* Under this name a policy's rules are attached to its VM (policy_vm_attached): the struct itself. */
+#define GATE_RULES_KEY "gatepost.auth"
+
 /* The same files with the same content give the same rules, caches and all: every VM calls this. Blocks. NULL with
  * an error that names file, line and key. */
 struct gate_rules *gate_rules_load(const char *const *paths, size_t count, struct error *error);

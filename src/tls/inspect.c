@@ -7,10 +7,6 @@
 
 #include <openssl/evp.h>
 #include <openssl/x509.h>
-#include <stdlib.h>
-
-#include "base/mem.h"
-#include "base/must.h"
 
 #define BINDING_BYTES 32
 
@@ -35,37 +31,6 @@ const char *tls_server_name(const struct socket *socket)
     const struct tls_layer *layer = tls_layer_of(socket);
 
     return layer ? SSL_get_servername(layer->ssl, TLSEXT_NAMETYPE_host_name) : NULL;
-}
-
-static char *format_name(X509_NAME *name)
-{
-    BIO *bio = BIO_new(BIO_s_mem());
-    char *data;
-    long len;
-    char *text;
-
-    MUST(bio != NULL);
-    X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253);
-    len = BIO_get_mem_data(bio, &data);
-    text = mem_strndup(data, len > 0 ? (size_t)len : 0);
-    BIO_free(bio);
-    return text;
-}
-
-const char *tls_peer_subject(struct socket *socket)
-{
-    struct tls_layer *layer = socket_layer(socket);
-    X509 *certificate;
-
-    if (!layer || layer->on_done || SSL_get_verify_result(layer->ssl) != X509_V_OK ||
-        SSL_get_verify_mode(layer->ssl) == SSL_VERIFY_NONE)
-        return NULL;
-    certificate = SSL_get0_peer_certificate(layer->ssl);
-    if (!certificate)
-        return NULL;
-    if (!layer->peer_subject)
-        layer->peer_subject = format_name(X509_get_subject_name(certificate));
-    return layer->peer_subject;
 }
 
 static int bind_exporter(SSL *ssl, struct buf *out)

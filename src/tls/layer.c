@@ -123,6 +123,7 @@ static void on_free(void *ctx)
     release_keep(layer);
     SSL_free(layer->ssl);
     free(layer->peer_subject);
+    tls_peer_names_free(layer->peer_names);
     free(layer);
 }
 

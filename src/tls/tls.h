@@ -76,6 +76,16 @@ const char *tls_protocol(const struct socket *socket); /* "TLSv1.3" */
 const char *tls_cipher(const struct socket *socket);   /* "TLS_AES_128_GCM_SHA256" */
 /* The verified peer certificate's subject (RFC 2253 form), or NULL. */
 const char *tls_peer_subject(struct socket *socket);
+/* The verified peer certificate's subject alternative names (RFC 5280, section 4.2.1.6): printable ASCII, the first
+ * TLS_PEER_NAMES_MOST of each kind; NULL without such a certificate. Made when first asked for. */
+#define TLS_PEER_NAMES_MOST 16
+struct tls_peer_names {
+    char *emails[TLS_PEER_NAMES_MOST];
+    size_t email_count;
+    char *dns_names[TLS_PEER_NAMES_MOST];
+    size_t dns_name_count;
+};
+const struct tls_peer_names *tls_peer_names(struct socket *socket);
 const char *tls_server_name(const struct socket *socket); /* SNI, or NULL */
 bool tls_is_on(const struct socket *socket);
 

@@ -19,6 +19,7 @@ struct tls_layer {
     void *keep; /* what the handshake's callbacks read; released when it is over */
     void (*release)(void *keep);
     char *peer_subject;
+    struct tls_peer_names *peer_names;
 };
 
 /* Puts a layer with `ssl` (owned from now on, also on failure) on the socket. `keep` is
@@ -37,6 +38,9 @@ int tls_use_ca(SSL_CTX *context, const char *ca_pem, struct error *error) __attr
 
 /* "<doing>: <the library's reason>"; empties the library's error queue. Returns -1. */
 int tls_library_error(struct error *error, enum error_kind kind, const char *doing);
+
+/* peer.c; NULL is fine */
+void tls_peer_names_free(struct tls_peer_names *names);
 
 /* The BIO that joins the library to a socket's wire. */
 BIO *tls_bio_new(struct socket *socket);
