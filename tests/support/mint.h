@@ -27,7 +27,7 @@ struct mint {
 };
 
 /* The caller frees it. */
-static char *mint_base64url(const void *data, size_t len)
+static inline char *mint_base64url(const void *data, size_t len)
 {
     struct buf buf;
     char *text;
@@ -41,7 +41,7 @@ static char *mint_base64url(const void *data, size_t len)
     return text;
 }
 
-static struct mint mint_new(enum crypto_signature algorithm, const char *kid)
+static inline struct mint mint_new(enum crypto_signature algorithm, const char *kid)
 {
     struct mint mint = {.algorithm = algorithm, .kid = kid};
 
@@ -55,9 +55,9 @@ static struct mint mint_new(enum crypto_signature algorithm, const char *kid)
     return mint;
 }
 
-static void mint_done(struct mint *mint) { EVP_PKEY_free(mint->pkey); }
+static inline void mint_done(struct mint *mint) { EVP_PKEY_free(mint->pkey); }
 
-static char *mint_number(const struct mint *mint, const char *name)
+static inline char *mint_number(const struct mint *mint, const char *name)
 {
     unsigned char bytes[1024];
     BIGNUM *number = NULL;
@@ -73,7 +73,7 @@ static char *mint_number(const struct mint *mint, const char *name)
 }
 
 /* The public key as a JWK; `extra` is further members ("" or ",\"use\":\"sig\""). The caller frees it. */
-static char *mint_jwk(const struct mint *mint, const char *extra)
+static inline char *mint_jwk(const struct mint *mint, const char *extra)
 {
     char *kid = mint->kid ? mem_printf(",\"kid\":\"%s\"", mint->kid) : mem_strdup("");
     char *first, *second = NULL, *jwk;
@@ -101,7 +101,7 @@ static char *mint_jwk(const struct mint *mint, const char *extra)
 }
 
 /* A set of up to three keys; NULL ends them. The caller frees it. */
-static char *mint_jwks(const struct mint *a, const struct mint *b, const struct mint *c)
+static inline char *mint_jwks(const struct mint *a, const struct mint *b, const struct mint *c)
 {
     char *one = mint_jwk(a, ""), *two = b ? mint_jwk(b, "") : NULL, *three = c ? mint_jwk(c, "") : NULL;
     char *set = mem_printf("{\"keys\":[%s%s%s%s%s]}", one, two ? "," : "", two ? two : "", three ? "," : "",
@@ -113,7 +113,7 @@ static char *mint_jwks(const struct mint *a, const struct mint *b, const struct 
     return set;
 }
 
-static char *mint_signature(const struct mint *mint, const char *text)
+static inline char *mint_signature(const struct mint *mint, const char *text)
 {
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     const unsigned char *data = (const unsigned char *)text;
@@ -137,7 +137,7 @@ static char *mint_signature(const struct mint *mint, const char *text)
 }
 
 /* With a header of the test's own. The caller frees it. */
-static char *mint_token_as(const struct mint *mint, const char *header, const char *claims)
+static inline char *mint_token_as(const struct mint *mint, const char *header, const char *claims)
 {
     char *first = mint_base64url(header, strlen(header)), *second = mint_base64url(claims, strlen(claims));
     char *text = mem_printf("%s.%s", first, second);
@@ -151,7 +151,7 @@ static char *mint_token_as(const struct mint *mint, const char *header, const ch
     return token;
 }
 
-static char *mint_token(const struct mint *mint, const char *claims)
+static inline char *mint_token(const struct mint *mint, const char *claims)
 {
     const char *name = crypto_signature_name(mint->algorithm);
     char *header = mint->kid ? mem_printf("{\"alg\":\"%s\",\"typ\":\"JWT\",\"kid\":\"%s\"}", name, mint->kid)
