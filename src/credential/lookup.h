@@ -43,9 +43,9 @@ struct lookup_result {
     const json_t *fields;          /* PASSWORDS and TOKENS: what the store told (claims); borrowed, may be NULL */
     const char *store;             /* NAME of the store that answered, or of the one that failed; "" for none */
     enum store_kind kind;          /* of that store */
-    bool is_cached;                /* nobody had to be asked */
+    bool is_cached;                /* a part of the answer is from the cache: a look afresh may say otherwise */
     bool is_stale;                 /* the store fails; this is what it said before (cache.stale_for) */
-    struct error error;            /* FAILED */
+    struct error error;            /* FAILED, or is_stale; also REFUSED, when the store said why. Else ERROR_NONE */
 };
 
 typedef void lookup_done_fn(void *ctx, const struct lookup_result *result);

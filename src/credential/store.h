@@ -29,7 +29,8 @@ enum store_outcome {
                         record's fields (or NULL). TOKENS: "name" is the user, if there is one, "claims" what the token
                         says of itself */
     STORE_NOT_FOUND, /* the store works and does not know that user (or does not claim that token): the next may */
-    STORE_REFUSED,   /* PASSWORDS, TOKENS: known, and wrong (or expired: see `reason`): no other store is asked */
+    STORE_REFUSED,   /* PASSWORDS, TOKENS: known, and wrong (or expired; `error`, or NULL, says which, for the log): no
+                        other store is asked */
     STORE_FAILED,    /* no verdict: `error` says why, without secrets; the attempt is a temporary failure */
 };
 

@@ -37,6 +37,30 @@
     METRIC(MESSAGES_IN_MEMORY, gauge, "message_count", "messages this process knows")                                  \
     METRIC(SCHEDULED_MESSAGES, gauge, "gatepost_scheduled_messages", "messages in scheduled queues")                   \
     METRIC(READY_MESSAGES, gauge, "gatepost_ready_messages", "messages in ready queues")                               \
+    METRIC(LOOKUPS_FOUND, counter, "gatepost_lookups_total{result=\"found\"}",                                         \
+           "users looked up in the stores, by result")                                                                 \
+    METRIC(LOOKUPS_NOT_FOUND, counter, "gatepost_lookups_total{result=\"not_found\"}",                                 \
+           "users looked up in the stores, by result")                                                                 \
+    METRIC(LOOKUPS_REFUSED, counter, "gatepost_lookups_total{result=\"refused\"}",                                     \
+           "users looked up in the stores, by result")                                                                 \
+    METRIC(LOOKUPS_FAILED, counter, "gatepost_lookups_total{result=\"failed\"}",                                       \
+           "users looked up in the stores, by result")                                                                 \
+    METRIC(LOOKUP_CACHE_HITS, counter, "gatepost_lookup_cache_total{result=\"hit\"}",                                  \
+           "looks into the cache of records, by result")                                                               \
+    METRIC(LOOKUP_CACHE_NEGATIVE, counter, "gatepost_lookup_cache_total{result=\"negative\"}",                         \
+           "looks into the cache of records, by result")                                                               \
+    METRIC(LOOKUP_CACHE_STALE, counter, "gatepost_lookup_cache_total{result=\"stale\"}",                               \
+           "looks into the cache of records, by result")                                                               \
+    METRIC(LOOKUP_CACHE_MISSES, counter, "gatepost_lookup_cache_total{result=\"miss\"}",                               \
+           "looks into the cache of records, by result")                                                               \
+    METRIC(LOOKUP_CACHE_ENTRIES, gauge, "gatepost_lookup_cache_entries",                                               \
+           "records, and names without one, in the cache")                                                             \
+    METRIC(LOOKUP_CACHE_EVICTED, counter, "gatepost_lookup_cache_evicted_total", "entries that made room for others")  \
+    METRIC(STORE_ASKS, counter, "gatepost_store_asks_total", "questions put to credential stores")                     \
+    METRIC(STORE_FAILURES, counter, "gatepost_store_failures_total",                                                   \
+           "questions that a credential store did not answer")                                                         \
+    METRIC(STORE_MICROSECONDS, counter, "gatepost_store_microseconds_total",                                           \
+           "time that credential stores took to answer")                                                               \
     METRIC(LOG_RECORDS, counter, "gatepost_log_records_total", "disposition records written")                          \
     METRIC(TALLY_ENTRIES, gauge, "gatepost_tally_entries", "counters, budgets, marks and sets in memory")              \
     METRIC(TALLY_EVICTIONS, counter, "gatepost_tally_evictions_total", "entries pushed out of a full memory")          \
