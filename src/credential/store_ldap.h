@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Between the files of the LDAP stores: connections to a directory (RFC 4511) and what is asked over them. All of it
+ * blocks, up to a limit, and runs on threads of the store's pool; a link is used by one thread at a time.
+ */
+#ifndef GATEPOST_CREDENTIAL_STORE_LDAP_H
+#define GATEPOST_CREDENTIAL_STORE_LDAP_H
+
+#include <jansson.h>
+#include <lber.h>
+#include <ldap.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/list.h"
+#include "base/span.h"
+
+#define DIRECTORY_URIS_MOST 16
+#define DIRECTORY_ATTRIBUTES_MOST 16
+
+/* Where the directory is, and who we are there. Fixed after open. */
+struct directory {
+    char *uris[DIRECTORY_URIS_MOST];
+    size_t uri_count;
+    atomic_size_t first; /* the one that answered last */
+    bool start_tls;
+    char *ca_file;       /* or NULL: the system's authorities */
+    char *bind_dn;       /* or NULL: anonymous */
+    char *bind_password; /* a secret */
+    size_t bind_password_len;
+};
+
+void directory_done(struct directory *directory);
+
+/* How long one may wait, and whether anybody still wants to know. */
+struct directory_limit {
+    uint64_t until_ms; /* monotonic */
+    const atomic_bool *is_dropped;
+};
+
+/* A connection: up, secured as configured. */
+struct directory_link {
+    struct list_node node;
+    LDAP *ld;
+    bool is_used; /* has served before: the server may have closed it meanwhile */
+};
+
+/* Tries the addresses in turn. `as_account`: logs in as bind_dn. NULL with an error that holds no secret. */
+struct directory_link *directory_open(struct directory *directory, bool as_account, const struct directory_limit *limit,
+                                      struct error *error);
+void directory_close(struct directory_link *link); /* NULL is fine */
+
+enum directory_outcome {
+    DIRECTORY_DONE,
+    DIRECTORY_NONE,    /* no such entry */
+    DIRECTORY_REFUSED, /* the password is wrong */
+    DIRECTORY_FAILED,  /* an answer that is no verdict; the link is good */
+    DIRECTORY_LOST,    /* the link has broken; another may do better */
+    DIRECTORY_LATE,    /* no answer in time; the link must go */
+};
+
+/* ---- entries ---- */
+
+struct directory_attribute {
+    char *field; /* of the record: "groups" */
+    char *name;  /* in the directory: "memberOf" */
+};
+
+struct directory_search {
+    const char *base, *filter;
+    int scope; /* LDAP_SCOPE_... */
+    const struct directory_attribute *attributes;
+    size_t attribute_count;
+    bool base_is_of_user; /* no such base is then no such user */
+    bool groups_by_name;  /* of a group that is a DN, the value of its first part */
+};
+
+/* Finds the one entry there is: its DN (the caller's, free) and its record. */
+enum directory_outcome directory_find(struct directory_link *link, const struct directory_search *search,
+                                      const struct directory_limit *limit, char **dn_out, json_t **fields_out,
+                                      struct error *error);
+
+/* `password` must not be empty: that would be an anonymous login, which always succeeds (RFC 4513, section 5.1.2). */
+enum directory_outcome directory_bind(struct directory_link *link, const char *dn, struct span password,
+                                      const struct directory_limit *limit, struct error *error);
+
+/* Is `name` a field of the record that an attribute can fill? */
+bool directory_field_is_known(const char *name);
+/* The record from an entry's attributes; NULL when they do not fit. */
+json_t *directory_record(LDAP *ld, LDAPMessage *entry, const struct directory_search *search, struct error *error);
+/* One field from its values; NULL when they do not fit. Pure. */
+json_t *directory_field(const char *field, struct berval *const *values, size_t count, bool groups_by_name,
+                        struct error *error);
+
+#endif
