@@ -35,7 +35,7 @@ static inline int make_dir(void **state)
 
 static inline const char *in_dir(const char *name)
 {
-    static char path[128];
+    static char path[512];
 
     snprintf(path, sizeof path, "%s/%s", test_dir, name);
     return path;

@@ -21,7 +21,7 @@ static void fill(const char *name, const char *sql)
 
 static struct test_store open_db(const char *name, const char *more)
 {
-    char toml[1024];
+    char toml[2048];
 
     snprintf(toml, sizeof toml, "path = '%s'\n%s", in_dir(name), more);
     return test_store_open(&store_sqlite, toml);
@@ -82,7 +82,8 @@ static void rows_with_labels_are_secrets(void **state)
                    "INSERT INTO users VALUES ('ann', 'a'); INSERT INTO users VALUES ('bob', NULL);"
                    "INSERT INTO keys VALUES ('ann', 'old', 'x', 1795381662, NULL);"
                    "INSERT INTO keys VALUES ('ann', 'new', 'y', NULL, 'relay,inject')");
-    store = open_db("labels", "query = 'SELECT * FROM users LEFT JOIN keys USING (name) WHERE name = :user'");
+    store = open_db("labels",
+                    "query = 'SELECT * FROM users LEFT JOIN keys USING (name) WHERE name = :user ORDER BY label DESC'");
     ask = ask_store(&store, "ann", NULL);
     assert_int_equal(ask.outcome, STORE_FOUND);
     assert_int_equal(ask.credential->secret_count, 2);
@@ -215,7 +216,7 @@ static void a_missing_file_fails_and_a_new_one_serves(void **state)
 static void a_replaced_file_is_seen_at_once(void **state)
 {
     struct test_store store;
-    char old[128];
+    char old[512];
 
     (void)state;
     fill("replaced", "CREATE TABLE users (name, password); INSERT INTO users VALUES ('ann', 'x')");
@@ -266,23 +267,22 @@ static void cancelled_questions_leave_the_thread(void **state)
 {
     struct test_store store;
     struct test_ask asks[4];
+    int refused = 0;
 
     (void)state;
     fill("cancel", "CREATE TABLE users (name, password)");
     store = open_db("cancel", ENDLESS "queue_limit = 2\ntimeout = 3600");
-    ask_begin(&store, &asks[0], "a", NULL);
-    while (ask_begin(&store, &asks[1], "b", NULL), asks[1].calls)
-        ; /* the thread has not taken the first yet */
-    ask_begin(&store, &asks[2], "c", NULL);
-    ask_begin(&store, &asks[3], "d", NULL); /* one runs, two wait; or three would */
-    for (int i = 0; i < 3; i++)
-        if (!asks[i].calls)
+    for (int i = 0; i < 4; i++)
+        ask_begin(&store, &asks[i], "ann", NULL);
+    for (int i = 0; i < 4; i++) {
+        refused += asks[i].calls;
+        if (asks[i].calls)
+            assert_int_equal(asks[i].error.kind, ERROR_AGAIN);
+        else
             store.driver->cancel(store.store, &asks[i].ask);
-    if (!asks[3].calls)
-        store.driver->cancel(store.store, &asks[3].ask);
-    else
-        assert_int_equal(asks[3].error.kind, ERROR_AGAIN);
-    test_store_close(&store); /* would never end if the query ran on */
+    }
+    assert_true(refused >= 1); /* one runs and two wait, or it has not begun yet */
+    test_store_close(&store);  /* would never end if the query ran on */
 }
 
 int main(void)
