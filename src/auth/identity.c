@@ -51,13 +51,21 @@ static void add_identity(struct auth_info *info, const char *name, enum auth_con
     info->identities[info->identity_count++] = (struct identity){mem_strdup(name), context};
 }
 
-struct auth_info *auth_info_of_user(const char *authzid, const char *authcid)
+struct auth_info *auth_info_of_member(const char *authzid, const char *authcid, const char *const *groups,
+                                      size_t group_count)
 {
-    struct auth_info *info = new_info(2, 0);
+    struct auth_info *info = new_info(2, group_count);
 
     add_identity(info, authzid, AUTH_CONTEXT_SMTP_AUTHORIZATION);
     add_identity(info, authcid, AUTH_CONTEXT_SMTP_AUTHENTICATION);
+    for (; info->group_count < group_count; info->group_count++)
+        info->groups[info->group_count] = mem_strdup(groups[info->group_count]);
     return info;
+}
+
+struct auth_info *auth_info_of_user(const char *authzid, const char *authcid)
+{
+    return auth_info_of_member(authzid, authcid, NULL, 0);
 }
 
 struct auth_info *auth_info_ref(struct auth_info *info)

@@ -16,7 +16,7 @@
 #include "base/span.h"
 
 #define AUTH_IDENTITIES_MAX 64
-#define AUTH_GROUPS_MAX 256
+#define AUTH_GROUPS_MAX 4096
 
 enum auth_context {
     AUTH_CONTEXT_SMTP_AUTHORIZATION,
@@ -33,6 +33,10 @@ struct auth_info;
 
 /* What a bare `true` of the policy means: this authentication identity, acting as itself. */
 struct auth_info *auth_info_of_user(const char *authzid, const char *authcid) __attribute__((returns_nonnull));
+
+/* The same with groups. */
+struct auth_info *auth_info_of_member(const char *authzid, const char *authcid, const char *const *groups,
+                                      size_t group_count) __attribute__((returns_nonnull));
 
 /* NULL, with `error` naming the member, when `value` is no AuthInfo or names nobody. */
 struct auth_info *auth_info_from_json(const json_t *value, struct error *error);

@@ -8,6 +8,7 @@
 #define GATEPOST_GATE_GATE_H
 
 #include <jansson.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -24,6 +25,8 @@
 
 int gate_start(struct error *error); /* by main, before any VM: the lookup thread, the password pool */
 void gate_stop(void);                /* after all VMs are gone */
+/* Verifications are on their way back to the loops that asked for them, wanted or not: the loops have to go on. */
+bool gate_is_working(void);
 
 /* ---- rules: what auth.toml says. Immutable, counted, shared by threads ---- */
 
@@ -43,6 +46,10 @@ bool gate_rules_answer(const struct gate_rules *rules, enum auth_question_kind k
 /* `mechanisms` of auth.toml names it; when it names none: those whose questions the stores can answer, SCRAM left out
  * (a user whose record holds only a hash cannot use it). */
 bool gate_rules_offer(const struct gate_rules *rules, const struct auth_mechanism *mechanism);
+
+/* Forgets what caches know of `user` (NULL: of everybody), so that the next login asks the stores. Returns how many
+ * entries of theirs. From any thread. */
+size_t gate_purge(struct gate_rules *rules, const char *user);
 
 /* ---- one attempt ---- */
 
@@ -68,6 +75,9 @@ struct gate_login {
 };
 struct gate_login *gate_login_ref(struct gate_login *login);
 void gate_login_unref(struct gate_login **login);
+/* For whom a handler let in without asking us. `rules` may be NULL. */
+struct gate_login *gate_login_of(struct gate_rules *rules, const char *authcid, const char *authzid)
+    __attribute__((returns_nonnull));
 
 struct gate_verdict {
     enum auth_reason reason;       /* AUTH_REASON_OK: come in. Its outcome says whether it is a refusal or no verdict */

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Is this token good, and whose is it? The token names its user; a name that the client gives besides is whom it
+ * wants to act as. A record of that user, where a store has one, has its say about networks, times and being
+ * disabled: withdrawing a person must not wait for a token to expire ([token] records says otherwise).
+ */
+#include <stdlib.h>
+
+#include "credential/lookup.h"
+#include "gate/gate_private.h"
+
+static void decide(struct gate_check *check, const struct lookup_result *result)
+{
+    (void)result;
+    if (!check->credential && check->rules->token_records == GATE_TOKEN_NEED_RECORDS) {
+        gate_check_end(check, AUTH_REASON_NO_USER);
+        return;
+    }
+    if (!check->credential)
+        check->credential = credential_ref(check->token_user);
+    gate_check_end(check, gate_check_admission(check, NULL));
+}
+
+static bool has_records(const struct gate_check *check)
+{
+    return check->rules->token_records != GATE_TOKEN_IGNORE_RECORDS && stores_have(check->rules->stores, STORE_RECORDS);
+}
+
+static void go_on(struct gate_check *check, const struct lookup_result *result)
+{
+    check->token_user = credential_ref(result->credential);
+    check->claims = json_incref(json_object_get(result->fields, "claims"));
+    gate_check_set_user(check, result->credential->name);
+    if (has_records(check)) {
+        gate_check_look_up(check, false, false, decide);
+        return;
+    }
+    decide(check, result);
+}
+
+static void on_found(struct gate_check *check, const struct lookup_result *result)
+{
+    if (result->outcome == STORE_FOUND && result->credential)
+        go_on(check, result);
+    else
+        gate_check_end(check, AUTH_REASON_BAD_TOKEN);
+}
+
+void gate_ask_token(struct gate_check *check) { gate_check_look_up_token(check, on_found); }

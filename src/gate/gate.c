@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The gate as a whole: what is started once per process, the work it has in the password pool, and logins, which
+ * sessions keep.
+ */
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "credential/lookup.h"
+#include "gate/gate_private.h"
+#include "password/pool.h"
+
+static atomic_size_t working;
+
+int gate_start(struct error *error)
+{
+    gate_remember_start();
+    return lookup_start(error);
+}
+
+void gate_stop(void)
+{
+    lookup_stop();
+    gate_remember_stop();
+}
+
+bool gate_is_working(void) { return atomic_load(&working) > 0; }
+
+int gate_work_begin(struct job *job)
+{
+    atomic_fetch_add(&working, 1);
+    if (!jobs_submit(password_pool(), job, NULL))
+        return 0;
+    atomic_fetch_sub(&working, 1);
+    return -1;
+}
+
+void gate_work_ended(void) { atomic_fetch_sub(&working, 1); }
+
+size_t gate_purge(struct gate_rules *rules, const char *user)
+{
+    gate_forget(user);
+    return stores_purge(rules->stores, user);
+}
+
+/* ---- logins ---- */
+
+struct gate_login *gate_login_of(struct gate_rules *rules, const char *authcid, const char *authzid)
+{
+    struct gate_login *login = mem_zalloc(sizeof *login);
+
+    atomic_init(&login->refs, 1);
+    login->rules = rules ? gate_rules_ref(rules) : NULL;
+    login->authcid = mem_strdup(authcid);
+    login->authzid = mem_strdup(authzid);
+    login->store = mem_strdup("");
+    login->label = mem_strdup("");
+    return login;
+}
+
+struct gate_login *gate_login_ref(struct gate_login *login)
+{
+    if (login)
+        atomic_fetch_add_explicit(&login->refs, 1, memory_order_relaxed);
+    return login;
+}
+
+void gate_login_unref(struct gate_login **login_at)
+{
+    struct gate_login *login = *login_at;
+
+    *login_at = NULL;
+    if (!login || atomic_fetch_sub_explicit(&login->refs, 1, memory_order_acq_rel) > 1)
+        return;
+    gate_rules_unref(&login->rules);
+    credential_unref(&login->credential);
+    json_decref(login->claims);
+    free(login->authcid);
+    free(login->authzid);
+    free(login->store);
+    free(login->label);
+    free(login);
+}

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the files of the gate share: the rules as they were read, an attempt on its way through the steps, and the
+ * little that is kept between attempts: what a wrong password costs, and which right ones were seen lately.
+ */
+#ifndef GATEPOST_GATE_GATE_PRIVATE_H
+#define GATEPOST_GATE_GATE_PRIVATE_H
+
+#include <pthread.h>
+
+#include "base/list.h"
+#include "base/map.h"
+#include "base/must.h"
+#include "crypto/digest.h"
+#include "data/settings.h"
+#include "gate/gate.h"
+#include "loop/jobs.h"
+#include "password/password.h"
+
+/* ---- cost.c: what a refusal costs, whoever is refused ---- */
+
+/* A password that is refused costs as many verifications as the record with the most secrets that was asked for, but
+ * GATE_ROUNDS_MOST at most for those who have fewer; what a user's own secrets do not use up is spent on a dummy of
+ * the form that was verified last. */
+#define GATE_ROUNDS_MOST 4
+
+struct gate_cost {
+    pthread_mutex_t lock;
+    /* under lock */
+    char *dummy;
+    uint64_t learnt; /* hash of the form that `dummy` is like */
+    size_t rounds;
+    uint32_t scram_iterations;
+    bool scram_derives; /* keys are made from plain passwords, which takes time */
+};
+
+/* `like` is a stored form to start with, or NULL: then a hash of `scheme` and `cost` is what users are taken for. */
+void gate_cost_init(struct gate_cost *cost, const char *like, enum password_scheme scheme,
+                    const struct password_cost *hash_cost);
+void gate_cost_done(struct gate_cost *cost);
+void gate_cost_learn(struct gate_cost *cost, const char *stored);
+void gate_cost_learn_scram(struct gate_cost *cost, uint32_t iterations, bool derives);
+void gate_cost_learn_count(struct gate_cost *cost, size_t secrets);
+char *gate_cost_dummy(struct gate_cost *cost, size_t *rounds_out); /* the caller's */
+void gate_cost_scram(struct gate_cost *cost, uint32_t *iterations_out, bool *derives_out);
+
+/* ---- external.c: whose is a certificate ---- */
+
+enum gate_external_source { GATE_EXTERNAL_SUBJECT, GATE_EXTERNAL_EMAIL, GATE_EXTERNAL_DNS, GATE_EXTERNAL_MAP };
+
+struct gate_external {
+    bool is_on;
+    bool needs_record; /* else the certificate alone makes a user */
+    enum gate_external_source source;
+    struct map users; /* certificate's name -> char * */
+};
+
+void gate_external_read(struct gate_external *external, struct settings *table /* or NULL */);
+void gate_external_done(struct gate_external *external);
+/* The user's name, borrowed, or NULL. Where a certificate has several, `wanted` (or NULL) chooses. */
+const char *gate_external_user(const struct gate_external *external, const struct auth_certificate *certificate,
+                               const char *wanted);
+
+/* ---- remember.c: passwords that were right ---- */
+
+struct gate_memo {
+    unsigned char digest[CRYPTO_SHA256_BYTES];
+};
+
+void gate_remember_start(void);
+void gate_remember_stop(void);
+/* What one password for one stored form is known by. It tells nothing without the process's key. */
+void gate_memo_make(const char *user, const char *stored, const char *password, struct gate_memo *memo_out);
+bool gate_remembers(const struct gate_memo *memo);
+void gate_remember(const struct gate_memo *memo, const char *user, uint64_t for_ms);
+void gate_forget(const char *user); /* NULL: everybody */
+
+/* ---- rules.c ---- */
+
+enum gate_token_records { GATE_TOKEN_USE_RECORDS, GATE_TOKEN_NEED_RECORDS, GATE_TOKEN_IGNORE_RECORDS };
+
+struct gate_rules {
+    atomic_uint refs;
+    struct list_node node; /* in the list of all, under its lock */
+    unsigned char digest[CRYPTO_SHA256_BYTES];
+
+    /* fixed after load */
+    struct stores *stores;
+    struct gate_external external;
+    enum gate_token_records token_records;
+    uint64_t remember_ms;
+    uint32_t mechanisms; /* bits by auth_mechanism_index */
+    bool names_mechanisms;
+
+    struct gate_cost cost;
+};
+
+/* ---- admit.c: a record and what it allows ---- */
+
+/* May who proved to be `credential` by `secret` (NULL: by other means) come in from `peer` as `authzid`? */
+enum auth_reason gate_admission(const struct credential *credential, const struct credential_secret *secret,
+                                const struct ip *peer, const char *authcid, const char *authzid, int64_t now_ms);
+/* authzid is the user, by either of the user's names, or one the record names in may_act_as. */
+bool gate_may_act_as(const struct credential *credential, const char *authcid, const char *authzid);
+/* Indexes of the secrets, those first that are usable now and from there. Returns how many are. */
+size_t gate_secrets_in_order(const struct credential *credential, const struct ip *peer, int64_t now_ms,
+                             size_t order_out[CREDENTIAL_SECRETS_MOST]);
+
+/* ---- gate.c: work in the password pool ---- */
+
+/* From now until gate_work_ended (in the job's `done`) gate_is_working. -1: the pool is full. */
+int gate_work_begin(struct job *job) __attribute__((warn_unused_result));
+void gate_work_ended(void);
+
+/* ---- verify.c: in the password pool ---- */
+
+struct gate_verify;
+
+struct gate_verify_ask {
+    const struct credential *credential;   /* NULL: nobody; a dummy is verified */
+    const struct ip *peer;                 /* orders the secrets */
+    const char *password;                  /* copied */
+    struct gate_rules *rules;              /* kept while the work goes on */
+    bool ends_at[CREDENTIAL_SECRETS_MOST]; /* a match of this secret ends the work: the user will come in */
+};
+
+enum gate_verified {
+    GATE_VERIFIED, /* `secret` matches */
+    GATE_DIFFERS,  /* none does */
+    GATE_UNUSABLE, /* none does, and one cannot be used at all */
+    GATE_TOO_BUSY, /* the pool is full, or the work waited too long */
+};
+
+typedef void gate_verify_fn(void *ctx, enum gate_verified verified, size_t secret);
+
+/* NULL when on_done has run already. */
+struct gate_verify *gate_verify_start(struct loop *loop, const struct gate_verify_ask *ask, gate_verify_fn *on_done,
+                                      void *ctx);
+void gate_verify_cancel(struct gate_verify *verify); /* NULL is fine */
+
+/* ---- scram.c: likewise ---- */
+
+struct gate_scram;
+typedef void gate_scram_fn(void *ctx, const struct scram_keys *keys); /* NULL: too busy */
+
+/* The secret that SCRAM with `hash` goes by: the first usable one that has keys of it or is plain; or NULL. */
+const struct credential_secret *gate_scram_secret(const struct credential *credential, const struct ip *peer,
+                                                  enum crypto_hash hash, int64_t now_ms);
+/* `secret` NULL: dummy keys for `user`. */
+struct gate_scram *gate_scram_start(struct loop *loop, struct gate_rules *rules, const char *user,
+                                    const struct credential_secret *secret, enum crypto_hash hash,
+                                    gate_scram_fn *on_done, void *ctx);
+void gate_scram_cancel(struct gate_scram *scram); /* NULL is fine */
+
+/* ---- check.c: an attempt ---- */
+
+struct lookup;
+struct lookup_result;
+
+struct gate_check {
+    /* fixed from the start */
+    struct gate_rules *rules;
+    struct loop *loop;
+    const struct gate_facts *facts;
+    const struct auth_question *question;
+    gate_done_fn *on_done;
+    void *ctx;
+    uint64_t began_us;
+
+    /* what is waited for */
+    struct lookup *lookup;
+    struct gate_verify *verify;
+    struct gate_scram *scram;
+    void (*on_found)(struct gate_check *check, const struct lookup_result *result);
+    unsigned depth; /* calls of ours below on the stack: it is freed when there is none */
+    bool is_over;
+
+    /* what is known so far */
+    char *user;                    /* as asked for in the stores */
+    struct credential *credential; /* NULL: nobody */
+    char *store, *label;
+    json_t *claims;
+    struct credential *token_user; /* what the token says of its user */
+    bool is_cached, is_stale;
+
+    /* password: on the way through its steps */
+    struct credential *former; /* the record before it was asked for afresh */
+    bool was_asked_afresh;
+    bool is_refused; /* by a store that judges itself: the rest is for show */
+};
+
+void gate_check_set_user(struct gate_check *check, const char *user);
+/* Asks the stores about check->user; on_found goes on from there, now or later, unless the stores failed: then the
+ * attempt is over. What is found is in the check. */
+void gate_check_look_up(struct gate_check *check, bool with_password, bool afresh,
+                        void (*on_found)(struct gate_check *check, const struct lookup_result *result));
+/* The same of the question's token. */
+void gate_check_look_up_token(struct gate_check *check,
+                              void (*on_found)(struct gate_check *check, const struct lookup_result *result));
+/* Over: the verdict is said. OK makes AuthInfo and login of what is known. */
+void gate_check_end(struct gate_check *check, enum auth_reason reason);
+void gate_check_end_with_keys(struct gate_check *check, const struct scram_keys *keys);
+/* Around whatever may end the attempt: it is freed when the last one leaves. */
+void gate_check_enter(struct gate_check *check);
+void gate_check_leave(struct gate_check *check);
+const char *gate_check_authzid(const struct gate_check *check);
+enum auth_reason gate_check_admission(const struct gate_check *check, const struct credential_secret *secret);
+
+/* One per kind of question. */
+void gate_ask_password(struct gate_check *check);
+void gate_ask_scram_keys(struct gate_check *check);
+void gate_ask_proved(struct gate_check *check);
+void gate_ask_token(struct gate_check *check);
+void gate_ask_external(struct gate_check *check);
+
+#endif

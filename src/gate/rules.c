@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The rules of auth.toml: read once for all threads. Every VM loads the same files, at start and at each reload; as
+ * long as they say the same, all get the same rules, with the caches behind them. So a reload that is about something
+ * else keeps the caches warm, and a process has one set of connections to its stores however many cores it has.
+ */
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "base/secret.h"
+#include "credential/lookup.h"
+#include "data/data.h"
+#include "gate/gate_private.h"
+#include "password/pool.h"
+
+#define REMEMBER_MS 3600000
+#define REMEMBER_MOST_MS (7 * 86400000ULL)
+#define POOL_QUEUE_MOST 65536
+#define POOL_TIME_MOST_MS 60000
+#define RULES_TEXT_LIMIT (2 * DATA_FILE_LIMIT_BYTES)
+
+/* All rules that somebody holds. The lock is held while files are read: who asks for the same waits for the first. */
+static struct {
+    pthread_mutex_t lock;
+    struct list list;
+} all = {.lock = PTHREAD_MUTEX_INITIALIZER, .list = {{&all.list.head, &all.list.head}, 0}};
+
+/* ---- what the settings say ---- */
+
+static void offer(struct gate_rules *rules, const struct auth_mechanism *mechanism, struct settings *root)
+{
+    if (!gate_rules_answer(rules, auth_mechanism_asks(mechanism)))
+        settings_fault(root, "mechanisms", "%s cannot be offered: no store here can answer what it asks",
+                       auth_mechanism_name(mechanism));
+    rules->mechanisms |= UINT32_C(1) << auth_mechanism_index(mechanism);
+}
+
+static void read_mechanisms(struct gate_rules *rules, struct settings *root)
+{
+    const json_t *names = settings_strings(root, "mechanisms");
+
+    rules->names_mechanisms = settings_has(root, "mechanisms");
+    for (size_t i = 0; i < json_array_size(names); i++) {
+        const char *name = json_string_value(json_array_get(names, i));
+        const struct auth_mechanism *mechanism = auth_mechanism_find(span_of(name));
+
+        if (mechanism)
+            offer(rules, mechanism, root);
+        else
+            settings_fault(root, "mechanisms", "there is no mechanism \"%s\"", name);
+    }
+}
+
+/* A form that users of this file have: from the first with a password. */
+static const char *form_of_users(struct settings *root)
+{
+    struct settings *users = settings_has(root, "user") ? settings_table(root, "user") : NULL;
+    const char *name;
+
+    for (size_t i = 0; (name = settings_name_at(users, i)); i++) {
+        const json_t *password = settings_value(settings_table(users, name), "password");
+
+        if (json_is_array(password))
+            password = json_array_get(password, 0);
+        if (json_is_string(password) && password_scheme_of(json_string_value(password)) != PASSWORD_SCHEME_COUNT)
+            return json_string_value(password);
+    }
+    return NULL;
+}
+
+static void read_password(struct gate_rules *rules, struct settings *root)
+{
+    struct settings *table = settings_table(root, "password");
+    const char *name = settings_text(table, "scheme", "argon2id");
+    enum password_scheme scheme = password_scheme_find(span_of(name));
+    struct password_cost cost = {
+        .memory_kib = (uint32_t)settings_count(table, "memory_kib", 0, 0, UINT32_MAX),
+        .rounds = (uint32_t)settings_count(table, "rounds", 0, 0, UINT32_MAX),
+        .parallelism = (uint32_t)settings_count(table, "parallelism", 0, 0, UINT32_MAX),
+    };
+    size_t threads = (size_t)settings_count(table, "threads", 0, 1, 1024);
+    size_t queue_limit = (size_t)settings_count(table, "queue_limit", 0, 1, POOL_QUEUE_MOST);
+    uint64_t time_limit_ms = settings_duration_ms(table, "time_limit", 0, 1, POOL_TIME_MOST_MS);
+    struct error error;
+    struct buf probe;
+
+    rules->remember_ms = settings_duration_ms(table, "remember", REMEMBER_MS, 0, REMEMBER_MOST_MS);
+    buf_init(&probe, PASSWORD_STORED_LIMIT);
+    if (scheme == PASSWORD_SCHEME_COUNT)
+        settings_fault(table, "scheme", "there is no scheme \"%s\"", name);
+    else if (table && password_hash(scheme, &cost, SPAN_LIT("probe"), &probe, &error))
+        settings_fault(table, NULL, "%s", error.sentence);
+    buf_done(&probe);
+    gate_cost_init(&rules->cost, form_of_users(root), scheme == PASSWORD_SCHEME_COUNT ? PASSWORD_ARGON2ID : scheme,
+                   &cost);
+    password_pool_limit(threads, queue_limit, time_limit_ms);
+}
+
+static int read_rules(struct gate_rules *rules, struct settings *root, struct error *error)
+{
+    static const char *const token_records[] = {"use", "need", "ignore", NULL};
+
+    rules->stores = stores_open(root, error);
+    if (!rules->stores)
+        return -1;
+    gate_external_read(&rules->external, settings_table(root, "external"));
+    rules->token_records =
+        (enum gate_token_records)settings_choice(settings_table(root, "token"), "records", token_records, 0);
+    read_password(rules, root);
+    read_mechanisms(rules, root);
+    return settings_end(root, error);
+}
+
+/* ---- one object for one content ---- */
+
+/* Files of ours that the settings name (secrets, keys) are part of what they say: a new one is new content. */
+static int add_named_file(const char *key, const json_t *value, const char *settings_path, struct buf *text)
+{
+    const char *path = json_string_value(value), *slash = strrchr(settings_path, '/');
+    struct stat status = {0};
+    char *whole;
+
+    if (!path || !span_ends_with(span_of(key), SPAN_LIT("_file")))
+        return 0;
+    whole = *path == '/' || !slash ? mem_strdup(path)
+                                   : mem_printf("%.*s/%s", (int)(slash - settings_path), settings_path, path);
+    if (stat(whole, &status)) /* whoever reads it will say so */
+        status = (struct stat){0};
+    free(whole);
+    return buf_appendf(text, "%lld %lld.%09ld %llu\n", (long long)status.st_size, (long long)status.st_mtim.tv_sec,
+                       status.st_mtim.tv_nsec, (unsigned long long)status.st_ino);
+}
+
+static int add_named_files(const json_t *value, const char *settings_path, struct buf *text)
+{
+    const char *key;
+    json_t *item;
+    size_t i;
+
+    json_array_foreach(value, i, item) if (add_named_files(item, settings_path, text)) return -1;
+    json_object_foreach((json_t *)value, key, item)
+    {
+        if (add_named_file(key, item, settings_path, text) || add_named_files(item, settings_path, text))
+            return -1;
+    }
+    return 0;
+}
+
+/* Each path and text with its end, so that moving bytes from one file to the next makes a difference. */
+static int add_file(const char *path, struct buf *text, struct error *error)
+{
+    struct span parsed;
+    json_t *value;
+    size_t begin;
+    int result;
+
+    if (buf_append(text, path, strlen(path) + 1))
+        return error_set(error, ERROR_PERM, "%s: the files of rules are too large", path);
+    begin = buf_len(text);
+    if (data_read_file(path, DATA_FILE_LIMIT_BYTES, text, error))
+        return -1;
+    parsed = span_from(buf_span(text), begin);
+    value =
+        data_format_of(path) == DATA_TOML ? data_parse_toml(parsed, path, error) : data_parse_json(parsed, path, error);
+    if (!value)
+        return -1;
+    result = buf_appendf(text, "\n%zu\n", parsed.len) || add_named_files(value, path, text);
+    json_decref(value);
+    return result ? error_set(error, ERROR_PERM, "%s: the files of rules are too large", path) : 0;
+}
+
+static int digest_files(const char *const *paths, size_t count, unsigned char out[CRYPTO_SHA256_BYTES],
+                        struct error *error)
+{
+    unsigned char digest[CRYPTO_DIGEST_MOST_BYTES];
+    struct buf text;
+    int result = 0;
+
+    buf_init(&text, RULES_TEXT_LIMIT);
+    for (size_t i = 0; i < count && !result; i++)
+        result = add_file(paths[i], &text, error);
+    if (!result)
+        memcpy(out, digest, crypto_digest(CRYPTO_SHA256, buf_span(&text), digest));
+    if (text.data)
+        secret_wipe(text.data, text.capacity);
+    buf_done(&text);
+    return result;
+}
+
+static struct gate_rules *find(const unsigned char digest[CRYPTO_SHA256_BYTES])
+{
+    struct list_node *node;
+
+    for (node = list_first(&all.list); node; node = list_next(&all.list, node)) {
+        struct gate_rules *rules = CONTAINER_OF(node, struct gate_rules, node);
+
+        if (!memcmp(rules->digest, digest, sizeof rules->digest))
+            return rules;
+    }
+    return NULL;
+}
+
+static void free_rules(struct gate_rules *rules)
+{
+    stores_unref(&rules->stores);
+    gate_external_done(&rules->external);
+    gate_cost_done(&rules->cost);
+    free(rules);
+}
+
+static struct gate_rules *make(const char *const *paths, size_t count, struct error *error)
+{
+    struct settings *root = settings_load(paths, count, error);
+    struct gate_rules *rules;
+
+    if (!root)
+        return NULL;
+    rules = mem_zalloc(sizeof *rules);
+    atomic_init(&rules->refs, 1);
+    list_node_init(&rules->node);
+    if (read_rules(rules, root, error)) {
+        free_rules(rules);
+        rules = NULL;
+    }
+    settings_free(root);
+    return rules;
+}
+
+struct gate_rules *gate_rules_load(const char *const *paths, size_t count, struct error *error)
+{
+    unsigned char digest[CRYPTO_SHA256_BYTES];
+    struct gate_rules *rules = NULL;
+
+    if (!count) {
+        error_set(error, ERROR_PERM, "no file of rules was named");
+        return NULL;
+    }
+    pthread_mutex_lock(&all.lock);
+    if (!digest_files(paths, count, digest, error)) {
+        rules = find(digest);
+        if (rules) {
+            gate_rules_ref(rules);
+        } else if ((rules = make(paths, count, error))) {
+            memcpy(rules->digest, digest, sizeof rules->digest);
+            list_push_back(&all.list, &rules->node);
+        }
+    }
+    pthread_mutex_unlock(&all.lock);
+    return rules;
+}
+
+struct gate_rules *gate_rules_ref(struct gate_rules *rules)
+{
+    atomic_fetch_add_explicit(&rules->refs, 1, memory_order_relaxed);
+    return rules;
+}
+
+/* Under the lock, lest gate_rules_load finds what is about to go. */
+void gate_rules_unref(struct gate_rules **rules_at)
+{
+    struct gate_rules *rules = *rules_at;
+
+    *rules_at = NULL;
+    if (!rules)
+        return;
+    pthread_mutex_lock(&all.lock);
+    if (atomic_fetch_sub_explicit(&rules->refs, 1, memory_order_acq_rel) > 1)
+        rules = NULL;
+    else
+        list_remove(&all.list, &rules->node);
+    pthread_mutex_unlock(&all.lock);
+    if (rules)
+        free_rules(rules);
+}
+
+/* ---- what they can do ---- */
+
+bool gate_rules_answer(const struct gate_rules *rules, enum auth_question_kind kind)
+{
+    switch (kind) {
+    case AUTH_ASK_PASSWORD:
+        return stores_have(rules->stores, STORE_RECORDS) || stores_have(rules->stores, STORE_PASSWORDS);
+    case AUTH_ASK_SCRAM_KEYS:
+    case AUTH_ASK_PROVED:
+        return stores_have(rules->stores, STORE_RECORDS);
+    case AUTH_ASK_TOKEN:
+        return stores_have(rules->stores, STORE_TOKENS);
+    case AUTH_ASK_EXTERNAL:
+        return rules->external.is_on && (!rules->external.needs_record || stores_have(rules->stores, STORE_RECORDS));
+    case AUTH_QUESTION_KIND_COUNT:
+        break;
+    }
+    return false;
+}
+
+bool gate_rules_offer(const struct gate_rules *rules, const struct auth_mechanism *mechanism)
+{
+    enum auth_question_kind kind = auth_mechanism_asks(mechanism);
+
+    if (rules->names_mechanisms)
+        return rules->mechanisms & (UINT32_C(1) << auth_mechanism_index(mechanism));
+    return gate_rules_answer(rules, kind) && kind != AUTH_ASK_SCRAM_KEYS && !auth_mechanism_is_legacy(mechanism);
+}
