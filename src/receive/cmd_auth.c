@@ -1,200 +1,86 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * AUTH (RFC 4954): carries a SASL exchange between the client and auth/exchange.h, and asks
- * policy for the verdict.
- *
- * A refusal tells nothing: the same bytes whatever the reason, and not at the moment when the
- * reason was found but at a multiple of auth_failure_delay since the attempt began, so that
- * what took how long cannot be read off the clock (to within that step; a handler should still
- * do the same work for users who do not exist). The step doubles with each failure; after
- * auth_failure_limit of them the connection is over. A store that fails is no verdict: 454,
- * and clients keep the password they have.
+ * AUTH (RFC 4954): carries a SASL exchange between the client and auth/exchange.h. Whoever answers the exchange's
+ * questions, and what comes of it, is in the auth_*.c files beside this one (auth_attempt.h has the way of an attempt).
  */
 #include <stdlib.h>
 
 #include "base/mem.h"
 #include "base/must.h"
 #include "metrics/metrics.h"
-#include "receive/receive_private.h"
-#include "tls/tls.h"
+#include "receive/auth_attempt.h"
 
-#define DELAY_MOST_MS 60000
+/* ---- an attempt's life ---- */
 
-static void take_step(struct session *session, enum auth_step step);
-
-/* ---- the end of an exchange ---- */
-
-/* One line per attempt, for whoever has to find out what happened. No secret is in it. */
-static void audit(struct session *session, enum auth_reason reason)
+static void begin_attempt(struct session *session, const struct auth_mechanism *mechanism)
 {
-    const struct auth_question *question = auth_exchange_question(session->exchange);
+    const struct auth_mechanism *twin = auth_mechanism_bound_twin(mechanism);
+    struct auth_attempt *attempt = mem_zalloc(sizeof *attempt);
+    struct gate_rules *rules = auth_rules_of(session);
+    struct auth_channel channel = {
+        .binding = auth_channel_binding, .ctx = session, .offers_bound_twin = twin && session_offers(session, twin)};
 
-    switch (auth_reason_outcome(reason)) {
-    case AUTH_OUTCOME_OK:
-        metrics_count(METRIC_AUTH_OK);
-        break;
-    case AUTH_OUTCOME_REFUSED:
-        metrics_count(METRIC_AUTH_REFUSED);
-        break;
-    case AUTH_OUTCOME_ERROR:
-        metrics_count(METRIC_AUTH_ERROR);
-        break;
-    case AUTH_OUTCOME_CANCELLED:
-        metrics_count(METRIC_AUTH_CANCELLED);
-        break;
-    }
+    if (auth_certificate_of(session, &attempt->certificate))
+        channel.certificate = &attempt->certificate;
+    attempt->began_ms = loop_now_ms(session->listener->loop);
+    attempt->rules = rules ? gate_rules_ref(rules) : NULL;
+    attempt->exchange = auth_exchange_new(mechanism, &channel);
+    session->attempt = attempt;
+}
+
+static void free_attempt(struct session *session)
+{
+    struct auth_attempt *attempt = session->attempt;
+
+    gate_check_cancel(attempt->check);
+    auth_abandon_keys(session);
+    auth_exchange_free(attempt->exchange);
+    auth_info_unref(&attempt->info);
+    json_decref(attempt->info_json);
+    gate_login_unref(&attempt->login);
+    gate_rules_unref(&attempt->rules);
+    free(attempt->authcid);
+    free(attempt->rejection);
+    free(attempt);
+    session->attempt = NULL;
+}
+
+static void count_outcome(enum auth_outcome outcome)
+{
+    static const enum metric metrics[] = {
+        [AUTH_OUTCOME_OK] = METRIC_AUTH_OK,
+        [AUTH_OUTCOME_REFUSED] = METRIC_AUTH_REFUSED,
+        [AUTH_OUTCOME_ERROR] = METRIC_AUTH_ERROR,
+        [AUTH_OUTCOME_CANCELLED] = METRIC_AUTH_CANCELLED,
+    };
+
+    metrics_count(metrics[outcome]);
+}
+
+/* No secret is in the line. */
+void auth_end(struct session *session, enum auth_reason reason)
+{
+    const struct auth_exchange *exchange = session->attempt->exchange;
+    const struct auth_question *question = auth_exchange_question(exchange);
+
+    count_outcome(auth_reason_outcome(reason));
     diag(DIAG_INFO, &session->scope, "login mechanism=%s authcid=%s authzid=%s result=%s",
-         auth_mechanism_name(auth_exchange_mechanism(session->exchange)), question->authcid ? question->authcid : "-",
+         auth_mechanism_name(auth_exchange_mechanism(exchange)), question->authcid ? question->authcid : "-",
          question->authzid ? question->authzid : "-", auth_reason_name(reason));
+    free_attempt(session);
 }
 
-static void end_exchange(struct session *session, enum auth_reason reason)
+void session_abandon_auth(struct session *session)
 {
-    audit(session, reason);
-    auth_exchange_free(session->exchange);
-    session->exchange = NULL;
-}
+    const struct auth_exchange *exchange;
 
-static void say_too_many(struct session *session)
-{
-    session_replyf_close(session, 421, "4.7.0 %s too many failed logins; closing",
-                         session->connection->params->hostname);
-}
-
-static void say_refused(struct session *session)
-{
-    struct smtp_reply reply = {.code = 0};
-
-    if (session->auth_rejection) {
-        reply = *session->auth_rejection;
-        free(session->auth_rejection);
-        session->auth_rejection = NULL;
-    } else {
-        smtp_reply_set(&reply, 535, SPAN_LIT("5.7.8 authentication failed"));
-    }
-    if (session->auth_failures >= session->connection->params->auth_failure_limit && reply.code != 421)
-        session_reply_then(session, &reply, say_too_many);
-    else
-        session_reply(session, &reply, SESSION_COMMAND);
-}
-
-static uint64_t failure_delay_ms(const struct session *session)
-{
-    uint64_t step = session->connection->params->auth_failure_delay_ms;
-    uint64_t elapsed = loop_now_ms(session->listener->loop) - session->auth_began_ms;
-
-    for (unsigned i = 1; i < session->auth_failures && step < DELAY_MOST_MS; i++)
-        step *= 2;
-    return step == 0 ? 0 : step - elapsed % step;
-}
-
-static void refuse(struct session *session, enum auth_reason reason)
-{
-    end_exchange(session, reason);
-    session->auth_failures++;
-    session_enter(session, SESSION_COMMAND);
-    session_delay(session, failure_delay_ms(session), say_refused);
-}
-
-static void accept_login(struct session *session, struct auth_info *info)
-{
-    struct receive_connection *connection = session->connection;
-    const struct auth_question *question = auth_exchange_question(session->exchange);
-
-    connection->authz_id = mem_strdup(question->authzid);
-    connection->authn_id = mem_strdup(question->authcid);
-    connection->auth = info;
-    /* whatever policy noted under these names before is not who this is */
-    json_object_del(connection->session_meta, "authz_id");
-    json_object_del(connection->session_meta, "authn_id");
-    relay_forget(session);
-    end_exchange(session, AUTH_REASON_OK);
-    session_replyf(session, 235, "2.7.0 authentication succeeded");
-}
-
-/* ---- smtp_server_auth_plain(authz, authc, password, conn_meta) ---- */
-
-static int push_login(lua_State *L, void *ctx)
-{
-    struct session *session = ctx;
-    const struct auth_question *question = auth_exchange_question(session->exchange);
-
-    lua_pushstring(L, question->authzid);
-    lua_pushstring(L, question->authcid);
-    policy_push_secret(L, span_of(question->password));
-    return 3 + session_push_connection(L, session);
-}
-
-/* What the handler returned: OK with the identity, REFUSED, or BAD_RESULT. */
-static enum auth_reason read_verdict(struct session *session, const struct policy_result *result,
-                                     struct auth_info **info_out)
-{
-    const struct auth_question *question = auth_exchange_question(session->exchange);
-    struct error error;
-    json_t *value = session_result_json(result, &error);
-    struct auth_info *given = NULL;
-    enum auth_reason reason = AUTH_REASON_OK;
-
-    if (json_is_false(value) || json_is_null(value)) {
-        reason = AUTH_REASON_REFUSED;
-    } else if (!json_is_true(value)) {
-        given = value ? auth_info_from_json(value, &error) : NULL;
-        if (!given) {
-            diag_error(&session->scope, &error, "smtp_server_auth_plain");
-            reason = AUTH_REASON_BAD_RESULT;
-        }
-    }
-    json_decref(value);
-    if (reason == AUTH_REASON_OK && !auth_may_act_as(question->authzid, question->authcid, given))
-        reason = AUTH_REASON_AUTHZID_REFUSED;
-    if (reason == AUTH_REASON_OK)
-        *info_out = given ? given : auth_info_of_user(question->authzid, question->authcid);
-    else
-        auth_info_unref(&given);
-    return reason;
-}
-
-static void say_no_verdict(struct session *session, enum auth_reason reason)
-{
-    end_exchange(session, reason);
-    session_replyf(session, 454, "4.7.0 temporary authentication failure");
-}
-
-/* The handler chose the words; they still come when any refusal would. */
-static void refuse_as_told(struct session *session, const struct policy_result *result)
-{
-    free(session->auth_rejection);
-    session->auth_rejection = mem_alloc(sizeof *session->auth_rejection);
-    *session->auth_rejection = result->reply;
-    if (result->outcome == POLICY_DISCONNECT)
-        session->close_after_reply = true;
-    refuse(session, AUTH_REASON_POLICY_REJECT);
-}
-
-static void on_verdict(struct session *session, const struct policy_result *result)
-{
-    struct auth_info *info = NULL;
-    enum auth_reason reason = AUTH_REASON_NO_HANDLER;
-
-    if (result->outcome == POLICY_REJECTED || result->outcome == POLICY_DISCONNECT) {
-        refuse_as_told(session, result);
+    if (!session->attempt)
         return;
-    }
-    if (result->outcome == POLICY_RETURNED)
-        reason = read_verdict(session, result, &info);
-    /* a store that works and does not know the user has given its verdict */
-    if (result->not_found)
-        reason = AUTH_REASON_NOT_FOUND;
-    else if (result->outcome == POLICY_FAILED || reason == AUTH_REASON_BAD_RESULT) {
-        say_no_verdict(session, reason == AUTH_REASON_BAD_RESULT ? reason : AUTH_REASON_STORE_ERROR);
-        return;
-    }
-    if (auth_exchange_answer(session->exchange, &(struct auth_answer){reason == AUTH_REASON_OK, reason, NULL, NULL}) ==
-        AUTH_STEP_DONE)
-        accept_login(session, info);
-    else
-        refuse(session, reason);
+    exchange = session->attempt->exchange;
+    auth_end(session, auth_exchange_is_refused(exchange) ? auth_exchange_reason(exchange) : AUTH_REASON_DISCONNECTED);
 }
+
+uint64_t session_auth_began_ms(const struct session *session) { return session->attempt->began_ms; }
 
 /* ---- the exchange ---- */
 
@@ -202,19 +88,18 @@ static void send_challenge(struct session *session)
 {
     struct buf line;
 
+    session_enter(session, SESSION_AUTH);
     buf_init(&line, AUTH_CHALLENGE_BYTES + 8);
-    MUST(buf_appendf(&line, "334 %s\r\n", auth_exchange_challenge(session->exchange)) == 0);
+    MUST(buf_appendf(&line, "334 %s\r\n", auth_exchange_challenge(session->attempt->exchange)) == 0);
     if (socket_write(session->socket, buf_span(&line).data, buf_len(&line)))
         session_close(session, "the client does not read our answers");
     buf_done(&line);
-    session_enter(session, SESSION_AUTH);
 }
 
-static void say_failed(struct session *session)
+/* What came makes no sense; nobody was asked about it. */
+static void say_failed(struct session *session, enum auth_reason reason)
 {
-    enum auth_reason reason = auth_exchange_reason(session->exchange);
-
-    end_exchange(session, reason);
+    auth_end(session, reason);
     session_enter(session, SESSION_COMMAND);
     if (reason == AUTH_REASON_CANCELLED)
         session_junk(session, 501, "5.7.0 authentication cancelled");
@@ -224,44 +109,62 @@ static void say_failed(struct session *session)
         session_junk(session, 501, "5.5.2 cannot decode the response");
 }
 
-static void take_step(struct session *session, enum auth_step step)
+static void take_failure(struct session *session)
+{
+    enum auth_reason reason = auth_exchange_reason(session->attempt->exchange);
+
+    if (reason == AUTH_REASON_CANCELLED || reason == AUTH_REASON_TOO_LONG || reason == AUTH_REASON_MALFORMED)
+        say_failed(session, reason);
+    else
+        auth_conclude_refusal(session, reason);
+}
+
+void auth_take_step(struct session *session, enum auth_step step)
 {
     switch (step) {
     case AUTH_STEP_CHALLENGE:
-        send_challenge(session);
+        if (auth_exchange_is_refused(session->attempt->exchange) && !session->attempt->is_told)
+            auth_tell_refusal(session);
+        else
+            send_challenge(session);
         return;
     case AUTH_STEP_ASK:
         session_enter(session, SESSION_COMMAND);
-        session_ask(session, POLICY_EVENT_SMTP_AUTH_PLAIN, push_login, on_verdict);
+        auth_ask(session);
         return;
     case AUTH_STEP_FAIL:
-        say_failed(session);
+        take_failure(session);
         return;
-    case AUTH_STEP_DONE: /* no mechanism here is done without a verdict */
-        break;
+    case AUTH_STEP_DONE:
+        auth_accept(session);
+        return;
     }
-    MUST_NOT_REACH("an exchange ends with a verdict");
+    MUST_NOT_REACH("an exchange has four kinds of steps");
 }
 
 void session_auth_line(struct session *session, const struct span *line)
 {
     static const struct span too_long = {NULL, AUTH_LINE_LIMIT + 1}; /* its length is all that is looked at */
 
-    take_step(session, auth_exchange_line(session->exchange, line ? *line : too_long));
+    auth_take_step(session, auth_exchange_line(session->attempt->exchange, line ? *line : too_long));
 }
+
+/* ---- the command ---- */
 
 static bool is_in_place(struct session *session, const struct auth_mechanism *mechanism)
 {
+    enum session_offer offer = mechanism ? session_offer_of(session, mechanism) : OFFER_NONE;
+
     if (session->connection->auth)
         session_junk(session, 503, "5.5.1 already authenticated");
     else if (session->transaction)
         session_junk(session, 503, "5.5.1 not inside of a transaction");
     else if (!session->connection->ehlo_domain)
         session_junk(session, 503, "5.5.1 say EHLO first");
-    else if (!mechanism || auth_mechanism_asks(mechanism) != AUTH_ASK_PASSWORD)
-        session_junk(session, 504, "5.5.4 unknown authentication mechanism");
-    else if (auth_mechanism_needs_tls(mechanism) && !tls_is_on(session->socket))
+    else if (offer == OFFER_UNDER_TLS)
         session_junk(session, 538, "5.7.11 encryption is required for this authentication mechanism");
+    else if (offer == OFFER_NONE)
+        session_junk(session, 504, "5.5.4 unknown authentication mechanism");
     else
         return true;
     return false;
@@ -275,7 +178,7 @@ void cmd_auth(struct session *session, const struct smtp_command *command)
 
     if (!is_in_place(session, mechanism))
         return;
-    session->auth_began_ms = loop_now_ms(session->listener->loop);
-    session->exchange = auth_exchange_new(mechanism, NULL);
-    take_step(session, auth_exchange_start(session->exchange, space < command->args.len ? &initial : NULL));
+    begin_attempt(session, mechanism);
+    auth_take_step(session,
+                   auth_exchange_start(session->attempt->exchange, space < command->args.len ? &initial : NULL));
 }

@@ -13,24 +13,23 @@
 
 #define EXTENSIONS_BYTES 2048
 
-static bool may_authenticate(const struct session *session)
+/* What AUTH would take now; nothing when that is nothing. */
+static int list_mechanisms(struct session *session, struct buf *out)
 {
-    return tls_is_on(session->socket) && !session->connection->auth &&
-           policy_handles(session->listener->vm, POLICY_EVENT_SMTP_AUTH_PLAIN);
-}
+    bool is_first = true;
+    int failed = 0;
 
-static int list_mechanisms(struct buf *out)
-{
-    int failed = buf_appendf(out, "\nAUTH");
-
-    for (size_t i = 0; auth_mechanism_at(i); i++)
-        if (auth_mechanism_asks(auth_mechanism_at(i)) == AUTH_ASK_PASSWORD)
-            failed |= buf_appendf(out, " %s", auth_mechanism_name(auth_mechanism_at(i)));
+    for (size_t i = 0; auth_mechanism_at(i); i++) {
+        if (!session_offers(session, auth_mechanism_at(i)))
+            continue;
+        failed |= buf_appendf(out, "%s %s", is_first ? "\nAUTH" : "", auth_mechanism_name(auth_mechanism_at(i)));
+        is_first = false;
+    }
     return failed;
 }
 
 /* One extension per line, each behind a line break. */
-static int list_extensions(const struct session *session, struct buf *out)
+static int list_extensions(struct session *session, struct buf *out)
 {
     const struct receive_params *params = session->connection->params;
     int failed = buf_appendf(out, "\nPIPELINING\nSIZE %llu\nENHANCEDSTATUSCODES\n8BITMIME\nSMTPUTF8\nCHUNKING",
@@ -38,8 +37,8 @@ static int list_extensions(const struct session *session, struct buf *out)
 
     if (!tls_is_on(session->socket))
         failed |= buf_appendf(out, "\nSTARTTLS");
-    if (may_authenticate(session))
-        failed |= list_mechanisms(out);
+    if (!session->connection->auth)
+        failed |= list_mechanisms(session, out);
     if (params->allow_xclient)
         failed |= buf_appendf(out, "\nXCLIENT ADDR PORT DESTADDR DESTPORT");
     return failed;

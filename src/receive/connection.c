@@ -11,6 +11,7 @@
 
 #include "base/mem.h"
 #include "base/random.h"
+#include "gate/gate.h"
 
 struct receive_connection *receive_connection_new(struct receive_params *params, const struct sockaddr *remote,
                                                   const struct sockaddr *local)
@@ -32,6 +33,15 @@ struct receive_connection *receive_connection_ref(struct receive_connection *con
     return connection;
 }
 
+static void forget_login(struct receive_connection *connection)
+{
+    auth_info_unref(&connection->auth);
+    gate_login_unref(&connection->login);
+    free(connection->authz_id);
+    free(connection->authn_id);
+    connection->authz_id = connection->authn_id = NULL;
+}
+
 void receive_connection_unref(struct receive_connection **connection_at)
 {
     struct receive_connection *connection = *connection_at;
@@ -40,9 +50,7 @@ void receive_connection_unref(struct receive_connection **connection_at)
     if (!connection || --connection->refs > 0)
         return;
     receive_params_unref(&connection->params);
-    auth_info_unref(&connection->auth);
-    free(connection->authz_id);
-    free(connection->authn_id);
+    forget_login(connection);
     free(connection->ehlo_domain);
     free(connection->tls_protocol);
     free(connection->tls_cipher);
@@ -208,6 +216,7 @@ json_t *receive_connection_all_meta(const struct receive_connection *connection)
 
 void receive_connection_forget(struct receive_connection *connection)
 {
+    forget_login(connection);
     free(connection->ehlo_domain);
     connection->ehlo_domain = NULL;
     connection->is_esmtp = false;

@@ -19,6 +19,8 @@
 #include "base/cidr.h"
 #include "receive/params.h"
 
+struct gate_login;
+
 #define RECEIVE_CONNECTION_CLASS "connectionmeta" /* the Lua class (policy/modules/mod_connection.c) */
 #define RECEIVE_SESSION_ID_CHARS 36
 #define RECEIVE_META_BYTES_LIMIT (64 * 1024) /* of one value, as JSON */
@@ -41,6 +43,7 @@ struct receive_connection {
 
     /* NULL before a login */
     struct auth_info *auth;
+    struct gate_login *login; /* NULL too when no gate has rules here */
     char *authz_id;
     char *authn_id;
 
@@ -76,7 +79,7 @@ int receive_connection_set_meta(struct receive_connection *connection, const cha
 /* All of it, for a message: a new object. */
 json_t *receive_connection_all_meta(const struct receive_connection *connection);
 
-/* What the client said or made policy note is forgotten (RFC 3207, section 4.2). */
+/* What the client said or made policy note is forgotten, who it is too (RFC 3207, section 4.2). */
 void receive_connection_forget(struct receive_connection *connection);
 
 #endif

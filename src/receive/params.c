@@ -236,6 +236,8 @@ static const struct field fields[] = {
     {.key = "data_buffer_size", .type = FIELD_COUNT, .at = AT(data_buffer_size), .least = 512, .most = NO_LIMIT},
     {.key = "min_data_rate", .type = FIELD_COUNT, .at = AT(min_data_rate), .least = 0, .most = NO_LIMIT},
     {.key = "max_received_headers", .type = FIELD_COUNT, .at = AT(max_received_headers), .least = 1, .most = 10000},
+    {.key = "auth_mechanisms", .type = FIELD_SPECIAL, .read = params_read_mechanisms},
+    {.key = "auth_mechanisms_in_clear", .type = FIELD_SPECIAL, .read = params_read_mechanisms_in_clear},
     {.key = "auth_failure_limit", .type = FIELD_COUNT, .at = AT(auth_failure_limit), .least = 1, .most = 1000},
     {.key = "junk_command_limit", .type = FIELD_COUNT, .at = AT(junk_command_limit), .least = 1, .most = 100000},
     {.key = "invalid_line_endings", .type = FIELD_SPECIAL, .read = read_line_endings},
@@ -356,6 +358,7 @@ static struct receive_params *new_with_defaults(void)
     params->min_data_rate = 256;
     params->max_received_headers = 100;
     params->auth_failure_limit = 3;
+    params->auth_mechanisms = params_default_mechanisms();
     params->junk_command_limit = 20;
     params->line_endings = SMTP_LINE_ENDINGS_DENY;
     params->batch_handling = RECEIVE_BIFURCATE_ALWAYS;
@@ -407,8 +410,11 @@ struct receive_params *receive_params_new(const json_t *table, struct error *err
     }
     sockaddr_format((struct sockaddr *)&params->listen, name);
     params->tls = params_tls_new(params->tls_table, name, params->hostname, error);
-    if (!params->tls)
+    if (!params->tls) {
         receive_params_unref(&params);
+        return NULL;
+    }
+    params_warn_of_clear_logins(params, name);
     return params;
 }
 

@@ -63,6 +63,10 @@ struct receive_params {
     bool allow_xclient;
     bool require_proxy_protocol;
 
+    /* which SASL mechanisms may be used: bit n is auth_mechanism_at(n) */
+    uint32_t auth_mechanisms;          /* under TLS */
+    uint32_t auth_mechanisms_in_clear; /* without it */
+
     /* times, all in milliseconds */
     uint64_t client_timeout_ms;
     uint64_t data_processing_timeout_ms;

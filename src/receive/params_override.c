@@ -148,6 +148,15 @@ struct receive_params *receive_params_for(struct receive_params *base, const str
     return clone;
 }
 
+/* What a handler decides for each connection cannot be known at the start: then it is told of once. */
+static void warn_once_of_clear_logins(const struct receive_params *base, const struct receive_params *made)
+{
+    static atomic_flag is_told = ATOMIC_FLAG_INIT;
+
+    if (made->auth_mechanisms_in_clear & ~base->auth_mechanisms_in_clear && !atomic_flag_test_and_set(&is_told))
+        params_warn_of_clear_logins(made, "smtp_server_get_dynamic_parameters");
+}
+
 struct receive_params *receive_params_override(struct receive_params *base, const json_t *table, const struct ip *local,
                                                const struct ip *remote, struct error *error)
 {
@@ -159,6 +168,7 @@ struct receive_params *receive_params_override(struct receive_params *base, cons
         return NULL;
     }
     made = receive_params_for(clone, local, remote);
+    warn_once_of_clear_logins(base, made);
     receive_params_unref(&clone);
     return made;
 }

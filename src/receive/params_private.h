@@ -28,6 +28,16 @@ int params_wrong_type(const char *key, const json_t *value, const char *expected
 bool params_is_list(const json_t *value);
 bool params_is_table(const json_t *value);
 
+/* ---- params_auth.c ---- */
+
+int params_read_mechanisms(struct receive_params *params, const char *key, const json_t *value, struct error *error)
+    __attribute__((warn_unused_result));
+int params_read_mechanisms_in_clear(struct receive_params *params, const char *key, const json_t *value,
+                                    struct error *error) __attribute__((warn_unused_result));
+uint32_t params_default_mechanisms(void);
+/* Logins in clear are the operator's wish: he is reminded of it at every start. */
+void params_warn_of_clear_logins(const struct receive_params *params, const char *name);
+
 void params_free_cidrs(struct receive_cidrs *cidrs);
 void params_free_names(struct receive_names *names);
 

@@ -46,10 +46,12 @@ enum session_state {
 enum session_waiting {
     WAITING_NOT,
     WAITING_POLICY,
+    WAITING_GATE, /* for the gate, or for keys that are being made */
     WAITING_STORE,
     WAITING_DELAY,
 };
 
+struct auth_attempt;
 struct relay_memory;
 struct transaction;
 struct session;
@@ -115,16 +117,14 @@ struct session {
     char *ehlo_asked; /* the name that policy is asked about */
     bool ehlo_is_esmtp;
     char *rcpt_asked;
-    struct smtp_reply *auth_rejection; /* policy's own words for a refusal */
-    struct smtp_reply *held_reply;     /* said after a delay */
-    uint64_t chunk_left;               /* bytes of a BDAT chunk still to come */
-    struct smtp_reply *chunk_refusal;  /* they are dropped, then this is said */
+    struct smtp_reply *held_reply;    /* said after a delay */
+    uint64_t chunk_left;              /* bytes of a BDAT chunk still to come */
+    struct smtp_reply *chunk_refusal; /* they are dropped, then this is said */
 
     /* what came before */
     struct transaction *transaction;
     struct receive_reception *reception; /* from the end of data to its answer */
-    struct auth_exchange *exchange;
-    uint64_t auth_began_ms;
+    struct auth_attempt *attempt;        /* a login under way */
     struct relay_memory *relay_memory;
     unsigned auth_failures;
     unsigned junk_commands;
@@ -221,6 +221,19 @@ void session_start_tls(struct session *session);
 
 /* cmd_auth.c: a line of an exchange, without CRLF; too long: NULL */
 void session_auth_line(struct session *session, const struct span *line);
+/* When the login under way began. */
+uint64_t session_auth_began_ms(const struct session *session);
+void session_abandon_auth(struct session *session);
+
+/* auth_offer.c: may this session use the mechanism now? */
+enum session_offer {
+    OFFER_MADE,
+    OFFER_VAIN,      /* all is well but that nobody is there who could say yes: not announced, and always refused */
+    OFFER_UNDER_TLS, /* not in clear */
+    OFFER_NONE,
+};
+enum session_offer session_offer_of(struct session *session, const struct auth_mechanism *mechanism);
+bool session_offers(struct session *session, const struct auth_mechanism *mechanism);
 
 /* cmd_data.c, cmd_bdat.c: each returns how many bytes of `input` it took */
 size_t session_take_data(struct session *session, struct span input);

@@ -43,7 +43,7 @@ static uint64_t deadline_of(const struct session *session)
     uint64_t deadline = UINT64_MAX;
 
     if (session->state == SESSION_AUTH)
-        deadline = session->auth_began_ms + params->auth_timeout_ms;
+        deadline = session_auth_began_ms(session) + params->auth_timeout_ms;
     if (session->line_began_ms && session->line_began_ms + params->client_timeout_ms < deadline)
         deadline = session->line_began_ms + params->client_timeout_ms;
     if (session->transaction && session->transaction->began_ms + params->transaction_deadline_ms < deadline)
@@ -175,12 +175,11 @@ static void drop_command(struct session *session)
     free(session->command);
     free(session->ehlo_asked);
     free(session->rcpt_asked);
-    free(session->auth_rejection);
     free(session->held_reply);
     free(session->chunk_refusal);
     free(session->rewriting);
     session->command = session->ehlo_asked = session->rcpt_asked = NULL;
-    session->auth_rejection = session->held_reply = session->chunk_refusal = session->rewriting = NULL;
+    session->held_reply = session->chunk_refusal = session->rewriting = NULL;
 }
 
 void session_close(struct session *session, const char *why)
@@ -190,6 +189,7 @@ void session_close(struct session *session, const char *why)
     diag(DIAG_DEBUG, &session->scope, "closed: %s", why);
     session_enter(session, SESSION_CLOSED);
     session_cancel_ask(session);
+    session_abandon_auth(session);
     timer_stop(&session->timeout);
     timer_stop(&session->delay);
     loop_undefer(session->listener->loop, &session->resume);
@@ -197,8 +197,6 @@ void session_close(struct session *session, const char *why)
     session->socket = NULL;
     session_abandon_reception(session);
     session_drop_transaction(session);
-    auth_exchange_free(session->exchange);
-    session->exchange = NULL;
     relay_memory_free(session->relay_memory);
     session->relay_memory = NULL;
     drop_command(session);

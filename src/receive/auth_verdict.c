@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The end of an attempt to log in.
+ *
+ * A refusal tells nothing: the same bytes whatever the reason, and not at the moment when the
+ * reason was found but at a multiple of auth_failure_delay since the attempt began, so that
+ * what took how long cannot be read off the clock (to within that step; a handler should still
+ * do the same work for users who do not exist). The step doubles with each failure; after
+ * auth_failure_limit of them the connection is over. A store that fails is no verdict: 454,
+ * and clients keep the password they have.
+ */
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "base/must.h"
+#include "receive/auth_attempt.h"
+
+#define DELAY_MOST_MS 60000
+
+/* ---- refused ---- */
+
+static void say_too_many(struct session *session)
+{
+    session_replyf_close(session, 421, "4.7.0 %s too many failed logins; closing",
+                         session->connection->params->hostname);
+}
+
+static void say_refused(struct session *session)
+{
+    enum auth_reason reason = auth_exchange_reason(session->attempt->exchange);
+    struct smtp_reply reply = {.code = 0};
+
+    if (session->attempt->rejection)
+        reply = *session->attempt->rejection;
+    else
+        smtp_reply_set(&reply, 535, SPAN_LIT("5.7.8 authentication failed"));
+    auth_end(session, reason);
+    session_enter(session, SESSION_COMMAND);
+    if (session->auth_failures >= session->connection->params->auth_failure_limit && reply.code != 421)
+        session_reply_then(session, &reply, say_too_many);
+    else
+        session_reply(session, &reply, SESSION_COMMAND);
+}
+
+static uint64_t failure_delay_ms(const struct session *session)
+{
+    uint64_t step = session->connection->params->auth_failure_delay_ms;
+    uint64_t elapsed = loop_now_ms(session->listener->loop) - session->attempt->began_ms;
+
+    for (unsigned i = 1; i < session->auth_failures && step < DELAY_MOST_MS; i++)
+        step *= 2;
+    return step == 0 ? 0 : step - elapsed % step;
+}
+
+/* The refusal of a mechanism that tells it in its own words: it comes when any other would, and the reply that follows
+ * it waits for nothing but the client. */
+static void tell_refused(struct session *session)
+{
+    session->attempt->is_told = true;
+    auth_take_step(session, AUTH_STEP_CHALLENGE);
+}
+
+void auth_conclude_refusal(struct session *session, enum auth_reason reason)
+{
+    struct auth_attempt *attempt = session->attempt;
+
+    MUST(auth_exchange_reason(attempt->exchange) == reason);
+    if (attempt->is_told) {
+        say_refused(session);
+        return;
+    }
+    session->auth_failures++;
+    session_enter(session, SESSION_COMMAND);
+    session_delay(session, failure_delay_ms(session), say_refused);
+}
+
+void auth_tell_refusal(struct session *session)
+{
+    session->auth_failures++;
+    session_enter(session, SESSION_COMMAND);
+    session_delay(session, failure_delay_ms(session), tell_refused);
+}
+
+void auth_refuse(struct session *session, enum auth_reason reason)
+{
+    struct auth_exchange *exchange = session->attempt->exchange;
+
+    MUST(auth_reason_outcome(reason) == AUTH_OUTCOME_REFUSED);
+    if (auth_exchange_answer(exchange, &(struct auth_answer){.reason = reason}) == AUTH_STEP_CHALLENGE)
+        auth_tell_refusal(session);
+    else
+        auth_conclude_refusal(session, reason);
+}
+
+void auth_refuse_as_told(struct session *session, const struct policy_result *result)
+{
+    struct auth_attempt *attempt = session->attempt;
+
+    free(attempt->rejection);
+    attempt->rejection = mem_alloc(sizeof *attempt->rejection);
+    *attempt->rejection = result->reply;
+    if (result->outcome == POLICY_DISCONNECT)
+        session->close_after_reply = true;
+    auth_refuse(session, AUTH_REASON_POLICY_REJECT);
+}
+
+/* ---- no verdict ---- */
+
+void auth_no_verdict(struct session *session, enum auth_reason reason)
+{
+    auth_end(session, reason);
+    session_enter(session, SESSION_COMMAND);
+    session_replyf(session, 454, "4.7.0 temporary authentication failure");
+}
+
+/* ---- granted ---- */
+
+void auth_give_keys(struct session *session, const struct scram_keys *keys)
+{
+    auth_take_step(session, auth_exchange_answer(session->attempt->exchange,
+                                                 &(struct auth_answer){.granted = true, .keys = keys}));
+}
+
+/* smtp_server_authenticated(auth_info, conn_meta) */
+static int push_authenticated(lua_State *L, void *ctx)
+{
+    struct session *session = ctx;
+
+    policy_push_json(L, session->attempt->info_json);
+    return 1 + session_push_connection(L, session);
+}
+
+/* True when the handler lets the user in. A table is added to what is known of him. */
+static bool read_last_word(struct session *session, const struct policy_result *result, enum auth_reason *reason_out)
+{
+    struct auth_attempt *attempt = session->attempt;
+    struct error error;
+    json_t *value = session_result_json(result, &error);
+    struct auth_info *with = NULL;
+    bool is_table = value && !json_is_boolean(value) && !json_is_null(value);
+
+    *reason_out = json_is_false(value) ? AUTH_REASON_REFUSED : AUTH_REASON_OK;
+    if (is_table)
+        with = auth_info_with(attempt->info, value, &error);
+    if (!value || (is_table && !with)) {
+        diag_error(&session->scope, &error, "the result of smtp_server_authenticated");
+        *reason_out = AUTH_REASON_BAD_RESULT;
+    }
+    json_decref(value);
+    if (with) {
+        auth_info_unref(&attempt->info);
+        attempt->info = with;
+    }
+    return *reason_out == AUTH_REASON_OK;
+}
+
+static void grant(struct session *session)
+{
+    struct auth_attempt *attempt = session->attempt;
+
+    auth_take_step(session, auth_exchange_answer(attempt->exchange,
+                                                 &(struct auth_answer){.granted = true, .authcid = attempt->authcid}));
+}
+
+static void on_authenticated(struct session *session, const struct policy_result *result)
+{
+    enum auth_reason reason = AUTH_REASON_STORE_ERROR;
+
+    if (result->outcome == POLICY_REJECTED || result->outcome == POLICY_DISCONNECT)
+        auth_refuse_as_told(session, result);
+    else if (result->outcome == POLICY_FAILED && result->not_found)
+        auth_refuse(session, AUTH_REASON_NOT_FOUND);
+    else if (result->outcome != POLICY_FAILED && read_last_word(session, result, &reason))
+        grant(session);
+    else if (auth_reason_outcome(reason) == AUTH_OUTCOME_ERROR)
+        auth_no_verdict(session, reason);
+    else
+        auth_refuse(session, reason);
+}
+
+void auth_grant(struct session *session, struct auth_info *info, struct gate_login *login, const char *authcid)
+{
+    struct auth_attempt *attempt = session->attempt;
+    struct gate_login *former = attempt->login;
+
+    attempt->login = gate_login_ref(login);
+    gate_login_unref(&former);
+    auth_info_unref(&attempt->info);
+    attempt->info = info;
+    free(attempt->authcid);
+    attempt->authcid = authcid ? mem_strdup(authcid) : NULL;
+    json_decref(attempt->info_json);
+    attempt->info_json = auth_info_to_json(info);
+    session_ask(session, POLICY_EVENT_SMTP_AUTHENTICATED, push_authenticated, on_authenticated);
+}
+
+void auth_accept(struct session *session)
+{
+    struct receive_connection *connection = session->connection;
+    struct auth_attempt *attempt = session->attempt;
+    const struct auth_question *question = auth_exchange_question(attempt->exchange);
+
+    connection->login = attempt->login;
+    connection->authz_id = mem_strdup(attempt->login ? attempt->login->authzid : question->authzid);
+    connection->authn_id = mem_strdup(attempt->login ? attempt->login->authcid : question->authcid);
+    connection->auth = attempt->info;
+    attempt->login = NULL;
+    attempt->info = NULL;
+    /* whatever policy noted under these names before is not who this is */
+    json_object_del(connection->session_meta, "authz_id");
+    json_object_del(connection->session_meta, "authn_id");
+    relay_forget(session);
+    auth_end(session, AUTH_REASON_OK);
+    session_enter(session, SESSION_COMMAND);
+    session_replyf(session, 235, "2.7.0 authentication succeeded");
+}
