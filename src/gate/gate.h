@@ -19,6 +19,7 @@
 #include "base/cidr.h"
 #include "base/error.h"
 #include "credential/credential.h"
+#include "loop/jobs.h"
 #include "loop/loop.h"
 
 /* ---- the process ---- */
@@ -27,6 +28,10 @@ int gate_start(struct error *error); /* by main, before any VM: the lookup threa
 void gate_stop(void);                /* after all VMs are gone */
 /* Verifications are on their way back to the loops that asked for them, wanted or not: the loops have to go on. */
 bool gate_is_working(void);
+/* Puts a job into the password pool. From now until gate_work_ended (in the job's `done`) gate_is_working. -1: the
+ * pool is full. */
+int gate_work_begin(struct job *job) __attribute__((warn_unused_result));
+void gate_work_ended(void);
 
 /* ---- rules: what auth.toml says. Immutable, counted, shared by threads ---- */
 

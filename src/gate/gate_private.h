@@ -106,12 +106,6 @@ bool gate_may_act_as(const struct credential *credential, const char *authcid, c
 size_t gate_secrets_in_order(const struct credential *credential, const struct ip *peer, int64_t now_ms,
                              size_t order_out[CREDENTIAL_SECRETS_MOST]);
 
-/* ---- gate.c: work in the password pool ---- */
-
-/* From now until gate_work_ended (in the job's `done`) gate_is_working. -1: the pool is full. */
-int gate_work_begin(struct job *job) __attribute__((warn_unused_result));
-void gate_work_ended(void);
-
 /* ---- verify.c: in the password pool ---- */
 
 struct gate_verify;

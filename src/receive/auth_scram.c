@@ -16,7 +16,6 @@
 #include "base/random.h"
 #include "base/secret.h"
 #include "password/password.h"
-#include "password/pool.h"
 #include "receive/auth_attempt.h"
 
 #define ITERATIONS 4096 /* RFC 7677, section 4: the least, which is what clients can be asked for on phones */
@@ -74,6 +73,7 @@ static void on_made(struct job *job)
     struct scram_making *making = CONTAINER_OF(job, struct scram_making, job);
     struct session *session = making->session;
 
+    gate_work_ended();
     if (session) {
         session->attempt->making = NULL;
         session->waiting = WAITING_NOT;
@@ -97,14 +97,13 @@ void auth_abandon_keys(struct session *session)
 static void derive(struct session *session, const char *password, uint32_t iterations, bool is_dummy)
 {
     struct scram_making *making = mem_zalloc(sizeof *making);
-    struct error error;
 
     make_dummy(auth_exchange_question(session->attempt->exchange), iterations, &making->keys);
     making->password = mem_strdup(password);
     making->is_dummy = is_dummy;
     making->session = session;
     making->job = (struct job){.reply_to = session->listener->loop, .run = run_making, .done = on_made};
-    if (jobs_submit(password_pool(), &making->job, &error)) {
+    if (gate_work_begin(&making->job)) {
         free_making(making);
         auth_no_verdict(session, AUTH_REASON_BUSY);
         return;

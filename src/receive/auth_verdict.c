@@ -200,6 +200,8 @@ void auth_accept(struct session *session)
     struct auth_attempt *attempt = session->attempt;
     const struct auth_question *question = auth_exchange_question(attempt->exchange);
 
+    if (!attempt->login && attempt->rules)
+        attempt->login = gate_login_of(attempt->rules, question->authcid, question->authzid);
     connection->login = attempt->login;
     connection->authz_id = mem_strdup(attempt->login ? attempt->login->authzid : question->authzid);
     connection->authn_id = mem_strdup(attempt->login ? attempt->login->authcid : question->authcid);
