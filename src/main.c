@@ -15,6 +15,7 @@
 #include "admin/admin.h"
 #include "base/mem.h"
 #include "base/must.h"
+#include "gate/gate.h"
 #include "log/diag.h"
 #include "log/segment.h"
 #include "loop/jobs.h"
@@ -130,6 +131,7 @@ static void close_house(struct house *house)
     policy_vm_free(house->vm);
     setup_free(house->setup);
     policy_free(house->policy);
+    gate_stop();
     password_pool_stop();
     jobs_free(house->jobs);
     sqlite_pool_done();
@@ -162,7 +164,7 @@ static int open_policy(struct house *house, struct error *error)
     if (!house->jobs)
         return -1;
     await_set_jobs(house->jobs);
-    if (password_pool_start(error))
+    if (password_pool_start(error) || gate_start(error))
         return -1;
     house->policy = policy_new(&options, error);
     if (!house->policy)

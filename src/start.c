@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 #include "base/must.h"
+#include "gate/gate.h"
 #include "log/diag.h"
 #include "log/record.h"
 #include "log/segment.h"
@@ -160,13 +161,13 @@ bool relay_accepts(const struct relay *relay)
 }
 
 /* What is cut still comes back through the threads: messages to the queue, answers of the spool
- * to receptions. They are let through before the threads end, since nobody would own what is
+ * to receptions, verified passwords. They are let through before the threads end, since nobody would own what is
  * under way to a thread that is gone. Only a disk that hangs takes longer than this. */
 static void let_notes_arrive(const struct relay *relay)
 {
     static const struct timespec nap = {.tv_nsec = 1000000};
 
-    for (unsigned naps = 0; naps < CUT_MS && atomic_load(&relay->in_flight) > 0; naps++)
+    for (unsigned naps = 0; naps < CUT_MS && (atomic_load(&relay->in_flight) > 0 || gate_is_working()); naps++)
         nanosleep(&nap, NULL);
 }
 

@@ -35,6 +35,31 @@ void monitor_forget_globs(struct policy *policy)
     policy->glob_count = 0;
 }
 
+void monitor_forget_files(struct policy *policy)
+{
+    for (size_t i = 0; i < policy->watched_count; i++)
+        free(policy->watched[i]);
+    free(policy->watched);
+}
+
+static bool is_watched(const struct policy *policy, const char *path)
+{
+    for (size_t i = 0; i < policy->watched_count; i++)
+        if (!strcmp(policy->watched[i], path))
+            return true;
+    return false;
+}
+
+void policy_watch_file(struct policy *policy, const char *path)
+{
+    pthread_mutex_lock(&policy->lock);
+    if (!is_watched(policy, path)) {
+        policy->watched = mem_realloc(policy->watched, (policy->watched_count + 1) * sizeof *policy->watched);
+        policy->watched[policy->watched_count++] = mem_strdup(path);
+    }
+    pthread_mutex_unlock(&policy->lock);
+}
+
 void policy_set_monitor_globs(struct policy *policy, const char *const *globs, size_t count)
 {
     pthread_mutex_lock(&policy->lock);
@@ -73,6 +98,8 @@ int policy_eval_monitor_globs(struct policy *policy, glob_file_fn *on_file, void
         status = eval_default(policy, on_file, ctx, error);
     for (size_t i = 0; i < policy->glob_count && status == 0; i++)
         status = glob_walk(policy->globs[i], on_file, ctx, error);
+    for (size_t i = 0; i < policy->watched_count && status == 0; i++)
+        on_file(ctx, policy->watched[i]);
     pthread_mutex_unlock(&policy->lock);
     return status;
 }

@@ -26,6 +26,9 @@ void policy_monitor_free(struct policy_monitor *monitor); /* NULL is fine */
  * below the policy's own folder are watched. */
 void policy_set_monitor_globs(struct policy *policy, const char *const *globs, size_t count);
 
+/* Watched besides, whatever the globs say: a file that a module read for the policy. From any thread; copies. */
+void policy_watch_file(struct policy *policy, const char *path);
+
 /* Tells each file that the globs match now, some perhaps twice. -1: a glob is broken. */
 int policy_eval_monitor_globs(struct policy *policy, glob_file_fn *on_file, void *ctx, struct error *error)
     __attribute__((warn_unused_result));

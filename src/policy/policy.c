@@ -50,12 +50,15 @@ void policy_free(struct policy *policy)
     if (!policy)
         return;
     monitor_forget_globs(policy);
+    monitor_forget_files(policy);
     pthread_mutex_destroy(&policy->lock);
     free(policy->path);
     free(policy->text);
     free(policy->lua_path);
     free(policy);
 }
+
+const char *policy_path(const struct policy *policy) { return policy->path; }
 
 uint64_t policy_epoch(const struct policy *policy)
 {

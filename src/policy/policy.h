@@ -40,6 +40,8 @@ struct policy_options {
 struct policy *policy_new(const struct policy_options *options, struct error *error);
 void policy_free(struct policy *policy); /* after all its VMs are gone */
 
+const char *policy_path(const struct policy *policy); /* of its file, or NULL */
+
 /* The configuration epoch: bumped when the policy or a watched file changed. */
 uint64_t policy_epoch(const struct policy *policy);
 /* From any thread. Each VM owner notices before its next call and loads afresh. */

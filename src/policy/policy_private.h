@@ -40,6 +40,8 @@ struct policy {
 
     /* shared, under lock */
     pthread_mutex_t lock;
+    char **watched; /* files besides */
+    size_t watched_count;
     char **globs; /* of the files to watch; NULL: those of the policy's folder */
     size_t glob_count;
 };
@@ -187,6 +189,7 @@ bool secrets_hide_short(const struct policy_call *call, const struct buf *text);
 
 /* monitor.c */
 void monitor_forget_globs(struct policy *policy);
+void monitor_forget_files(struct policy *policy);
 
 /* attached.c */
 void attached_drop(struct policy_state *state);

@@ -41,5 +41,6 @@ void mod_headers_open(lua_State *L);
 void mod_message_open(lua_State *L);
 void mod_connection_open(lua_State *L);
 void mod_listener_open(lua_State *L);
+void mod_auth_open(lua_State *L); /* after mod_connection_open */
 
 #endif
