@@ -23,13 +23,21 @@ void buf_done(struct buf *buf)
     *buf = (struct buf){.limit_bytes = buf->limit_bytes};
 }
 
-static void move_to_front(struct buf *buf)
+void buf_keep_front(struct buf *buf, size_t room)
 {
-    if (buf->start == 0)
+    MUST(!buf->data);
+    buf->front = buf->start = buf->end = room;
+}
+
+static void move_to(struct buf *buf, size_t start)
+{
+    size_t len = buf_len(buf);
+
+    if (buf->start == start)
         return;
-    memmove(buf->data, buf->data + buf->start, buf_len(buf));
-    buf->end -= buf->start;
-    buf->start = 0;
+    memmove(buf->data + start, buf->data + buf->start, len);
+    buf->start = start;
+    buf->end = start + len;
 }
 
 static int grow(struct buf *buf, size_t needed)
@@ -40,8 +48,8 @@ static int grow(struct buf *buf, size_t needed)
     while (capacity < needed)
         capacity = capacity > SIZE_MAX / 2 ? needed : capacity * 2;
     /* one byte more than the ceiling is kept for buf_cstr's NUL */
-    if (capacity > buf->limit_bytes + 1 && needed <= buf->limit_bytes + 1)
-        capacity = buf->limit_bytes + 1;
+    if (capacity > buf->front + buf->limit_bytes + 1 && needed <= buf->front + buf->limit_bytes + 1)
+        capacity = buf->front + buf->limit_bytes + 1;
     data = mem_try_realloc(buf->data, capacity);
     if (!data)
         return -1;
@@ -56,10 +64,10 @@ char *buf_reserve(struct buf *buf, size_t len)
 
     if (len > buf->limit_bytes || used > buf->limit_bytes - len)
         return NULL;
-    if (buf->capacity - buf->end < len && buf->start > 0)
-        move_to_front(buf);
-    if (buf->capacity - buf->end < len || !buf->data)
-        if (grow(buf, used + len))
+    if (buf->data && buf->capacity - buf->end < len && buf->start > buf->front)
+        move_to(buf, buf->front);
+    if (!buf->data || buf->capacity - buf->end < len)
+        if (grow(buf, buf->front + used + len))
             return NULL;
     return buf->data + buf->end;
 }
@@ -114,7 +122,7 @@ void buf_consume(struct buf *buf, size_t len)
     MUST(len <= buf_len(buf));
     buf->start += len;
     if (buf->start == buf->end)
-        buf->start = buf->end = 0;
+        buf->start = buf->end = buf->front;
 }
 
 void buf_truncate(struct buf *buf, size_t len)
@@ -123,7 +131,7 @@ void buf_truncate(struct buf *buf, size_t len)
     buf->end = buf->start + len;
 }
 
-void buf_clear(struct buf *buf) { buf->start = buf->end = 0; }
+void buf_clear(struct buf *buf) { buf->start = buf->end = buf->front; }
 
 void buf_release(struct buf *buf) { buf_done(buf); }
 
@@ -132,7 +140,7 @@ const char *buf_cstr(struct buf *buf)
     if (!buf->data)
         return "";
     if (buf->end == buf->capacity) {
-        move_to_front(buf);
+        move_to(buf, buf->front);
         if (buf->end == buf->capacity && grow(buf, buf->end + 1))
             return NULL;
     }
@@ -140,12 +148,21 @@ const char *buf_cstr(struct buf *buf)
     return buf->data + buf->start;
 }
 
-char *buf_take(struct buf *buf, size_t *len_out)
+char *buf_take_block(struct buf *buf, size_t *room_out, size_t *len_out)
 {
     char *data = buf->data;
 
-    move_to_front(buf);
-    *len_out = buf->end;
+    *room_out = buf->start;
+    *len_out = buf_len(buf);
     *buf = (struct buf){.limit_bytes = buf->limit_bytes};
     return data;
+}
+
+char *buf_take(struct buf *buf, size_t *len_out)
+{
+    size_t room;
+
+    if (buf->data)
+        move_to(buf, 0);
+    return buf_take_block(buf, &room, len_out);
 }

@@ -16,10 +16,15 @@ struct buf {
     size_t end;   /* end of the valid bytes */
     size_t capacity;
     size_t limit_bytes;
+    size_t front; /* bytes kept free before the first, not counted in the limit; see buf_keep_front */
 };
 
 void buf_init(struct buf *buf, size_t limit_bytes);
 void buf_done(struct buf *buf);
+
+/* Before anything is in it: `room` bytes stay free in front, for whoever takes the block and has something to put
+ * there. */
+void buf_keep_front(struct buf *buf, size_t room);
 
 static inline size_t buf_len(const struct buf *buf) { return buf->end - buf->start; }
 
@@ -48,5 +53,8 @@ const char *buf_cstr(struct buf *buf);
 /* Hands the bytes to the caller, who frees them; the buffer is empty after. The
  * bytes start at the pointer returned. NULL when the buffer is empty. */
 char *buf_take(struct buf *buf, size_t *len_out);
+
+/* The same, and the bytes start behind what was kept in front (`*room_out`). */
+char *buf_take_block(struct buf *buf, size_t *room_out, size_t *len_out);
 
 #endif

@@ -91,6 +91,15 @@ int span_to_u64(struct span s, uint64_t *value_out)
     return 0;
 }
 
+size_t span_plain_run(struct span s)
+{
+    size_t len = 0;
+
+    while (len < s.len && s.data[len] >= ' ' && s.data[len] < 0x7f && s.data[len] != '"' && s.data[len] != '\\')
+        len++;
+    return len;
+}
+
 bool span_is_ascii(struct span s)
 {
     size_t i = 0;

@@ -57,6 +57,10 @@ int span_to_u64(struct span s, uint64_t *value_out) __attribute__((warn_unused_r
 bool span_is_utf8(struct span s);
 bool span_is_ascii(struct span s);
 
+/* How many bytes at the start stand for themselves in a JSON string and on a terminal: printable ASCII without
+ * quotation mark and backslash. Of nearly all text, all. */
+size_t span_plain_run(struct span s);
+
 /* A NUL-terminated copy the caller frees. */
 char *span_dup(struct span s) __attribute__((returns_nonnull));
 

@@ -69,17 +69,6 @@ static size_t escape_one(uint32_t code, unsigned char first, enum escape_style s
     return 0;
 }
 
-/* How many characters at the start of `text` stand for themselves beyond doubt: nearly all. */
-static size_t plain_run(struct span text)
-{
-    size_t len = 0;
-
-    while (len < text.len && text.data[len] >= ' ' && text.data[len] < 0x7f && text.data[len] != '"' &&
-           text.data[len] != '\\')
-        len++;
-    return len;
-}
-
 /* The one character at the start of `*text`, escaped where it has to be. False: no room. */
 static bool put_character(struct span *text, enum escape_style style, char *out, size_t room, size_t *used)
 {
@@ -104,7 +93,7 @@ size_t escape_into(struct span text, enum escape_style style, char *out, size_t 
     size_t used = 0;
 
     while (text.len > 0) {
-        size_t plain = plain_run(span_head(text, room - used));
+        size_t plain = span_plain_run(span_head(text, room - used));
 
         memcpy(out + used, text.data, plain);
         used += plain;

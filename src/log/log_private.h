@@ -5,6 +5,7 @@
 #ifndef GATEPOST_LOG_LOG_PRIVATE_H
 #define GATEPOST_LOG_LOG_PRIVATE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

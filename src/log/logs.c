@@ -26,6 +26,7 @@
 /* Records gathered into one flush wait for at most this. */
 #define GATHER_MS 10
 #define GATHER_MOST 1024
+#define USUAL_RECORD_BYTES 1000
 
 #define WAITING_BYTES_MOST ((size_t)64 << 20)
 
@@ -107,7 +108,8 @@ static struct log_entry *make_entry(struct log *log, const struct record *record
     struct buf line;
 
     buf_init(&line, (size_t)log->config.max_record_bytes);
-    if (record_format(record, &fields, log_node_id(), now_us, &line) < 0) {
+    /* it grows by doubling: most never have to */
+    if (!buf_reserve(&line, USUAL_RECORD_BYTES) || record_format(record, &fields, log_node_id(), now_us, &line) < 0) {
         complain_too_large(log, record);
     } else {
         struct span text = buf_span(&line);

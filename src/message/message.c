@@ -194,6 +194,16 @@ void message_set_body(struct message *message, struct bytes *body)
     message->is_body_dirty = true;
 }
 
+bool message_prepend_in_place(struct message *message, struct span lines)
+{
+    if (!bytes_prepend(message->body, lines))
+        return false;
+    message->body_bytes = bytes_span(message->body).len;
+    message->is_dirty = true;
+    message->is_body_dirty = true;
+    return true;
+}
+
 size_t message_body_bytes(const struct message *message) { return message->body_bytes; }
 
 /* ---- scheduling ---- */

@@ -45,6 +45,9 @@ struct message_keys *message_keys_take(const json_t *meta); /* NULL when none of
 void message_keys_unref(struct message_keys **keys);
 json_t *message_keys_get(const struct message_keys *keys, const char *key); /* borrowed; may be NULL */
 
+/* Puts `lines` in front of the body without copying it. False: the body is shared, or has no room there. */
+bool message_prepend_in_place(struct message *message, struct span lines) __attribute__((warn_unused_result));
+
 /* A message without id and metadata. */
 struct message *message_blank(void);
 

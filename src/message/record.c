@@ -5,11 +5,13 @@
  * message must not be delivered on half of what was known about it.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/must.h"
 #include "message/message_private.h"
 
 #define VERSION 1
+#define USUAL_RECORD_BYTES 1000
 #define JSON_FLAGS (JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL)
 
 enum tag {
@@ -57,19 +59,73 @@ static int put_number(struct buf *out, enum tag tag, uint64_t value)
 
 static int append_json(const char *data, size_t len, void *ctx) { return buf_append(ctx, data, len); }
 
-/* The length is known only afterwards: it is put into the head that was left for it. */
-static int put_json(struct buf *out, enum tag tag, const json_t *value)
+/* The length is known only afterwards: it is put into the head that was left for it at `before`. */
+static int put_length(struct buf *out, size_t before)
 {
-    size_t before = buf_len(out);
-    size_t len;
+    size_t len = buf_len(out) - before - 5;
 
-    if (put_head(out, tag, 0) || json_dump_callback(value, append_json, out, JSON_COMPACT))
-        return -1;
-    len = buf_len(out) - before - 5;
     if (len > UINT32_MAX)
         return -1;
     put_le((unsigned char *)out->data + out->start + before + 1, len, 4);
     return 0;
+}
+
+static int put_json(struct buf *out, enum tag tag, const json_t *value)
+{
+    size_t before = buf_len(out);
+
+    if (put_head(out, tag, 0) || json_dump_callback(value, append_json, out, JSON_COMPACT))
+        return -1;
+    return put_length(out, before);
+}
+
+/* In quotes, with what comes before and after, where nothing has to be escaped. */
+static bool put_plain(struct buf *out, const char *before, struct span text, const char *after)
+{
+    return span_plain_run(text) == text.len && !buf_append_span(out, span_of(before)) && !buf_append_span(out, text) &&
+           !buf_append_span(out, span_of(after));
+}
+
+static int put_member(struct buf *out, const char *separator, const char *key, const json_t *value)
+{
+    const char *text = json_string_value(value);
+    size_t before = buf_len(out);
+    json_t *name;
+    int failed;
+
+    if (buf_append_span(out, span_of(separator)))
+        return -1;
+    if (text && put_plain(out, "\"", span_of(key), "\":") &&
+        put_plain(out, "\"", span_make(text, json_string_length(value)), "\""))
+        return 0;
+    buf_truncate(out, before + strlen(separator));
+    name = json_string(key);
+    failed = !name || json_dump_callback(name, append_json, out, JSON_ENCODE_ANY) || buf_append(out, ":", 1) ||
+             json_dump_callback(value, append_json, out, JSON_COMPACT | JSON_ENCODE_ANY);
+    json_decref(name);
+    return failed ? -1 : 0;
+}
+
+/* Metadata is a handful of short strings, written for each message: jansson's writer, made for any tree, takes
+ * four times as long. */
+static int put_meta(struct buf *out, json_t *meta)
+{
+    size_t before = buf_len(out);
+    const char *separator = "{";
+    const char *key;
+    json_t *value;
+
+    if (put_head(out, TAG_META, 0))
+        return -1;
+    json_object_foreach(meta, key, value)
+    {
+        if (put_member(out, separator, key, value))
+            return -1;
+        separator = ",";
+    }
+    if (*separator == '{' && buf_append(out, "{", 1))
+        return -1;
+    return buf_append(out, "}", 1) || put_length(out, before) ? -1 : 0;
 }
 
 static int put_schedule(struct buf *out, const struct message_schedule *schedule)
@@ -97,7 +153,7 @@ static int encode(const struct message *message, struct buf *out)
         return -1;
     if (message->schedule && put_schedule(out, message->schedule))
         return -1;
-    return put_json(out, TAG_META, message->meta);
+    return put_meta(out, message->meta);
 }
 
 int message_encode(const struct message *message, struct buf *out)
@@ -105,6 +161,8 @@ int message_encode(const struct message *message, struct buf *out)
     size_t before = buf_len(out);
 
     MUST(message->meta);
+    if (!buf_reserve(out, USUAL_RECORD_BYTES)) /* most need no more */
+        return -1;
     if (encode(message, out) == 0)
         return 0;
     buf_truncate(out, before);

@@ -127,6 +127,7 @@ int reception_make_message(struct receive_reception *reception, struct transacti
 {
     const char *fault;
     char *body;
+    size_t room;
     size_t len;
     int code;
     struct error error;
@@ -144,8 +145,8 @@ int reception_make_message(struct receive_reception *reception, struct transacti
         return -1;
     reception->message = message_new();
     describe(reception->message, reception, transaction);
-    body = buf_take(&transaction->body, &len);
-    message_set_body(reception->message, bytes_take(body, body ? len : 0));
+    body = buf_take_block(&transaction->body, &room, &len);
+    message_set_body(reception->message, bytes_take_after(body, body ? room : 0, body ? len : 0));
     if (message_remove_headers(reception->message, is_forged, reception->connection->params->hostname, &error)) {
         smtp_reply_setf(refusal_out, 452, "4.3.1 no memory for the message");
         return -1;

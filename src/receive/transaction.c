@@ -11,6 +11,7 @@
 
 #define ENVELOPE_BYTES_PER_RECIPIENT 512 /* a path has at most 256 octets */
 #define ENVELOPE_BYTES_LEAST 4096
+#define TRACE_ROOM_BYTES 1024 /* our trace headers go here, and the message is not copied for them */
 #define CHARGE_STEP_BYTES ((uint64_t)64 * 1024)
 
 struct transaction *transaction_new(const struct receive_params *params, struct span sender, bool smtputf8,
@@ -24,6 +25,7 @@ struct transaction *transaction_new(const struct receive_params *params, struct 
     transaction->smtputf8 = smtputf8;
     transaction->began_ms = now_ms;
     buf_init(&transaction->body, params->max_message_size);
+    buf_keep_front(&transaction->body, TRACE_ROOM_BYTES);
     smtp_data_decoder_init(&transaction->decoder, params->line_endings, params->line_length_hard_limit);
     return transaction;
 }

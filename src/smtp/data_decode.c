@@ -166,6 +166,8 @@ enum smtp_data_progress smtp_data_decode(struct smtp_data_decoder *decoder, stru
     const char *at = input.data;
     const char *end = input.data + input.len;
 
+    if (out->limit_bytes - buf_len(out) >= input.len && !buf_reserve(out, input.len))
+        decoder->has_no_memory = true; /* growing once beats growing line by line */
     while (at < end && decoder->state != ENDED)
         at = step(decoder, at, end, out);
     *used_out = (size_t)(at - input.data);
