@@ -64,7 +64,7 @@ bool zone_answer(const struct zone *zone, const char *name, enum dns_type type, 
 /* ---- resolver.c: look-ups ---- */
 
 struct lookup;
-/* Never called from within lookup_start. */
+/* Never called from within dns_lookup_start. */
 typedef void lookup_fn(struct lookup *lookup, const struct raw_answer *raw);
 
 struct lookup {
@@ -76,8 +76,9 @@ struct lookup {
     struct raw_answer ready;
 };
 
-void lookup_start(struct lookup *lookup, struct dns *dns, const char *name, enum dns_type type, lookup_fn *on_answer);
-void lookup_stop(struct lookup *lookup); /* also right for one that never started */
+void dns_lookup_start(struct lookup *lookup, struct dns *dns, const char *name, enum dns_type type,
+                      lookup_fn *on_answer);
+void dns_lookup_stop(struct lookup *lookup); /* also right for one that never started */
 
 struct loop *resolver_loop(const struct dns *dns);
 uint64_t resolver_timeout_ms(const struct dns *dns);

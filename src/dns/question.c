@@ -62,9 +62,9 @@ static void question_free(struct dns_question *question)
 {
     timer_stop(&question->timeout);
     loop_undefer(resolver_loop(question->dns), &question->later);
-    lookup_stop(&question->mx_lookup);
-    lookup_stop(&question->a_lookup);
-    lookup_stop(&question->aaaa_lookup);
+    dns_lookup_stop(&question->mx_lookup);
+    dns_lookup_stop(&question->a_lookup);
+    dns_lookup_stop(&question->aaaa_lookup);
     resolver_forget(question->dns, &question->node);
     answer_mx_done(&question->mx);
     free(question);
@@ -210,8 +210,8 @@ static void on_aaaa(struct lookup *lookup, const struct raw_answer *raw)
 
 static void ask_addresses(struct dns_question *question)
 {
-    lookup_start(&question->a_lookup, question->dns, question->name, DNS_TYPE_A, on_a);
-    lookup_start(&question->aaaa_lookup, question->dns, question->name, DNS_TYPE_AAAA, on_aaaa);
+    dns_lookup_start(&question->a_lookup, question->dns, question->name, DNS_TYPE_A, on_a);
+    dns_lookup_start(&question->aaaa_lookup, question->dns, question->name, DNS_TYPE_AAAA, on_aaaa);
 }
 
 /* ---- mail exchangers ---- */
@@ -256,7 +256,7 @@ struct dns_question *dns_find_mx(struct dns *dns, const char *domain, dns_mx_fn 
         answer_mx_add_host(&question->mx, host, 0);
     }
     if (take_name(question, domain))
-        lookup_start(&question->mx_lookup, dns, question->name, DNS_TYPE_MX, on_mx);
+        dns_lookup_start(&question->mx_lookup, dns, question->name, DNS_TYPE_MX, on_mx);
     return question;
 }
 

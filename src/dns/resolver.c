@@ -214,7 +214,8 @@ static void on_later(struct deferred *deferred)
     lookup->on_answer(lookup, &lookup->ready);
 }
 
-void lookup_start(struct lookup *lookup, struct dns *dns, const char *name, enum dns_type type, lookup_fn *on_answer)
+void dns_lookup_start(struct lookup *lookup, struct dns *dns, const char *name, enum dns_type type,
+                      lookup_fn *on_answer)
 {
     int status;
 
@@ -234,7 +235,7 @@ void lookup_start(struct lookup *lookup, struct dns *dns, const char *name, enum
     }
 }
 
-void lookup_stop(struct lookup *lookup)
+void dns_lookup_stop(struct lookup *lookup)
 {
     if (!lookup->dns)
         return;
