@@ -30,7 +30,7 @@ enum store_outcome {
                         says of itself */
     STORE_NOT_FOUND, /* the store works and does not know that user (or does not claim that token): the next may */
     STORE_REFUSED,   /* PASSWORDS, TOKENS: known, and wrong (or expired; `error`, or NULL, says which, for the log): no
-                        other store is asked */
+                        other store is asked. TOKENS: `fields` is {"reason": "expired"}, a word of token/verdict.h */
     STORE_FAILED,    /* no verdict: `error` says why, without secrets; the attempt is a temporary failure */
 };
 

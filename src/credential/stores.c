@@ -21,6 +21,8 @@ static const struct store_driver *const drivers[] = {
     &store_http,
     &store_http_record,
     &store_vault,
+    &store_jwt,
+    &store_introspection,
 };
 
 const struct store_driver *store_driver_at(size_t index)
