@@ -2,7 +2,10 @@
  *
  * Stored passwords: what a verifier looks like, whether a password matches it, and how to make one.
  * A stored form may carry a prefix as Dovecot and OpenLDAP write it ("{ARGON2ID}$argon2id$..."), or be known by
- * its own shape ("$2b$...", "$y$...", "$argon2id$..."); without either it is taken for a plain password.
+ * its own shape ("$2b$...", "$y$...", "$argon2id$..."); without either it is taken for a plain password. What looks
+ * like a prefix or a hash but is none of ours, what is empty, and what is locked ("!", "*", "!$6$...") is unusable:
+ * taken for plain it would be a password that anybody knows who has seen the file.
+ *
  * Pure functions that may take long (tens of milliseconds) on purpose: call those not named cheap from a pool.
  */
 #ifndef GATEPOST_PASSWORD_PASSWORD_H
@@ -34,6 +37,13 @@ enum password_scheme {
     PASSWORD_PBKDF2_SHA1,
     PASSWORD_SCRAM_SHA_256, /* the keys of RFC 5803: they serve SCRAM and PLAIN alike */
     PASSWORD_SCRAM_SHA_1,
+    /* what htpasswd and slapd leave behind: verified, never made */
+    PASSWORD_APR1,
+    PASSWORD_MD5_CRYPT,
+    PASSWORD_SHA,
+    PASSWORD_SSHA,
+    PASSWORD_SSHA256,
+    PASSWORD_SSHA512,
     PASSWORD_SCHEME_COUNT,
 };
 
@@ -52,11 +62,17 @@ enum password_verdict {
 
 enum password_verdict password_verify(struct span password, const char *stored);
 
+/* Whether password_verify could use it; else -1 with a sentence that says why and shows nothing of it. */
+int password_check(const char *stored, struct error *error) __attribute__((warn_unused_result));
+
 /* Costs microseconds: no pool needed. */
 bool password_is_cheap(const char *stored);
 
+/* A stored form that gives the password away, or nearly so: plain, or a fast hash. To be warned about. */
+bool password_is_weak(const char *stored);
+
 /* A stored form of the same scheme and cost that no password matches, for users who do not exist: verifying
- * against it takes as long. The caller frees it. */
+ * against it takes as long. NULL, or a form that is unusable, stands for our defaults. The caller frees it. */
 char *password_dummy(const char *like) __attribute__((returns_nonnull));
 
 /* Costs of a new hash; 0 means our default (docs/authentication.md lists them). */
@@ -66,7 +82,9 @@ struct password_cost {
     uint32_t parallelism; /* argon2, scrypt */
 };
 
-/* Appends a new stored form, with its {PREFIX} where the scheme has no shape of its own. */
+/* Appends a new stored form, with its {PREFIX} where the scheme has no shape of its own. ERROR_PERM: a cost out of
+ * range, a scheme that is only verified, or a password that the scheme cannot tell from others (empty, with a NUL,
+ * too long). */
 int password_hash(enum password_scheme scheme, const struct password_cost *cost, struct span password,
                   struct buf *stored_out, struct error *error) __attribute__((warn_unused_result));
 
