@@ -38,13 +38,14 @@ static struct credential *good(const char *text, bool is_lenient)
 
 static void test_whole_record(void **state)
 {
-    struct credential *bob = good("{\"name\": \"Bob\", \"password\": [\"{PLAIN}a\", \"$2b$x\"], \"disabled\": true,"
-                                  "\"secrets\": [{\"label\": \"app\", \"password\": \"p\", \"scopes\": [\"relay\", \"admin\"],"
-                                  "\"not_before\": 1700000000, \"not_after\": \"2030-01-01T00:00:00Z\","
-                                  "\"networks\": \"10.0.0.0/8\"}],"
-                                  "\"groups\": [\"a, b\", \"c\"], \"tenant\": \"t\", \"senders\": \"*@example.org\","
-                                  "\"may_act_as\": [], \"networks\": [\"::1\"], \"limits\": {\"messages\": \"5/s\"}}",
-                                  false);
+    struct credential *bob =
+        good("{\"name\": \"Bob\", \"password\": [\"{PLAIN}a\", \"$2b$x\"], \"disabled\": true,"
+             "\"secrets\": [{\"label\": \"app\", \"password\": \"p\", \"scopes\": [\"relay\", \"admin\"],"
+             "\"not_before\": 1700000000, \"not_after\": \"2030-01-01T00:00:00Z\","
+             "\"networks\": \"10.0.0.0/8\"}],"
+             "\"groups\": [\"a, b\", \"c\"], \"tenant\": \"t\", \"senders\": \"*@example.org\","
+             "\"may_act_as\": [], \"networks\": [\"::1\"], \"limits\": {\"messages\": \"5/s\"}}",
+             false);
 
     (void)state;
     assert_string_equal(bob->name, "Bob");
@@ -69,11 +70,12 @@ static void test_whole_record(void **state)
 
 static void test_text_only_record(void **state)
 {
-    struct credential *bob = good("{\"id\": 7, \"password\": \"$argon2id$v=19$m=65536,t=3,p=1$c$d\", \"disabled\": \"f\","
-                                  "\"secrets\": \"[{\\\"label\\\": \\\"x\\\", \\\"password\\\": \\\"y\\\"}]\","
-                                  "\"groups\": \" a , b,, c\", \"tenants\": \"\", \"networks\": \"10.0.0.0/8, ::1\","
-                                  "\"not_after\": \"1700000000\", \"not_before\": null, \"limits\": \"{}\"}",
-                                  true);
+    struct credential *bob =
+        good("{\"id\": 7, \"password\": \"$argon2id$v=19$m=65536,t=3,p=1$c$d\", \"disabled\": \"f\","
+             "\"secrets\": \"[{\\\"label\\\": \\\"x\\\", \\\"password\\\": \\\"y\\\"}]\","
+             "\"groups\": \" a , b,, c\", \"tenants\": \"\", \"networks\": \"10.0.0.0/8, ::1\","
+             "\"not_after\": \"1700000000\", \"not_before\": null, \"limits\": \"{}\"}",
+             true);
 
     (void)state;
     assert_string_equal(bob->name, "bob");
@@ -116,8 +118,8 @@ static const struct {
     {"{\"secrets\": [{\"label\": \"a\", \"password\": \"x\", \"scopes\": [\"HIDDEN\"]}]}", "secrets[0].scopes:", false},
     {"{\"secrets\": [{\"label\": \"a\", \"password\": \"x\", \"scopes\": []}]}", "secrets[0].scopes:", false},
     {"{\"secrets\": [{\"label\": \"a\", \"password\": \"x\", \"scope\": \"relay\"}]}", "secrets[0].scope:", true},
-    {"{\"secrets\": [{\"label\": \"a\", \"password\": \"x\", \"not_after\": \"HIDDEN\"}]}", "secrets[0].not_after:",
-     false},
+    {"{\"secrets\": [{\"label\": \"a\", \"password\": \"x\", \"not_after\": \"HIDDEN\"}]}",
+     "secrets[0].not_after:", false},
     {"{\"not_before\": \"2030-01-01\"}", "not_before:", false},
     {"{\"not_before\": \"1700000000\"}", "not_before:", true},
     {"{\"not_after\": -1}", "not_after:", false},
