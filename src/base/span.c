@@ -91,11 +91,31 @@ int span_to_u64(struct span s, uint64_t *value_out)
     return 0;
 }
 
+static bool is_plain(char c) { return c >= ' ' && c < 0x7f && c != '"' && c != '\\'; }
+
+#define EACH(byte) (0x0101010101010101ULL * (byte))
+#define HIGH_BITS EACH(0x80)
+
+/* The usual trick with a borrow per byte: the high bit is set where a byte is below `least` (bytes below 0x80 only). */
+static uint64_t below(uint64_t word, unsigned char least) { return (word - EACH(least)) & ~word & HIGH_BITS; }
+
+/* True when all eight are plain; a false may be wrong behind a byte that is not, which ends the run anyway. */
+static bool are_plain(const char *bytes)
+{
+    uint64_t word;
+
+    memcpy(&word, bytes, sizeof word);
+    return !((word & HIGH_BITS) | below(word, ' ') | below(word ^ EACH('"'), 1) | below(word ^ EACH('\\'), 1) |
+             below(word ^ EACH(0x7f), 1));
+}
+
 size_t span_plain_run(struct span s)
 {
     size_t len = 0;
 
-    while (len < s.len && s.data[len] >= ' ' && s.data[len] < 0x7f && s.data[len] != '"' && s.data[len] != '\\')
+    while (len + 8 <= s.len && are_plain(s.data + len))
+        len += 8;
+    while (len < s.len && is_plain(s.data[len]))
         len++;
     return len;
 }

@@ -256,9 +256,66 @@ static void secrets_compare_by_content(void **state)
     assert_true(secret_equal(SPAN_LIT(""), SPAN_LIT("")));
 }
 
+/* Whatever byte stands wherever: the run ends before it if, and only if, it has to be escaped. */
+static void a_plain_run_ends_where_escaping_begins(void **state)
+{
+    (void)state;
+    for (int byte = 0; byte < 256; byte++)
+        for (size_t at = 0; at < 19; at++) {
+            char text[20];
+            bool plain = byte >= ' ' && byte < 0x7f && byte != '"' && byte != '\\';
+
+            memset(text, 'a', sizeof text);
+            text[at] = (char)byte;
+            assert_int_equal(span_plain_run(span_make(text, sizeof text)), plain ? sizeof text : at);
+        }
+}
+
+static void bytes_in_front_need_the_one_owner_and_room(void **state)
+{
+    char *block = malloc(16);
+    struct bytes *bytes, *other;
+
+    (void)state;
+    memcpy(block + 4, "tail", 4);
+    bytes = bytes_take_after(block, 4, 4);
+    other = bytes_ref(bytes);
+    assert_false(bytes_prepend(bytes, SPAN_LIT("no")));
+    bytes_unref(&other);
+    assert_false(bytes_prepend(bytes, SPAN_LIT("much too long")));
+    assert_true(bytes_prepend(bytes, SPAN_LIT("dove")));
+    assert_true(span_eq(bytes_span(bytes), SPAN_LIT("dovetail")));
+    assert_false(bytes_prepend(bytes, SPAN_LIT("x")));
+    bytes_unref(&bytes);
+}
+
+static void a_buffer_keeps_its_front_free_however_it_grows(void **state)
+{
+    struct buf buf;
+    size_t room, len;
+    char *block;
+
+    (void)state;
+    buf_init(&buf, 1000);
+    buf_keep_front(&buf, 64);
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(buf_append(&buf, "x", 1), 0);
+    assert_int_equal(buf_append(&buf, "x", 1), -1); /* the front is not counted in the limit */
+    buf_consume(&buf, 999);
+    assert_int_equal(buf_append(&buf, "yz", 2), 0);
+    block = buf_take_block(&buf, &room, &len);
+    assert_true(room >= 64);
+    assert_memory_equal(block + room, "xyz", 3);
+    assert_int_equal(len, 3);
+    free(block);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_plain_run_ends_where_escaping_begins),
+        cmocka_unit_test(bytes_in_front_need_the_one_owner_and_room),
+        cmocka_unit_test(a_buffer_keeps_its_front_free_however_it_grows),
         cmocka_unit_test(buf_refuses_to_pass_its_ceiling),
         cmocka_unit_test(buf_take_hands_over_what_is_left),
         cmocka_unit_test(map_finds_what_was_put),
