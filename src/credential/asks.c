@@ -13,7 +13,6 @@
 #include "base/mem.h"
 #include "base/must.h"
 #include "credential/credential_private.h"
-#include "metrics/metrics.h"
 
 #define SERVICE_NAME "smtp"
 
@@ -58,7 +57,6 @@ static void dispatch(struct slot *slot)
         ask->is_out = true;
         list_push_back(&slot->out, &ask->node);
         atomic_fetch_add_explicit(&slot->asks, 1, memory_order_relaxed);
-        metrics_count(METRIC_STORE_ASKS);
         slot->setup.driver->ask(slot->setup.store, &ask->asked);
     }
     slot->is_dispatching = false;
@@ -132,11 +130,8 @@ static void count(struct ask *ask, const struct answer *answer)
     uint64_t took_us = clock_mono_us() - ask->began_us;
 
     atomic_fetch_add_explicit(&ask->slot->took_us, took_us, memory_order_relaxed);
-    metrics_add(METRIC_STORE_MICROSECONDS, (int64_t)took_us);
-    if (answer->outcome != STORE_FAILED)
-        return;
-    atomic_fetch_add_explicit(&ask->slot->failures, 1, memory_order_relaxed);
-    metrics_count(METRIC_STORE_FAILURES);
+    if (answer->outcome == STORE_FAILED)
+        atomic_fetch_add_explicit(&ask->slot->failures, 1, memory_order_relaxed);
 }
 
 static void ask_end(struct ask *ask, struct answer *answer)
@@ -256,7 +251,6 @@ void asks_take(struct question *question)
     }
     if (slot->out.count + slot->queued.count >= slot->setup.waiting_limit) {
         atomic_fetch_add_explicit(&slot->failures, 1, memory_order_relaxed);
-        metrics_count(METRIC_STORE_FAILURES);
         question_fail(question, ERROR_AGAIN, "too many wait for an answer already");
         return;
     }

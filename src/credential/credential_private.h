@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/buf.h"
 #include "base/list.h"
 #include "base/map.h"
 #include "credential/credential.h"
@@ -41,6 +42,7 @@ extern const struct store_driver store_pam;
 extern const struct store_driver store_ldap;
 extern const struct store_driver store_ldap_bind;
 extern const struct store_driver store_http;
+extern const struct store_driver store_http_record;
 extern const struct store_driver store_http_record;
 extern const struct store_driver store_vault;
 extern const struct store_driver store_jwt;
@@ -152,6 +154,9 @@ struct stores {
 
     /* shared */
     atomic_uint_fast64_t hits, misses, negative_hits, stale;
+
+    /* under the lock of figures.c */
+    struct list_node alive;
 };
 
 /* Takes the opened stores. One reference. */
@@ -159,6 +164,11 @@ struct stores *stores_make(const struct store_setup *setups, size_t count, const
     __attribute__((returns_nonnull));
 void stores_close(struct stores *stores); /* the drivers; asks must be over */
 void stores_free(struct stores *stores);  /* after stores_close */
+
+/* Of all sets that are alive, by store: figures.c. From any thread */
+void figures_add(struct stores *stores);
+void figures_remove(struct stores *stores);
+void figures_collect(void *ctx, struct buf *out); /* for metrics */
 
 /* ---- questions: question.c, asks.c ---- */
 

@@ -11,6 +11,7 @@
 #include "credential/credential_private.h"
 #include "http/http.h"
 #include "loop/thread.h"
+#include "metrics/metrics.h"
 
 static struct {
     /* under lock; held while the thread starts and stops */
@@ -181,6 +182,8 @@ int lookup_start(struct error *error)
     service.is_closing = false;
     status = thread_start(&service.thread, "lookup", open_service, close_service, NULL, error);
     service.is_running = status == 0;
+    if (service.is_running)
+        metrics_add_collector(figures_collect, NULL);
     pthread_mutex_unlock(&service.lock);
     return status;
 }
@@ -189,6 +192,7 @@ void lookup_stop(void)
 {
     pthread_mutex_lock(&service.lock);
     service.is_running = false;
+    metrics_remove_collector(figures_collect, NULL);
     thread_stop(&service.thread);
     thread_done(&service.thread);
     pthread_mutex_unlock(&service.lock);

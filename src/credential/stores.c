@@ -12,17 +12,8 @@
 
 /* A driver's row stands here as soon as its file is among the room's sources. */
 static const struct store_driver *const drivers[] = {
-    &store_table,
-    &store_passwd_file,
-    &store_sqlite,
-    &store_pam,
-    &store_ldap,
-    &store_ldap_bind,
-    &store_http,
-    &store_http_record,
-    &store_vault,
-    &store_jwt,
-    &store_introspection,
+    &store_table, &store_passwd_file, &store_sqlite, &store_pam, &store_ldap,          &store_ldap_bind,
+    &store_http,  &store_http_record, &store_vault,  &store_jwt, &store_introspection,
 };
 
 const struct store_driver *store_driver_at(size_t index)
@@ -63,6 +54,7 @@ struct stores *stores_make(const struct store_setup *setups, size_t count, const
     list_node_init(&stores->node);
     for (size_t i = 0; i < count; i++)
         slot_init(&stores->slots[i], stores, &setups[i], (uint32_t)i);
+    figures_add(stores);
     service_start_stores(stores);
     return stores;
 }
@@ -78,6 +70,7 @@ void stores_close(struct stores *stores)
 
 void stores_free(struct stores *stores)
 {
+    figures_remove(stores);
     for (size_t i = 0; i < stores->slot_count; i++) {
         map_done(&stores->slots[i].shared, NULL);
         free((char *)(uintptr_t)stores->slots[i].setup.name);

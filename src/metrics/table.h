@@ -56,11 +56,6 @@
     METRIC(LOOKUP_CACHE_ENTRIES, gauge, "gatepost_lookup_cache_entries",                                               \
            "records, and names without one, in the cache")                                                             \
     METRIC(LOOKUP_CACHE_EVICTED, counter, "gatepost_lookup_cache_evicted_total", "entries that made room for others")  \
-    METRIC(STORE_ASKS, counter, "gatepost_store_asks_total", "questions put to credential stores")                     \
-    METRIC(STORE_FAILURES, counter, "gatepost_store_failures_total",                                                   \
-           "questions that a credential store did not answer")                                                         \
-    METRIC(STORE_MICROSECONDS, counter, "gatepost_store_microseconds_total",                                           \
-           "time that credential stores took to answer")                                                               \
     METRIC(LOG_RECORDS, counter, "gatepost_log_records_total", "disposition records written")                          \
     METRIC(TALLY_ENTRIES, gauge, "gatepost_tally_entries", "counters, budgets, marks and sets in memory")              \
     METRIC(TALLY_EVICTIONS, counter, "gatepost_tally_evictions_total", "entries pushed out of a full memory")          \

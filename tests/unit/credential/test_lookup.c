@@ -735,6 +735,33 @@ static void test_end_of_the_thread(void **state)
     stores_unref(&stores);
 }
 
+static void test_figures_by_store(void **state)
+{
+    struct scene scenes[2] = {{.version = 1}, {.manner = FAIL}};
+    struct stores *before = stores_of(setup_of("peo\"ple", &records, &scenes[0]));
+    struct stores *after = stores_of(setup_of("peo\"ple", &records, &scenes[1]));
+    struct buf out, narrow;
+
+    (void)state;
+    look(before, "carl");
+    look(after, "carl");
+    buf_init(&out, 4096);
+    figures_collect(NULL, &out);
+    assert_non_null(strstr(buf_cstr(&out), "\n# TYPE gatepost_store_asks_total counter\n"));
+    assert_non_null(strstr(buf_cstr(&out), "\ngatepost_store_asks_total{store=\"peo\\\"ple\"} 2\n"));
+    assert_non_null(strstr(buf_cstr(&out), "\ngatepost_store_failures_total{store=\"peo\\\"ple\"} 1\n"));
+    buf_init(&narrow, buf_len(&out) - 1);
+    figures_collect(NULL, &narrow);
+    assert_int_equal(buf_len(&narrow), 0);
+    end(before, &scenes[0]);
+    end(after, &scenes[1]);
+    buf_clear(&out);
+    figures_collect(NULL, &out);
+    assert_int_equal(buf_len(&out), 0);
+    buf_done(&out);
+    buf_done(&narrow);
+}
+
 /* ---- passwords and tokens ---- */
 
 static void test_passwords(void **state)
@@ -917,6 +944,7 @@ int main(void)
         cmocka_unit_test(test_cancel_with_the_answer_on_its_way),
         cmocka_unit_test(test_last_reference_goes_while_asks_are_out),
         cmocka_unit_test(test_end_of_the_thread),
+        cmocka_unit_test(test_figures_by_store),
         cmocka_unit_test(test_passwords),
         cmocka_unit_test(test_tokens),
         cmocka_unit_test(test_many_threads),
