@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "base/must.h"
 #include "credential/credential_private.h"
+#include "loop/thread.h"
 
 static _Atomic uint64_t now_ms = 1000000;
 static uint64_t test_mono_us(void) { return now_ms * 1000; }
@@ -900,6 +901,81 @@ static void test_many_threads(void **state)
     end(crowd.stores, &scene);
 }
 
+/* A worker that goes with lookups out, before or after the lookup thread has gone. */
+struct leaver {
+    struct thread thread;
+    struct stores *stores;
+    struct lookup *lookups[20];
+};
+
+static void on_leaver_told(void *ctx, const struct lookup_result *result)
+{
+    (void)result;
+    *(struct lookup **)ctx = NULL;
+}
+
+static int open_leaver(void *ctx, struct loop *loop, struct error *error)
+{
+    struct leaver *leaver = ctx;
+
+    (void)error;
+    for (int i = 0; i < 20; i++) {
+        char user[16];
+
+        snprintf(user, sizeof user, "u%d", i % 15);
+        leaver->lookups[i] = lookup_user(leaver->stores, loop, user, SPAN_LIT(""), NULL, LOOKUP_CACHED, on_leaver_told,
+                                         &leaver->lookups[i]);
+    }
+    return 0;
+}
+
+static void close_leaver(void *ctx)
+{
+    struct leaver *leaver = ctx;
+
+    for (int i = 0; i < 20; i++)
+        lookup_cancel(leaver->lookups[i]);
+    stores_unref(&leaver->stores);
+}
+
+static void leave(struct stores *stores, bool is_lookup_first)
+{
+    struct leaver leavers[3] = {{.stores = NULL}};
+    struct error error;
+
+    for (int i = 0; i < 3; i++) {
+        leavers[i].stores = stores_ref(stores);
+        assert_int_equal(thread_start(&leavers[i].thread, "leaver", open_leaver, close_leaver, &leavers[i], &error), 0);
+    }
+    if (is_lookup_first)
+        lookup_stop();
+    for (int i = 0; i < 3; i++) {
+        thread_stop(&leavers[i].thread);
+        thread_done(&leavers[i].thread);
+    }
+    if (!is_lookup_first)
+        lookup_stop();
+    assert_int_equal(lookup_start(&error), 0);
+}
+
+static void test_ends_in_any_order(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 40; round++) {
+        struct scene scene = {.manner = round & 2 ? HOLD : ANSWER};
+        struct store_setup setup = setup_of("people", &records, &scene);
+        struct stores *stores;
+
+        setup.concurrency = 20;
+        setup.waiting_limit = 20;
+        stores = stores_of(setup);
+        leave(stores, round & 1);
+        stores_unref(&stores);
+        assert_int_equal(scene.closes, 1);
+        loop_turn(test_loop, false);
+    }
+}
+
 /* ---- */
 
 static int start(void **state)
@@ -948,6 +1024,7 @@ int main(void)
         cmocka_unit_test(test_passwords),
         cmocka_unit_test(test_tokens),
         cmocka_unit_test(test_many_threads),
+        cmocka_unit_test(test_ends_in_any_order),
     };
 
     clock_inject(&test_clock);
