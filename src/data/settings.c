@@ -122,10 +122,12 @@ const json_t *settings_ask(struct settings *settings, const char *key)
     return json_object_get(settings->table, key);
 }
 
-bool settings_has(const struct settings *settings, const char *key)
+const json_t *settings_peek(const struct settings *settings, const char *key)
 {
-    return settings && json_object_get(settings->table, key);
+    return settings ? json_object_get(settings->table, key) : NULL;
 }
+
+bool settings_has(const struct settings *settings, const char *key) { return settings_peek(settings, key); }
 
 static struct settings *child_get(struct settings *settings, const char *key, char *path, const json_t *table,
                                   const json_t *place)

@@ -37,7 +37,9 @@ const char *settings_name_at(struct settings *settings, size_t index);
 /* The n-th of an array of tables, NULL past the end. */
 struct settings *settings_table_at(struct settings *settings, const char *key, size_t index);
 
-bool settings_has(const struct settings *settings, const char *key); /* does not count as asked for */
+/* Neither counts as asking for it. */
+bool settings_has(const struct settings *settings, const char *key);
+const json_t *settings_peek(const struct settings *settings, const char *key); /* borrowed; NULL when absent */
 
 /* With NULL as fallback the key may be absent and NULL is returned; `need` makes that a fault. */
 const char *settings_text(struct settings *settings, const char *key, const char *fallback);

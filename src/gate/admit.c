@@ -24,9 +24,9 @@ static bool pattern_covers(const char *pattern, const char *authzid)
 {
     const char *at = strrchr(authzid, '@');
 
-    if (!strcmp(pattern, "*") || !strcmp(pattern, authzid))
-        return true;
-    return pattern[0] == '@' && at && at != authzid && span_ieq(span_of(pattern), span_of(at));
+    if (pattern[0] == '@')
+        return at && at != authzid && span_ieq(span_of(pattern), span_of(at));
+    return !strcmp(pattern, "*") || !strcmp(pattern, authzid);
 }
 
 bool gate_may_act_as(const struct credential *credential, const char *authcid, const char *authzid)

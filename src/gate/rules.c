@@ -13,6 +13,7 @@
 #include "credential/lookup.h"
 #include "data/data.h"
 #include "gate/gate_private.h"
+#include "log/diag.h"
 #include "password/pool.h"
 
 #define REMEMBER_MS 3600000
@@ -53,21 +54,60 @@ static void read_mechanisms(struct gate_rules *rules, struct settings *root)
     }
 }
 
-/* A form that users of this file have: from the first with a password. */
-static const char *form_of_users(struct settings *root)
+/* A form that users of this file have, for the first dummy to be like. */
+static const char *form_of_users(const struct settings *root)
 {
-    struct settings *users = settings_has(root, "user") ? settings_table(root, "user") : NULL;
     const char *name;
+    json_t *user;
 
-    for (size_t i = 0; (name = settings_name_at(users, i)); i++) {
-        const json_t *password = settings_value(settings_table(users, name), "password");
+    json_object_foreach((json_t *)settings_peek(root, "user"), name, user)
+    {
+        const json_t *password = json_object_get(user, "password");
 
         if (json_is_array(password))
             password = json_array_get(password, 0);
-        if (json_is_string(password) && password_scheme_of(json_string_value(password)) != PASSWORD_SCHEME_COUNT)
+        if (json_is_string(password) && !password_check(json_string_value(password), NULL))
             return json_string_value(password);
     }
     return NULL;
+}
+
+static bool is_weak(const json_t *password)
+{
+    json_t *item;
+    size_t i;
+
+    json_array_foreach(password, i, item) if (is_weak(item)) return true;
+    return json_is_string(password) && password_is_weak(json_string_value(password));
+}
+
+static bool has_weak(const json_t *user)
+{
+    const json_t *secrets = json_object_get(user, "secrets");
+    json_t *secret;
+    size_t i;
+
+    json_array_foreach(secrets, i, secret) if (is_weak(json_object_get(secret, "password"))) return true;
+    return is_weak(json_object_get(user, "password"));
+}
+
+/* It works, and it is asked for by writing it down; but whoever reads the file has the passwords. */
+static void warn_of_weak(struct settings *root)
+{
+    const char *name, *first = NULL;
+    json_t *user;
+    unsigned count = 0;
+
+    json_object_foreach((json_t *)settings_peek(root, "user"), name, user)
+    {
+        if (!has_weak(user))
+            continue;
+        first = first ? first : name;
+        count++;
+    }
+    if (count)
+        diag(DIAG_WARN, NULL, "%s: %u users have plain passwords or fast hashes, \"%s\" among them (gatectl passwd)",
+             settings_where(root, "user"), count, first);
 }
 
 static void read_password(struct gate_rules *rules, struct settings *root)
@@ -110,7 +150,10 @@ static int read_rules(struct gate_rules *rules, struct settings *root, struct er
         (enum gate_token_records)settings_choice(settings_table(root, "token"), "records", token_records, 0);
     read_password(rules, root);
     read_mechanisms(rules, root);
-    return settings_end(root, error);
+    if (settings_end(root, error))
+        return -1;
+    warn_of_weak(root);
+    return 0;
 }
 
 /* ---- one object for one content ---- */

@@ -106,7 +106,7 @@ static int l_setup(lua_State *L)
         return luaL_error(L, "%s", error.sentence);
     policy_push_owned(L, RULES_CLASS, rules, unref_rules);
     lua_setfield(L, LUA_REGISTRYINDEX, RULES_KEY);
-    policy_vm_attach(L, "gatepost.auth", gate_rules_ref(rules), unref_rules);
+    policy_vm_attach(L, GATE_RULES_KEY, gate_rules_ref(rules), unref_rules);
     return 0;
 }
 
