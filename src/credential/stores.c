@@ -12,8 +12,8 @@
 
 /* A driver's row stands here as soon as its file is among the room's sources. */
 static const struct store_driver *const drivers[] = {
-    &store_table, &store_passwd_file, &store_sqlite, &store_pam, &store_ldap,          &store_ldap_bind,
-    &store_http,  &store_http_record, &store_vault,  &store_jwt, &store_introspection,
+    &store_table,     &store_passwd_file, &store_sqlite,      &store_postgresql, &store_pam, &store_ldap,
+    &store_ldap_bind, &store_http,        &store_http_record, &store_vault,      &store_jwt, &store_introspection,
 };
 
 const struct store_driver *store_driver_at(size_t index)

@@ -23,6 +23,7 @@
 #include "base/must.h"
 #include "credential/credential.h"
 #include "credential/credential_private.h"
+#include "http/http.h"
 
 static char test_dir[64];
 
@@ -91,7 +92,7 @@ static inline struct test_store test_store_open(const struct store_driver *drive
     if (!opened.store)
         fail_msg("%s", error.sentence);
     loop_adopt(opened.loop);
-    opened.house = (struct store_house){.loop = opened.loop};
+    opened.house = (struct store_house){.loop = opened.loop, .http = http_client_new(opened.loop, NULL)};
     if (driver->start)
         driver->start(opened.store, &opened.house);
     return opened;
@@ -100,6 +101,7 @@ static inline struct test_store test_store_open(const struct store_driver *drive
 static inline void test_store_close(struct test_store *opened)
 {
     opened->driver->close(opened->store);
+    http_client_free(opened->house.http);
     loop_turn(opened->loop, false);
     loop_free(opened->loop);
 }
