@@ -31,6 +31,7 @@ extern const struct ctl_command ctl_status;
 extern const struct ctl_command ctl_queue;
 extern const struct ctl_command ctl_logs;
 extern const struct ctl_command ctl_config;
+extern const struct ctl_command ctl_passwd;
 
 /* "gatectl: ..." on stderr. */
 void ctl_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));

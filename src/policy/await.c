@@ -149,7 +149,14 @@ static void job_run(struct job *job)
     await_job->work(await_job);
 }
 
-static void job_done(struct job *job) { await_finish(&CONTAINER_OF(job, struct await_job, job)->await); }
+static void job_done(struct job *job)
+{
+    struct await_job *await_job = CONTAINER_OF(job, struct await_job, job);
+
+    if (job->expired)
+        error_set(&await_job->error, ERROR_AGAIN, "it waited too long for a thread that does such work");
+    await_finish(&await_job->await);
+}
 
 static void job_start(struct await *await, struct loop *loop)
 {
@@ -158,7 +165,7 @@ static void job_start(struct await *await, struct loop *loop)
     (void)loop;
     job->job.run = job_run;
     job->job.done = job_done;
-    if (jobs_submit(pool, &job->job, &job->error) < 0)
+    if (jobs_submit(job->pool ? job->pool : pool, &job->job, &job->error) < 0)
         await_finish(await);
 }
 
@@ -182,7 +189,7 @@ void await_set_jobs(struct jobs *jobs) { pool = jobs; }
 
 int await_job(lua_State *L, struct await_job *job)
 {
-    MUST(pool != NULL || !await_suspends(L));
+    MUST(pool != NULL || job->pool != NULL || !await_suspends(L));
     job->await = (struct await){.ops = &job_ops};
     return await(L, &job->await);
 }

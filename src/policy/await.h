@@ -58,11 +58,12 @@ void await_finish(struct await *await);
 struct await_job {
     struct await await; /* set by await_job() */
     struct job job;
+    struct jobs *pool;                                /* NULL: the one of await_set_jobs */
     void (*work)(struct await_job *job);              /* on a pool thread: no Lua */
     int (*push)(struct await_job *job, lua_State *L); /* results; may raise */
     void (*free)(struct await_job *job);
-    struct error error; /* set by work, or when the pool is full: push is then not called and
-                           the sentence is raised as a Lua error */
+    struct error error; /* set by work, or when the pool is full or lets nobody wait that long: push is then not
+                           called and the sentence is raised as a Lua error */
 };
 
 /* The pool that await_job uses; set once by main before any VM exists. */

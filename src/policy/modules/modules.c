@@ -20,6 +20,7 @@ static void (*const openers[])(lua_State *L) = {
     mod_http_listener_open, mod_egress_open,     mod_address_open,  mod_headers_open,
     mod_message_open,       mod_connection_open, mod_listener_open, mod_validation_open,
     mod_encode_open,        mod_digest_open,     mod_string_open,   mod_auth_open,
+    mod_password_open,
 };
 
 /* Names of the manual. Those that a module above has filled in are never looked up here. */

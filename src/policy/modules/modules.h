@@ -41,6 +41,7 @@ void mod_headers_open(lua_State *L);
 void mod_message_open(lua_State *L);
 void mod_connection_open(lua_State *L);
 void mod_listener_open(lua_State *L);
+void mod_password_open(lua_State *L);
 void mod_auth_open(lua_State *L); /* after mod_connection_open */
 
 #endif
