@@ -268,6 +268,18 @@ static struct credential_secret *secret_new(struct reader *reader, const char *k
     return &credential->secrets[credential->secret_count++];
 }
 
+/* What an operator writes is to be right when it is read. What a store tells may be a form that we lack: the user's
+ * other secrets are good for all that, and the verifier says what is wrong with this one. */
+static bool is_usable(struct reader *reader, const char *key, const char *stored)
+{
+    struct error error;
+
+    if (reader->is_lenient || password_check(stored, &error) == 0)
+        return true;
+    fault(reader, key, "%s", error.sentence);
+    return false;
+}
+
 /* NULL after a fault. */
 static char *stored_form(struct reader *reader, const char *key, const json_t *value)
 {
@@ -279,7 +291,7 @@ static char *stored_form(struct reader *reader, const char *key, const json_t *v
         fault(reader, key, "is longer than %d octets", PASSWORD_STORED_LIMIT);
     else if (strlen(json_string_value(value)) != json_string_length(value))
         fault(reader, key, "holds a NUL");
-    else
+    else if (is_usable(reader, key, json_string_value(value)))
         return mem_strdup(json_string_value(value));
     return NULL;
 }
