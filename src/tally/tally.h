@@ -11,7 +11,7 @@
  * into the time limit may still be carried out by Redis after it was counted here: a limit errs to the strict side.
  * What is counted while Redis is away goes to Redis for marks and members, not for counters and budgets. Redis 5 or
  * later, one server (a cluster has no operation over several keys); a policy that evicts keys forgets at random, so use
- * noeviction. The connection is not encrypted: a unix socket, or a tunnel.
+ * noeviction.
  */
 #ifndef GATEPOST_TALLY_TALLY_H
 #define GATEPOST_TALLY_TALLY_H
@@ -31,6 +31,8 @@ struct tally_options {
     const char *redis;    /* "127.0.0.1:6379", "[::1]:6379", "name:6379", "/run/redis.sock"; NULL: this process alone */
     const char *user;     /* ACL user; NULL: the default one */
     const char *password; /* NULL: no AUTH */
+    bool use_tls;         /* the server's certificate must name the host of `redis` */
+    const char *ca_pem;   /* text; NULL: the system's authorities */
     unsigned db;          /* SELECT */
     const char *prefix;   /* of every key in Redis: "gatepost" */
     const char *secret;   /* keys the digests; all nodes that share a Redis need the same. NULL: random per process */
