@@ -240,6 +240,16 @@ static struct ask *find_shared(const struct question *question)
     return NULL;
 }
 
+static void refuse(struct question *question)
+{
+    struct slot *slot = question->slot;
+
+    if (is_of_records(slot))
+        cache_not_asked(slot->stores->cache, slot->index, question->user);
+    atomic_fetch_add_explicit(&slot->failures, 1, memory_order_relaxed);
+    question_fail(question, ERROR_AGAIN, "too many wait for an answer already");
+}
+
 void asks_take(struct question *question)
 {
     struct slot *slot = question->slot;
@@ -250,8 +260,7 @@ void asks_take(struct question *question)
         return;
     }
     if (slot->out.count + slot->queued.count >= slot->setup.waiting_limit) {
-        atomic_fetch_add_explicit(&slot->failures, 1, memory_order_relaxed);
-        question_fail(question, ERROR_AGAIN, "too many wait for an answer already");
+        refuse(question);
         return;
     }
     ask = ask_new(question);
@@ -263,6 +272,18 @@ void asks_take(struct question *question)
     dispatch(slot);
 }
 
+static void abandon(struct ask *ask)
+{
+    struct slot *slot = ask->slot;
+
+    if (is_of_records(slot))
+        cache_not_asked(slot->stores->cache, slot->index, ask->user);
+    call_back(ask);
+    take_out(ask);
+    ask_free(ask);
+    dispatch(slot);
+}
+
 void asks_drop(struct question *question)
 {
     struct ask *ask = question->ask;
@@ -271,14 +292,8 @@ void asks_drop(struct question *question)
         return;
     list_remove(&ask->waiters, &question->node);
     question->ask = NULL;
-    if (list_is_empty(&ask->waiters)) {
-        struct slot *slot = ask->slot;
-
-        call_back(ask);
-        take_out(ask);
-        ask_free(ask);
-        dispatch(slot);
-    }
+    if (list_is_empty(&ask->waiters))
+        abandon(ask);
     question_unref(&question);
 }
 

@@ -33,6 +33,7 @@ struct entry {
     uint64_t expires_ms;
     uint64_t rechecked_ms; /* when it was last asked for afresh; 0: never */
     uint64_t failed_ms;    /* when its store last failed; 0: not since it was put */
+    bool is_rechecked;     /* right now: who wants it afresh may join */
     bool is_used;          /* since it was last at the end of the list */
     size_t key_len;
     char key[];
@@ -182,13 +183,16 @@ static bool may_serve_stale(const struct cache *cache, const struct entry *entry
     return entry->credential && now - entry->expires_ms < cache->limits.stale_for_ms;
 }
 
-/* Whether this is the one who looks afresh: the next `recheck` long all others make do with what is there. */
+/* One may look afresh, and whoever comes while he looks may wait with him: for the next `recheck` long all others make
+ * do with what is there, or guessing would be as good as a flood of the store. */
 static bool is_due_afresh(const struct cache *cache, struct entry *entry, enum lookup_mode mode, uint64_t now)
 {
-    if (mode != LOOKUP_AFRESH || (entry->rechecked_ms && now - entry->rechecked_ms < cache->limits.recheck_ms))
+    if (mode != LOOKUP_AFRESH)
         return false;
+    if (entry->rechecked_ms && now - entry->rechecked_ms < cache->limits.recheck_ms)
+        return entry->is_rechecked;
     entry->rechecked_ms = now;
-    return true;
+    return entry->is_rechecked = true;
 }
 
 static enum cache_answer answer_of(const struct cache *cache, struct entry *entry, enum lookup_mode mode)
@@ -226,24 +230,46 @@ enum cache_answer cache_get(struct cache *cache, uint32_t store, const char *use
     return answer;
 }
 
+static struct credential *take_stale(const struct cache *cache, struct entry *entry)
+{
+    uint64_t now = clock_mono_ms();
+
+    entry->is_rechecked = false;
+    if (!entry->credential || (now >= entry->expires_ms && !may_serve_stale(cache, entry, now)))
+        return NULL;
+    entry->failed_ms = now;
+    entry->is_used = true;
+    return credential_ref(entry->credential);
+}
+
 struct credential *cache_get_stale(struct cache *cache, uint32_t store, const char *user)
 {
     char room[KEY_BYTES];
     struct span key = key_of(store, user, room);
     struct shard *shard = shard_of(cache, key);
     struct credential *credential = NULL;
-    uint64_t now = clock_mono_ms();
     struct entry *entry;
 
     pthread_mutex_lock(&shard->lock);
     entry = map_find(&shard->entries, key);
-    if (entry && entry->credential && (now < entry->expires_ms || may_serve_stale(cache, entry, now))) {
-        entry->failed_ms = now;
-        entry->is_used = true;
-        credential = credential_ref(entry->credential);
-    }
+    if (entry)
+        credential = take_stale(cache, entry);
     pthread_mutex_unlock(&shard->lock);
     return credential;
+}
+
+void cache_not_asked(struct cache *cache, uint32_t store, const char *user)
+{
+    char room[KEY_BYTES];
+    struct span key = key_of(store, user, room);
+    struct shard *shard = shard_of(cache, key);
+    struct entry *entry;
+
+    pthread_mutex_lock(&shard->lock);
+    entry = map_find(&shard->entries, key);
+    if (entry)
+        entry->is_rechecked = false;
+    pthread_mutex_unlock(&shard->lock);
 }
 
 /* ---- writing ---- */

@@ -98,6 +98,8 @@ void cache_put(struct cache *cache, uint32_t store, const char *user, struct cac
                struct credential *credential);
 /* The store failed: a reference to what it said before, when that may still serve; else NULL. */
 struct credential *cache_get_stale(struct cache *cache, uint32_t store, const char *user);
+/* After a miss: the store was not asked after all, or nobody waited for what it says. */
+void cache_not_asked(struct cache *cache, uint32_t store, const char *user);
 
 size_t cache_purge(struct cache *cache, const char *user); /* NULL: everybody */
 

@@ -135,7 +135,8 @@ static void test_afresh_is_for_one_in_a_while(void **state)
     (void)state;
     put(cache, 0, "bob");
     assert_int_equal(get_afresh(cache, "bob"), CACHE_MISS);
-    assert_int_equal(get_afresh(cache, "bob"), CACHE_FOUND);
+    assert_int_equal(get_afresh(cache, "bob"), CACHE_MISS); /* waits for the same look */
+    assert_int_equal(get(cache, 0, "bob"), CACHE_FOUND);
     put(cache, 0, "bob"); /* the fresh record does not open the way for the next */
     assert_int_equal(get_afresh(cache, "bob"), CACHE_FOUND);
     now_ms += 49;
@@ -146,6 +147,11 @@ static void test_afresh_is_for_one_in_a_while(void **state)
     assert_true(has_stale(cache, "bob")); /* that look failed: the others are told so */
     assert_int_equal(get_afresh(cache, "bob"), CACHE_STALE);
     assert_int_equal(get(cache, 0, "bob"), CACHE_FOUND);
+    now_ms += 50;
+    assert_int_equal(get_afresh(cache, "bob"), CACHE_MISS);
+    cache_not_asked(cache, 0, "bob"); /* who looked has gone: that was the one look */
+    assert_int_equal(get_afresh(cache, "bob"), CACHE_FOUND);
+    cache_not_asked(cache, 0, "nobody");
     cache_free(cache);
 }
 

@@ -444,6 +444,38 @@ static void test_afresh(void **state)
     end(stores, &scene);
 }
 
+static void test_all_who_look_afresh_get_the_fresh_one(void **state)
+{
+    struct scene scene = {.version = 1};
+    struct stores *stores = stores_of(setup_of("people", &records, &scene));
+    struct outcome outcomes[2], behind;
+    struct lookup *lookup;
+
+    (void)state;
+    look(stores, "carl");
+    scene.version = 2;
+    scene.manner = HOLD;
+    assert_non_null(begin_as(stores, "carl", "", LOOKUP_AFRESH, &outcomes[0]));
+    WAIT_UNTIL(scene.held == 1);
+    assert_non_null(begin_as(stores, "carl", "", LOOKUP_AFRESH, &outcomes[1]));
+    assert_string_equal(look(stores, "carl").stored, "v1"); /* who does not ask for it does not wait */
+    lookup = begin(stores, "dora", &behind);                /* in the mail: both are there when she is */
+    WAIT_UNTIL(scene.held == 2);
+    lookup_cancel(lookup);
+    release(store_at(stores, 0));
+    WAIT_UNTIL(outcomes[0].told && outcomes[1].told);
+    assert_string_equal(outcomes[0].stored, "v2");
+    assert_string_equal(outcomes[1].stored, "v2");
+    now_ms += 50;
+    lookup = begin_as(stores, "carl", "", LOOKUP_AFRESH, &outcomes[0]);
+    WAIT_UNTIL(scene.held == 1);
+    lookup_cancel(lookup);
+    WAIT_UNTIL(scene.held == 0);
+    assert_true(look_as(stores, "carl", "", LOOKUP_AFRESH).is_cached); /* going away opens no way to the store */
+    assert_int_equal(scene.asks, 4);
+    end(stores, &scene);
+}
+
 static void test_purge_overtakes_an_answer(void **state)
 {
     struct scene scene = {.manner = HOLD, .version = 1};
@@ -1007,6 +1039,7 @@ int main(void)
         cmocka_unit_test(test_failures_are_not_kept),
         cmocka_unit_test(test_stale),
         cmocka_unit_test(test_afresh),
+        cmocka_unit_test(test_all_who_look_afresh_get_the_fresh_one),
         cmocka_unit_test(test_purge_overtakes_an_answer),
         cmocka_unit_test(test_purge_by_the_name_of_the_record),
         cmocka_unit_test(test_endless_purging_is_a_failure),
