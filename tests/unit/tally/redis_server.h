@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A real redis-server of the test's own, on a unix socket in a directory that goes with it.
+ */
+#ifndef GATEPOST_TESTS_TALLY_REDIS_SERVER_H
+#define GATEPOST_TESTS_TALLY_REDIS_SERVER_H
+
+#include <hiredis/hiredis.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+struct redis_server {
+    pid_t pid;
+    char dir[64];
+    char path[96];
+};
+
+static inline void redis_server_pause(void) { nanosleep(&(struct timespec){.tv_nsec = 5 * 1000 * 1000}, NULL); }
+
+/* Waits until it answers. */
+static inline redisContext *redis_server_connect(const struct redis_server *server)
+{
+    for (int i = 0; i < 4000; i++) {
+        redisContext *context = redisConnectUnix(server->path);
+        redisReply *reply = context && !context->err ? redisCommand(context, "PING") : NULL;
+
+        if (reply) {
+            freeReplyObject(reply);
+            return context;
+        }
+        if (context)
+            redisFree(context);
+        redis_server_pause(); /* nothing tells when its socket is there */
+    }
+    abort();
+}
+
+static inline void redis_server_start(struct redis_server *server)
+{
+    if (!server->dir[0]) {
+        snprintf(server->dir, sizeof server->dir, "/tmp/gatepost-tally-XXXXXX");
+        if (!mkdtemp(server->dir))
+            abort();
+        snprintf(server->path, sizeof server->path, "%s/redis.sock", server->dir);
+    }
+    server->pid = fork();
+    if (!server->pid) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (!freopen("/dev/null", "w", stdout))
+            _exit(1);
+        execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", server->path, "--save", "", "--dir",
+               server->dir, (char *)NULL);
+        _exit(1);
+    }
+    redisFree(redis_server_connect(server));
+}
+
+static inline void redis_server_kill(struct redis_server *server)
+{
+    kill(server->pid, SIGKILL);
+    waitpid(server->pid, NULL, 0);
+    server->pid = 0;
+}
+
+static inline void redis_server_stop(struct redis_server *server)
+{
+    if (server->pid)
+        redis_server_kill(server);
+    unlink(server->path);
+    rmdir(server->dir);
+}
+
+static inline void redis_server_say(const struct redis_server *server, const char *command)
+{
+    redisContext *context = redis_server_connect(server);
+    redisReply *reply = redisCommand(context, command);
+
+    if (!reply || reply->type == REDIS_REPLY_ERROR)
+        abort();
+    freeReplyObject(reply);
+    redisFree(context);
+}
+
+#endif

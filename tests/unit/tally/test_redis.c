@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Against a real Redis: the same answers as memory, one limit over two instances, and every way in which Redis can fail
+ * to be there.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+/* the order is cmocka's wish */
+#include <cmocka.h>
+
+#include "base/buf.h"
+#include "clock.h"
+#include "metrics/metrics.h"
+#include "redis_server.h"
+
+static struct redis_server server;
+static struct loop *loop;
+
+static struct tally_options options_here(void)
+{
+    return (struct tally_options){.redis = server.path, .prefix = "te[s]t*", .secret = "common", .entries = 10000};
+}
+
+static void wait_for(struct tally *tally, bool is_used)
+{
+    struct tally_status status;
+
+    for (int i = 0; i < 4000; i++) {
+        tally_status(tally, &status);
+        if (status.redis_is_used == is_used)
+            return;
+        redis_server_pause(); /* the change is another thread's, and tells nobody */
+    }
+    fail_msg("redis %s: %s", is_used ? "is not used" : "is still used", status.reason);
+}
+
+static struct tally *connected(const struct tally_options *options)
+{
+    struct error error;
+    struct tally *tally = tally_new(options, &error);
+
+    assert_non_null(tally);
+    wait_for(tally, true);
+    return tally;
+}
+
+static int set_up(void **state)
+{
+    struct error error;
+
+    (void)state;
+    memset(&server, 0, sizeof server);
+    redis_server_start(&server);
+    loop = loop_new("test", &error);
+    return loop ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    clock_inject(NULL);
+    redis_server_stop(&server);
+    loop_free(loop);
+    return 0;
+}
+
+static struct test_answer count_one(struct tally *tally, const char *name, double amount)
+{
+    struct tally_key key = test_key("fail", name);
+    struct tally_op op = {.kind = TALLY_COUNT, .key = &key, .amount = amount, .time_ms = 1000 * DAY};
+
+    return test_run(tally, loop, &op, 1);
+}
+
+/* ---- the same answers ---- */
+
+struct random_op {
+    struct tally_key key;
+    char member[8];
+};
+
+static unsigned pick(unsigned *seed, unsigned below) { return (unsigned)rand_r(seed) % below; }
+
+static void make_op(unsigned *seed, size_t index, struct random_op *random, struct tally_op *op)
+{
+    static const double limits[] = {0, 3, 5, 20};
+    char name[8];
+
+    snprintf(name, sizeof name, "k*[%u", pick(seed, 5));
+    snprintf(random->member, sizeof random->member, "m%u", pick(seed, 12));
+    random->key = test_key("mixed", name);
+    *op = (struct tally_op){.kind = (enum tally_kind)pick(seed, TALLY_FORGET + (pick(seed, 4) == 0)),
+                            .key = &random->key,
+                            .member = span_of(random->member),
+                            .limit = limits[pick(seed, 4)],
+                            .time_ms = 60 * SECOND * (1 + pick(seed, 2)),
+                            .most = 8,
+                            .keep = pick(seed, 2)};
+    op->amount = (double)pick(seed, 70) / 10 - (op->kind == TALLY_TAKE || op->kind == TALLY_COUNT ? 2 : 0);
+    if (index && pick(seed, 3) == 0)
+        op->if_new = (uint8_t)(1 + pick(seed, (unsigned)index));
+}
+
+static void assert_same(const struct test_answer *a, const struct test_answer *b, size_t count, int step)
+{
+    assert_int_equal(a->refused_by, b->refused_by);
+    for (size_t i = 0; i < count; i++) {
+        const struct tally_result *x = &a->results[i];
+        const struct tally_result *y = &b->results[i];
+
+        if (fabs(x->value - y->value) > 1e-9 * fmax(1, fabs(x->value)) || x->was_there != y->was_there ||
+            x->is_capped != y->is_capped || x->left_ms > y->left_ms + 1 || y->left_ms > x->left_ms + 1)
+            fail_msg("step %d, operation %zu: %.17g %d %d %llu, not %.17g %d %d %llu", step, i, y->value, y->was_there,
+                     y->is_capped, (unsigned long long)y->left_ms, x->value, x->was_there, x->is_capped,
+                     (unsigned long long)x->left_ms);
+    }
+}
+
+static void memory_and_redis_answer_alike(void **state)
+{
+    struct tally_options options = options_here();
+    struct tally *here;
+    struct tally *there;
+    unsigned seed = 4;
+
+    (void)state;
+    options.timeout_ms = 10000;
+    clock_inject(&test_clock);
+    here = tally_new(&(struct tally_options){.secret = "common"}, NULL);
+    there = tally_new(NULL, NULL);
+    assert_int_equal(tally_configure_own_clock(there, &options, NULL), 0);
+    wait_for(there, true);
+    for (int step = 0; step < 3000; step++) {
+        struct random_op randoms[6];
+        struct tally_op ops[6];
+        size_t count = 1 + pick(&seed, 6);
+        struct test_answer a, b;
+
+        for (size_t i = 0; i < count; i++)
+            make_op(&seed, i, &randoms[i], &ops[i]);
+        a = test_run(here, loop, ops, count);
+        b = test_run(there, loop, ops, count);
+        assert_false(b.is_local);
+        assert_same(&a, &b, count, step);
+        test_pass(pick(&seed, 8) ? pick(&seed, 3000) : pick(&seed, 200000));
+    }
+    tally_free(here);
+    tally_free(there);
+}
+
+/* ---- two nodes ---- */
+
+static void two_instances_keep_one_limit(void **state)
+{
+    struct tally_options options = options_here();
+    struct tally *nodes[2] = {connected(&options), connected(&options)};
+    struct tally_key key = test_key("messages.day", "ada");
+    struct tally_op take = {.kind = TALLY_TAKE, .key = &key, .amount = 1, .limit = 50, .time_ms = 365 * DAY};
+    struct tally_op join = {.kind = TALLY_JOIN, .key = &key, .member = SPAN_LIT("same"), .time_ms = HOUR};
+    int taken = 0;
+
+    (void)state;
+    for (int i = 0; i < 100; i++) {
+        struct test_answer answer = test_run(nodes[i % 2], loop, &take, 1);
+
+        assert_false(answer.is_local);
+        taken += answer.refused_by < 0;
+    }
+    assert_int_equal(taken, 50);
+    assert_false(test_run(nodes[0], loop, &join, 1).results[0].was_there);
+    assert_true(test_run(nodes[1], loop, &join, 1).results[0].was_there); /* digests are keyed alike */
+    tally_free(nodes[0]);
+    tally_free(nodes[1]);
+}
+
+static void on_listed(void *ctx, const struct tally_list *list) { *(struct tally_list *)ctx = *list; }
+
+static struct tally_list list_of(struct tally *tally, const struct tally_key *prefix, bool remove)
+{
+    struct tally_list list = {.count = SIZE_MAX};
+
+    if (tally_list(tally, loop, prefix, 1000, remove, on_listed, &list))
+        while (list.count == SIZE_MAX)
+            loop_turn(loop, true);
+    return list;
+}
+
+static void an_unlock_on_one_node_is_one_on_all(void **state)
+{
+    struct tally_options options = options_here();
+    struct tally *nodes[2] = {connected(&options), connected(&options)};
+    struct tally_key prefix = test_key("fail", "a*");
+    struct tally_list list;
+
+    (void)state;
+    for (int i = 0; i < 10; i++)
+        count_one(nodes[i % 2], "a*", 1);
+    count_one(nodes[0], "ab", 1); /* a name is not a pattern */
+    assert_int_equal(list_of(nodes[0], &prefix, false).count, 1);
+    list = list_of(nodes[1], &prefix, true);
+    assert_int_equal(list.removed, 1);
+    assert_false(list.is_local);
+    assert_int_equal((int)count_one(nodes[0], "a*", 1).results[0].value, 1);
+    redis_server_kill(&server);
+    wait_for(nodes[0], false);
+    assert_true(count_one(nodes[0], "a*", 0).results[0].value <= 1.001); /* nor does its memory bring them back */
+    tally_free(nodes[0]);
+    tally_free(nodes[1]);
+}
+
+/* ---- Redis is not there ---- */
+
+static void killed_and_restarted_empty_it_learns_what_was_known(void **state)
+{
+    struct tally_options options = options_here();
+    struct tally *tally = connected(&options);
+    struct tally_key key = test_key("held", "eve");
+    struct tally_op mark = {.kind = TALLY_MARK, .key = &key, .amount = 5, .time_ms = 1000 * DAY};
+    struct test_answer answer;
+
+    (void)state;
+    for (int i = 1; i <= 7; i++)
+        assert_true(fabs(count_one(tally, "eve", 1).results[0].value - i) < 0.001);
+    test_run(tally, loop, &mark, 1);
+    redis_server_kill(&server);
+    wait_for(tally, false);
+    assert_int_equal(metrics_get(METRIC_TALLY_REDIS_USED), 0);
+    answer = count_one(tally, "eve", 1);
+    assert_true(answer.is_local);
+    assert_true(fabs(answer.results[0].value - 8) < 0.001);
+    redis_server_start(&server);
+    wait_for(tally, true);
+    assert_int_equal(metrics_get(METRIC_TALLY_REDIS_USED), 1);
+    answer = count_one(tally, "eve", 1);
+    assert_false(answer.is_local);
+    assert_true(fabs(answer.results[0].value - 9) < 0.001);
+    mark.kind = TALLY_IS_MARKED;
+    assert_true(test_run(tally, loop, &mark, 1).results[0].was_there);
+    tally_free(tally);
+}
+
+static void flushed_while_in_use_it_is_noticed(void **state)
+{
+    struct tally_options options = options_here();
+    struct tally *tally = connected(&options);
+
+    (void)state;
+    count_one(tally, "eve", 7);
+    redis_server_say(&server, "FLUSHALL");
+    assert_true(count_one(tally, "eve", 1).is_local);
+    wait_for(tally, true);
+    assert_true(fabs(count_one(tally, "eve", 0).results[0].value - 8) < 0.001);
+    tally_free(tally);
+}
+
+static void stopped_it_costs_one_time_limit(void **state)
+{
+    struct tally_options options = options_here();
+    struct tally *tally = connected(&options);
+    struct test_answer answer;
+
+    (void)state;
+    count_one(tally, "eve", 2);
+    kill(server.pid, SIGSTOP);
+    answer = count_one(tally, "eve", 1);
+    assert_true(answer.is_local);
+    assert_true(fabs(answer.results[0].value - 3) < 0.001);
+    wait_for(tally, false);
+    for (int i = 0; i < 1000; i++)
+        assert_true(count_one(tally, "eve", 0).is_local); /* at once */
+    kill(server.pid, SIGCONT);
+    wait_for(tally, true);
+    assert_false(count_one(tally, "eve", 1).is_local);
+    tally_free(tally);
+}
+
+static void full_it_is_left_until_it_has_room(void **state)
+{
+    struct tally_options options = options_here();
+    struct tally *tally = connected(&options);
+    struct tally_status status;
+
+    (void)state;
+    redis_server_say(&server, "CONFIG SET maxmemory 1");
+    assert_true(count_one(tally, "eve", 1).is_local);
+    tally_status(tally, &status);
+    wait_for(tally, false);
+    tally_status(tally, &status);
+    assert_non_null(strstr(status.reason, "OOM"));
+    redis_server_say(&server, "CONFIG SET maxmemory 0");
+    wait_for(tally, true);
+    assert_false(count_one(tally, "eve", 1).is_local);
+    tally_free(tally);
+}
+
+static void read_only_it_is_left(void **state)
+{
+    struct tally_options options = options_here();
+    struct tally *tally = connected(&options);
+    struct tally_status status;
+
+    (void)state;
+    redis_server_say(&server, "REPLICAOF 127.0.0.1 1");
+    assert_true(count_one(tally, "eve", 1).is_local);
+    wait_for(tally, false);
+    tally_status(tally, &status);
+    assert_non_null(strstr(status.reason, "READONLY"));
+    redis_server_say(&server, "REPLICAOF NO ONE");
+    wait_for(tally, true);
+    tally_free(tally);
+}
+
+static void without_its_script_it_gets_it_again(void **state)
+{
+    struct tally_options options = options_here();
+    struct tally *tally = connected(&options);
+
+    (void)state;
+    redis_server_say(&server, "SCRIPT FLUSH");
+    for (int i = 0; i < 3; i++)
+        assert_false(count_one(tally, "eve", 1).is_local);
+    tally_free(tally);
+}
+
+static void a_user_and_password_are_given(void **state)
+{
+    struct tally_options options = options_here();
+    struct tally *tally;
+    struct tally_status status;
+
+    (void)state;
+    redis_server_say(&server, "ACL SETUSER gate on >sesame ~te[[]s[]]t[*]:* +@all -@dangerous");
+    options.user = "gate";
+    options.password = "wrong";
+    options.db = 3;
+    tally = tally_new(&options, NULL);
+    assert_true(count_one(tally, "eve", 1).is_local);
+    for (int i = 0; i < 4000; i++) {
+        tally_status(tally, &status);
+        if (strstr(status.reason, "WRONGPASS"))
+            break;
+        redis_server_pause();
+    }
+    assert_non_null(strstr(status.reason, "WRONGPASS"));
+    options.password = "sesame";
+    assert_int_equal(tally_configure(tally, &options, NULL), 0);
+    wait_for(tally, true);
+    assert_true(fabs(count_one(tally, "eve", 1).results[0].value - 2) < 0.001); /* told what was counted before */
+    tally_free(tally);
+}
+
+static void what_was_marked_meanwhile_is_told(void **state)
+{
+    struct tally_options options = options_here();
+    struct tally *tally = connected(&options);
+    struct tally *other = connected(&options);
+    struct tally_key key = test_key("held", "eve");
+    struct tally_op mark = {.kind = TALLY_MARK, .key = &key, .amount = 5, .time_ms = DAY};
+
+    (void)state;
+    redis_server_say(&server, "CONFIG SET maxmemory 1");
+    assert_true(test_run(tally, loop, &mark, 1).is_local);
+    redis_server_say(&server, "CONFIG SET maxmemory 0");
+    wait_for(tally, true);
+    mark.kind = TALLY_IS_MARKED;
+    assert_true(test_run(other, loop, &mark, 1).results[0].was_there);
+    tally_free(tally);
+    tally_free(other);
+}
+
+static void addresses_that_cannot_be_are_refused(void **state)
+{
+    static const char *const wrong[] = {"", "nowhere", "host:", "host:0", "host:70000", ":6379"};
+    struct error error;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_null(tally_new(&(struct tally_options){.redis = wrong[i]}, &error));
+}
+
+static void a_call_may_be_cancelled_or_left(void **state)
+{
+    struct tally_options options = options_here();
+    struct tally *tally = connected(&options);
+    struct tally_key key = test_key("fail", "eve");
+    struct tally_op op = {.kind = TALLY_COUNT, .key = &key, .amount = 1, .time_ms = 1000 * DAY};
+    struct test_answer answer = {0};
+
+    (void)state;
+    for (int i = 0; i < 100; i++)
+        tally_cancel(tally, tally_run(tally, loop, &op, 1, test_on_done, &answer));
+    for (int i = 0; i < 100; i++)
+        assert_null(tally_run(tally, NULL, &op, 1, NULL, NULL));
+    assert_true(fabs(count_one(tally, "eve", 0).results[0].value - 200) < 0.001);
+    assert_int_equal(answer.calls, 0);
+    kill(server.pid, SIGSTOP);
+    for (int i = 0; i < 100; i++)
+        tally_run(tally, loop, &op, 1, test_on_done, &answer);
+    assert_int_equal(tally_configure(tally, &(struct tally_options){0}, NULL), 0); /* Redis is given up */
+    while (answer.calls < 100)
+        loop_turn(loop, true);
+    assert_true(fabs(count_one(tally, "eve", 0).results[0].value - 300) < 0.001);
+    tally_free(tally);
+}
+
+static void one_that_is_too_many_is_answered_here(void **state)
+{
+    struct tally_options options = options_here();
+    struct tally *tally;
+    struct tally_key key = test_key("fail", "eve");
+    struct tally_op op = {.kind = TALLY_COUNT, .key = &key, .amount = 1, .time_ms = DAY};
+    struct test_answer answer = {0};
+
+    (void)state;
+    options.in_flight_limit = 10;
+    options.timeout_ms = 60000;
+    tally = connected(&options);
+    kill(server.pid, SIGSTOP);
+    for (int i = 0; i < 15; i++)
+        tally_run(tally, loop, &op, 1, test_on_done, &answer);
+    assert_int_equal(answer.calls, 5);
+    assert_true(answer.is_local);
+    kill(server.pid, SIGCONT);
+    while (answer.calls < 15)
+        loop_turn(loop, true);
+    tally_free(tally);
+}
+
+#define SENDERS 4
+#define SENDS 200
+
+static void *send_many(void *ctx)
+{
+    struct error error;
+    struct loop *own = loop_new("sender", &error);
+    struct tally_key key = test_key("fail", "all");
+    struct tally_op op = {.kind = TALLY_COUNT, .key = &key, .amount = 1, .time_ms = 1000 * DAY};
+
+    for (int i = 0; i < SENDS; i++)
+        test_run(ctx, own, &op, 1);
+    loop_free(own);
+    return NULL;
+}
+
+static void threads_share_the_connection(void **state)
+{
+    struct tally_options options = options_here();
+    struct tally *tally;
+    pthread_t threads[SENDERS];
+
+    (void)state;
+    options.timeout_ms = 10000;
+    tally = connected(&options);
+    for (int i = 0; i < SENDERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, send_many, tally), 0);
+    for (int i = 0; i < SENDERS; i++)
+        pthread_join(threads[i], NULL);
+    assert_true(fabs(count_one(tally, "all", 0).results[0].value - SENDERS * SENDS) < 0.01);
+    tally_free(tally);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(memory_and_redis_answer_alike),       TEST(two_instances_keep_one_limit),
+        TEST(an_unlock_on_one_node_is_one_on_all), TEST(killed_and_restarted_empty_it_learns_what_was_known),
+        TEST(flushed_while_in_use_it_is_noticed),  TEST(stopped_it_costs_one_time_limit),
+        TEST(full_it_is_left_until_it_has_room),   TEST(read_only_it_is_left),
+        TEST(without_its_script_it_gets_it_again), TEST(a_user_and_password_are_given),
+        TEST(what_was_marked_meanwhile_is_told),   TEST(addresses_that_cannot_be_are_refused),
+        TEST(a_call_may_be_cancelled_or_left),     TEST(one_that_is_too_many_is_answered_here),
+        TEST(threads_share_the_connection),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
