@@ -106,7 +106,7 @@ static void warn_of_weak(struct settings *root)
         count++;
     }
     if (count)
-        diag(DIAG_WARN, NULL, "%s: %u users have plain passwords or fast hashes, \"%s\" among them (gatectl passwd)",
+        diag(DIAG_WARN, NULL, "%s: users with plain passwords or fast hashes: %u, \"%s\" among them",
              settings_where(root, "user"), count, first);
 }
 

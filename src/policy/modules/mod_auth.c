@@ -27,7 +27,7 @@
 #include "receive/connection.h"
 
 #define RULES_CLASS "gatepost.auth.rules"
-#define RULES_KEY "gatepost.auth.rules" /* in the registry: those that this policy set up */
+#define RULES_KEY "gatepost.auth.the_rules" /* in the registry: those that this policy set up */
 #define INFO_CLASS "gatepost.auth.info"
 #define FILES_MOST 64
 
