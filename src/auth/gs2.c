@@ -48,7 +48,8 @@ int gs2_parse(struct span message, struct gs2_header *header_out)
     if (authzid.len > 0) {
         if (!span_starts_with(authzid, SPAN_LIT("a=")))
             return -1;
-        header.authzid = span_from(authzid, 2);
+        if (authzid.len > 2) /* GNU SASL sends "a=" and nothing when told to act as nobody else */
+            header.authzid = span_from(authzid, 2);
     }
     header.len = message.len - rest.len;
     *header_out = header;

@@ -2,13 +2,15 @@
 """Independent clients: what they expect of a submission server, we do."""
 
 import os
+import re
 import shutil
 import smtplib
 import subprocess
 
 import pytest
-from gatepost import DEADLINE, Daemon, Sink, insecure_context
+from gatepost import DEADLINE, Daemon, Sink, give, insecure_context, make_dir
 from policies import AUTHENTICATED_MAY_RELAY, MESSAGE, STATIC_USERS, policy, smart_host
+from sasl import Scram, b64, unb64
 
 
 @pytest.fixture(scope="module")
@@ -69,13 +71,20 @@ def test_msmtp(relay):
     arrives(relay, act)
 
 
-def test_gsasl(relay):
-    for mechanism in ("PLAIN", "LOGIN"):
-        shown = run("gsasl", "--smtp", "--connect", f"127.0.0.1:{relay.port}", "--mechanism", mechanism,
-                    "--authentication-id", "scott", "--password", "tiger", "--authorization-id", "",
-                    "--x509-ca-file=", "--quiet", text=b"\n")
-        assert b"535" not in shown.stdout + shown.stderr, shown
-        assert shown.returncode == 0, shown
+def logins(daemon, mechanism: str, result: str) -> int:
+    return len(re.findall(f"login mechanism={mechanism} .*result={result}", daemon.err.text()))
+
+
+def gsasl(daemon, mechanism: str, *more) -> subprocess.CompletedProcess:
+    return run("gsasl", "--smtp", "--connect", f"127.0.0.1:{daemon.port}", "--starttls", "--mechanism", mechanism,
+               "--authorization-id", "", "--x509-ca-file=", "--quiet", *more, text=b"\n")
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
+def test_gsasl(relay, mechanism):
+    before = logins(relay, mechanism, "ok")
+    shown = gsasl(relay, mechanism, "--authentication-id", "scott", "--password", "tiger")
+    assert shown.returncode == 0 and logins(relay, mechanism, "ok") == before + 1, shown
 
 
 def test_smtplib(relay):
@@ -95,7 +104,8 @@ def test_smtplib(relay):
 NODEMAILER = r"""
 const transport = require('nodemailer').createTransport({
   host: '127.0.0.1', port: Number(process.argv[2]), secure: false, requireTLS: true,
-  tls: { rejectUnauthorized: false }, auth: { user: 'scott', pass: process.argv[3] },
+  tls: { rejectUnauthorized: false },
+  auth: { type: process.argv[4], user: 'scott', pass: process.argv[3], accessToken: process.argv[3] },
 });
 transport.sendMail({
   from: 'scott@tiger.example', to: 'you@dest.example', subject: 'gr\u00fc\u00df dich', text: 'body\n.\n..x\n',
@@ -138,6 +148,147 @@ def test_openssl_s_client(relay):
     shown = run("openssl", "s_client", "-quiet", "-crlf", "-starttls", "smtp", "-connect", f"127.0.0.1:{relay.port}",
                 text=script)
     assert b"235 2.7.0" in shown.stdout, shown
+
+
+# ---- the same clients with other mechanisms ----
+
+OTHER_USERS = """
+kumo.on('smtp_server_auth_scram', function(authc, mechanism, conn_meta)
+  if authc == 'scott' then return { password = 'tiger' } end
+  return false
+end)
+kumo.on('smtp_server_auth_bearer', function(authz, token, claims, conn_meta)
+  return token == 'scotts-token' and 'scott'
+end)
+kumo.on('smtp_server_auth_external', function(authz, certificate, conn_meta)
+  return certificate.subject == 'CN=scott' and 'scott'
+end)
+"""
+OWN = (", tls_certificate = '@DIR@/own.pem', tls_private_key = '@DIR@/own.key', tls_required_client_ca = '@DIR@/scott.pem'"
+       ", auth_mechanisms = { 'SCRAM-SHA-256-PLUS', 'SCRAM-SHA-256', 'SCRAM-SHA-1', 'OAUTHBEARER', 'XOAUTH2', 'EXTERNAL' }")
+
+
+def make_certificate(directory, name: str, usage: str) -> None:
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days",
+                    "2", "-subj", f"/CN={name}", "-addext", f"extendedKeyUsage={usage}", "-keyout",
+                    directory / f"{name}.key", "-out", directory / f"{name}.pem"], check=True, capture_output=True)
+    give(directory / f"{name}.key")
+    give(directory / f"{name}.pem")
+
+
+@pytest.fixture(scope="module")
+def modern():
+    directory = make_dir()
+    make_certificate(directory, "own", "serverAuth")
+    make_certificate(directory, "scott", "clientAuth")
+    with Sink() as sink:
+        with Daemon(policy(OTHER_USERS, AUTHENTICATED_MAY_RELAY, smart_host(sink.port), listener=OWN),
+                    directory=directory) as daemon:
+            daemon.sink = sink
+            yield daemon
+
+
+@pytest.mark.parametrize("mechanism", ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-1"])
+def test_gsasl_scram(modern, mechanism):
+    def ask(password):
+        # --no-cb: it refuses by itself to do without a binding that it could have
+        binding = [] if mechanism.endswith("PLUS") else ["--no-cb"]
+        return gsasl(modern, mechanism, *binding, "--authentication-id", "scott", "--password", password)
+
+    before = logins(modern, mechanism, "ok")
+    shown = ask("tiger")
+    assert shown.returncode == 0 and logins(modern, mechanism, "ok") == before + 1, shown
+    shown = ask("lion")
+    assert b"535 5.7.8" in shown.stdout + shown.stderr and logins(modern, mechanism, "ok") == before + 1, shown
+
+
+def test_gsasl_external(modern):
+    before = logins(modern, "EXTERNAL", "ok")
+    shown = gsasl(modern, "EXTERNAL", f"--x509-cert-file={modern.dir / 'scott.pem'}",
+                  f"--x509-key-file={modern.dir / 'scott.key'}")
+    assert shown.returncode == 0 and logins(modern, "EXTERNAL", "ok") == before + 1, shown
+
+
+@pytest.mark.parametrize("method, mechanism, secret, wrong", [
+    ("scram-sha-256", "SCRAM-SHA-256", "tiger", "lion"), ("scram-sha-1", "SCRAM-SHA-1", "tiger", "lion"),
+    ("oauthbearer", "OAUTHBEARER", "scotts-token", "mias-token"), ("xoauth2", "XOAUTH2", "scotts-token", "mias-token"),
+    ("external", "EXTERNAL", "", None),
+])
+def test_msmtp_others(modern, method, mechanism, secret, wrong):
+    def ask(word):
+        certificate = []
+        if method == "external":
+            certificate = [f"--tls-cert-file={modern.dir / 'scott.pem'}", f"--tls-key-file={modern.dir / 'scott.key'}"]
+        return run("msmtp", "--host=127.0.0.1", f"--port={modern.port}", "--tls=on", "--tls-certcheck=off",
+                   f"--auth={method}", "--user=scott", *certificate,
+                   f"--passwordeval=echo {word}", "--from=scott@tiger.example", "you@dest.example", text=MESSAGE)
+
+    def act():
+        shown = ask(secret)
+        assert shown.returncode == 0, shown.stderr
+
+    before = logins(modern, mechanism, "ok")
+    arrives(modern, act)
+    assert logins(modern, mechanism, "ok") == before + 1
+    if wrong:
+        assert ask(wrong).returncode != 0
+        assert logins(modern, mechanism, "ok") == before + 1
+
+
+@pytest.mark.parametrize("mechanism", ["OAUTHBEARER", "XOAUTH2", "EXTERNAL"])
+def test_curl_others(modern, mechanism):
+    def ask(token):
+        secret = ["--oauth2-bearer", token]
+        if mechanism == "EXTERNAL":
+            secret = ["--cert", modern.dir / "scott.pem", "--key", modern.dir / "scott.key"]
+        return run("curl", "-sS", "--ssl-reqd", "--insecure", "--url", f"smtp://127.0.0.1:{modern.port}/client.example",
+                   "--user", "scott:", *secret, "--login-options", f"AUTH={mechanism}", "--mail-from",
+                   "scott@tiger.example", "--mail-rcpt", "you@dest.example", "--upload-file", "-", text=MESSAGE)
+
+    def act():
+        shown = ask("scotts-token")
+        assert shown.returncode == 0, shown.stderr
+
+    arrives(modern, act)
+    assert logins(modern, mechanism, "ok") > 0
+    if mechanism != "EXTERNAL":
+        assert ask("mias-token").returncode == 67  # "login denied"
+
+
+def test_smtplib_others(modern):
+    def connect():
+        client = smtplib.SMTP("127.0.0.1", modern.port, timeout=DEADLINE)
+        client.starttls(context=insecure_context())
+        client.ehlo()
+        return client
+
+    with connect() as client:
+        client.auth("XOAUTH2", lambda challenge=None: "user=scott\1auth=Bearer scotts-token\1\1")
+        assert client.sendmail("scott@tiger.example", ["you@dest.example"], MESSAGE) == {}
+    with connect() as client, pytest.raises(smtplib.SMTPAuthenticationError) as refused:
+        client.auth("XOAUTH2", lambda challenge=None: "" if challenge else "user=scott\1auth=Bearer mias-token\1\1")
+    assert refused.value.smtp_code == 535
+    with connect() as client:
+        scram = Scram("scott", "tiger")
+
+        def answer(challenge=None):
+            if challenge is None:
+                return scram.header + scram.bare
+            return "" if challenge.startswith(b"v=") else unb64(scram.final(b64(challenge))).decode()
+
+        client.auth("SCRAM-SHA-256", answer)
+        assert client.sendmail("scott@tiger.example", ["you@dest.example"], MESSAGE) == {}
+
+
+def test_nodemailer_xoauth2(modern, nodemailer):
+    def act():
+        shown = nodemailer(str(modern.port), "scotts-token", "OAuth2")
+        assert shown.returncode == 0 and shown.stdout.startswith("250 OK ids="), shown
+
+    arrives(modern, act)
+    before = logins(modern, "XOAUTH2", "refused")
+    refused = nodemailer(str(modern.port), "mias-token", "OAuth2")  # it keeps our reply to itself
+    assert refused.returncode == 1 and logins(modern, "XOAUTH2", "refused") == before + 1, refused
 
 
 def test_smtp_sink_behind():
