@@ -153,11 +153,22 @@ static int open_service(void *ctx, struct loop *loop, struct error *error)
     return service.house.http ? 0 : -1;
 }
 
+/* Nobody has them any more, and the mail that closes them is on its way to this thread. */
+static bool is_closing_some(void)
+{
+    for (struct list_node *node = list_first(&service.started); node; node = list_next(&service.started, node))
+        if (atomic_load(&CONTAINER_OF(node, struct stores, node)->refs) == 0)
+            return true;
+    return false;
+}
+
 static void close_service(void *ctx)
 {
     struct list_node *node;
 
     (void)ctx;
+    while (is_closing_some())
+        loop_turn(service.house.loop, false);
     service.is_closing = true;
     while ((node = list_first(&service.started))) {
         struct stores *stores = stores_ref(CONTAINER_OF(node, struct stores, node));
