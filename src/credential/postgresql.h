@@ -74,6 +74,7 @@ struct pg_ask {
     struct list_node node; /* while it waits for a connection */
     struct pg_link *link;  /* while its question is out */
     struct store_ask *ask;
+    unsigned times_lost;
 };
 
 /* What connections share; it outlives them. */
@@ -91,6 +92,8 @@ struct pg_links {
     /* The answer to pg_link_ask; afterwards the link may be ready again, or not. */
     void (*on_answer)(void *ctx, struct pg_ask *ask, enum store_outcome outcome, const json_t *fields,
                       const struct error *error);
+    /* The connection broke before there was an answer, as one does that had stood idle while the server restarted. */
+    void (*on_lost)(void *ctx, struct pg_ask *ask, const struct error *error);
     void *ctx;
 };
 

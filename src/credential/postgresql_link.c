@@ -104,8 +104,20 @@ static void fail(struct pg_link *link, const struct error *why)
         link->links->on_answer(link->links->ctx, ask, STORE_FAILED, NULL, &error);
 }
 
+/* Nothing is known of the question that was out, if one was: it may be asked again. */
+static void lose(struct pg_link *link, const struct error *why)
+{
+    const struct error error = *why;
+    struct pg_ask *ask = link->ask;
+
+    link->ask = NULL;
+    fail(link, &error);
+    if (ask)
+        link->links->on_lost(link->links->ctx, ask, &error);
+}
+
 /* libpq's words: of users, hosts and what the server said, without line ends. */
-static void fail_as_libpq_says(struct pg_link *link, const char *what)
+static void lose_as_libpq_says(struct pg_link *link, const char *what)
 {
     struct error error;
     char *said = span_dup(span_trim(span_of(PQerrorMessage(link->conn))));
@@ -115,7 +127,7 @@ static void fail_as_libpq_says(struct pg_link *link, const char *what)
             *at = ' ';
     error_set(&error, ERROR_TEMP, "%s: %s", what, said);
     free(said);
-    fail(link, &error);
+    lose(link, &error);
 }
 
 static void fail_as(struct pg_link *link, const char *sentence)
@@ -143,7 +155,7 @@ static void connect_to(struct pg_link *link, const struct pg_places *places)
     link->state = LINK_CONNECTING; /* within the time that resolving began with */
     PQsetNoticeReceiver(link->conn, ignore_notice, NULL);
     if (PQstatus(link->conn) == CONNECTION_BAD)
-        fail_as_libpq_says(link, "cannot connect");
+        lose_as_libpq_says(link, "cannot connect");
     else if (watch(link, UV_WRITABLE))
         fail_as(link, "cannot watch the connection");
 }
@@ -233,7 +245,7 @@ static void step_connecting(struct pg_link *link)
         become_ready(link);
         return;
     case PGRES_POLLING_FAILED:
-        fail_as_libpq_says(link, "cannot connect");
+        lose_as_libpq_says(link, "cannot connect");
         return;
     case PGRES_POLLING_WRITING:
         events = UV_WRITABLE;
@@ -283,7 +295,7 @@ static void read_results(struct pg_link *link)
         }
     }
     if (PQstatus(link->conn) == CONNECTION_BAD)
-        fail_as_libpq_says(link, "the connection broke");
+        lose_as_libpq_says(link, "the connection broke");
 }
 
 static void step_busy(struct pg_link *link)
@@ -291,7 +303,7 @@ static void step_busy(struct pg_link *link)
     int unsent;
 
     if (!PQconsumeInput(link->conn) || (unsent = PQflush(link->conn)) < 0) {
-        fail_as_libpq_says(link, "the connection broke");
+        lose_as_libpq_says(link, "the connection broke");
         return;
     }
     if (watch(link, unsent ? UV_READABLE | UV_WRITABLE : UV_READABLE)) {
@@ -305,7 +317,7 @@ static void step_busy(struct pg_link *link)
 static void step_ready(struct pg_link *link)
 {
     if (!PQconsumeInput(link->conn) || PQstatus(link->conn) == CONNECTION_BAD) {
-        fail_as_libpq_says(link, "the connection broke");
+        lose_as_libpq_says(link, "the connection broke");
         return;
     }
     for (PGnotify *notify; (notify = PQnotifies(link->conn));)
@@ -376,7 +388,7 @@ void pg_link_ask(struct pg_link *link, struct pg_ask *ask)
     enter(link, LINK_BUSY, link->links->answer_ms);
     if (!PQsendQueryParams(link->conn, link->links->query, 1, NULL, values, NULL, NULL, 0) ||
         !PQsetSingleRowMode(link->conn))
-        fail_as_libpq_says(link, "the question cannot be sent");
+        lose_as_libpq_says(link, "the question cannot be sent");
     else
         step_busy(link);
 }

@@ -67,6 +67,31 @@ static bool is_hopeless(const struct store *store)
     return true;
 }
 
+static struct pg_link *find_ready(struct store *store)
+{
+    for (size_t i = 0; i < store->connections; i++)
+        if (pg_link_is_ready(store->links[i]))
+            return store->links[i];
+    return NULL;
+}
+
+/* All connections may have been idle and be broken, but a question that breaks each one must not go on for ever. */
+static void on_lost(void *ctx, struct pg_ask *ask, const struct error *error)
+{
+    struct store *store = ctx;
+    struct pg_link *link = find_ready(store);
+
+    if (ask->times_lost++ >= store->connections || (!link && is_hopeless(store))) {
+        on_answer(store, ask, STORE_FAILED, NULL, error);
+        return;
+    }
+    ask->link = NULL;
+    if (link)
+        pg_link_ask(link, ask);
+    else
+        list_push_front(&store->waiting, &ask->node);
+}
+
 static void on_down(void *ctx, struct pg_link *link, const struct error *error)
 {
     struct store *store = ctx;
@@ -79,14 +104,6 @@ static void on_down(void *ctx, struct pg_link *link, const struct error *error)
 }
 
 /* ---- asking ---- */
-
-static struct pg_link *find_ready(struct store *store)
-{
-    for (size_t i = 0; i < store->connections; i++)
-        if (pg_link_is_ready(store->links[i]))
-            return store->links[i];
-    return NULL;
-}
 
 static void postgresql_ask(struct store *store, struct store_ask *ask)
 {
@@ -180,6 +197,7 @@ static void postgresql_start(struct store *store, const struct store_house *hous
         .on_ready = on_ready,
         .on_down = on_down,
         .on_answer = on_answer,
+        .on_lost = on_lost,
         .ctx = store,
     };
     for (size_t i = 0; i < store->connections; i++)
