@@ -42,6 +42,7 @@ struct store {
     size_t threads;
 
     /* of the lookup thread */
+    struct loop *loop;
     struct store_pool *pool;
 
     /* shared, under lock */
@@ -54,7 +55,8 @@ struct ldap_work {
     struct store_work work;
     struct store *store;
     struct store_ask *ask; /* of the lookup thread; NULL when nobody wants to know any more */
-    atomic_bool is_dropped;
+    struct timer limit;
+    struct directory_wire wire;
     uint64_t until_ms;
     char *user;
     char *password; /* a secret */
@@ -306,7 +308,9 @@ static enum directory_outcome run_step(struct ldap_work *work, struct step *step
         if (!link)
             return DIRECTORY_LOST;
         was_used = link->is_used;
+        directory_attach(link, limit->wire);
         outcome = step->run(work, link, step, limit);
+        directory_detach(limit->wire);
         if (outcome != DIRECTORY_LOST && outcome != DIRECTORY_LATE) {
             give_back(work->store, step->use, link);
             return outcome;
@@ -377,7 +381,7 @@ static enum directory_outcome judge(struct ldap_work *work, char *dn, const stru
 
 static enum directory_outcome answer(struct ldap_work *work)
 {
-    struct directory_limit limit = {work->until_ms, &work->is_dropped};
+    struct directory_limit limit = {work->until_ms, &work->wire};
     struct step search = {.use = LINK_SEARCH, .run = run_search};
     enum directory_outcome outcome = DIRECTORY_DONE;
 
@@ -421,26 +425,52 @@ static void work_free(struct ldap_work *work)
     free(work->password);
     free(work->user);
     store_fields_free(work->fields);
+    directory_wire_done(&work->wire);
     free(work);
 }
 
 static void drop_work(struct store_work *base) { work_free(CONTAINER_OF(base, struct ldap_work, work)); }
 
+static void tell(struct ldap_work *work, enum store_outcome outcome, const struct error *error)
+{
+    struct store_ask *ask = work->ask;
+
+    work->ask = NULL;
+    timer_stop(&work->limit);
+    ask->driver = NULL;
+    ask->on_done(ask, outcome, outcome == STORE_FOUND ? work->fields : NULL, outcome == STORE_FAILED ? error : NULL);
+}
+
 static void finish_work(struct store_work *base)
 {
     struct ldap_work *work = CONTAINER_OF(base, struct ldap_work, work);
-    struct store_ask *ask = work->ask;
 
-    if (ask) {
-        ask->driver = NULL;
-        ask->on_done(ask, work->outcome, work->outcome == STORE_FOUND ? work->fields : NULL,
-                     work->outcome == STORE_FAILED ? &work->error : NULL);
-    }
+    if (work->ask)
+        tell(work, work->outcome, &work->error);
     work_free(work);
+}
+
+/* Nobody wants to know any more: its thread is to be free again. */
+static void let_go(struct ldap_work *work)
+{
+    directory_wire_cut(&work->wire);
+    if (store_pool_withdraw(work->store->pool, &work->work))
+        work_free(work);
+}
+
+static void on_late(void *ctx)
+{
+    struct ldap_work *work = ctx;
+    struct error error;
+
+    error_set(&error, ERROR_TEMP, "the directory did not answer in time");
+    tell(work, STORE_FAILED, &error);
+    let_go(work);
 }
 
 static void start_store(struct store *store, const struct store_house *house)
 {
+    store->loop = house->loop;
     store->pool = store_pool_new(house->loop, "ldap", store->threads, WAITING_MOST);
 }
 
@@ -454,6 +484,9 @@ static struct ldap_work *work_new(struct store *store, struct store_ask *ask)
     work->store = store;
     work->ask = ask;
     work->until_ms = clock_mono_ms() + store->limit_ms;
+    directory_wire_init(&work->wire);
+    timer_init(&work->limit, store->loop, on_late, work);
+    timer_start(&work->limit, store->limit_ms);
     work->user = mem_strdup(ask->user);
     if (store->judges) {
         work->password = mem_alloc(ask->password.len);
@@ -477,22 +510,21 @@ static void ask_directory(struct store *store, struct store_ask *ask)
     ask->driver = work;
     if (!store_pool_submit(store->pool, &work->work, &error))
         return;
+    tell(work, STORE_FAILED, &error);
     work_free(work);
-    ask->driver = NULL;
-    ask->on_done(ask, STORE_FAILED, NULL, &error);
 }
 
 static void cancel_ask(struct store *store, struct store_ask *ask)
 {
     struct ldap_work *work = ask->driver;
 
+    (void)store;
     if (!work)
         return;
     ask->driver = NULL;
     work->ask = NULL;
-    atomic_store(&work->is_dropped, true);
-    if (store_pool_withdraw(store->pool, &work->work))
-        work_free(work);
+    timer_stop(&work->limit);
+    let_go(work);
 }
 
 static void close_store(struct store *store)

@@ -9,6 +9,7 @@
 #include <jansson.h>
 #include <lber.h>
 #include <ldap.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,7 +25,7 @@
 struct directory {
     char *uris[DIRECTORY_URIS_MOST];
     size_t uri_count;
-    atomic_size_t first; /* the one that answered last */
+    atomic_size_t first; /* to be tried: the one after the last that failed */
     bool start_tls;
     char *ca_file;       /* or NULL: the system's authorities */
     char *bind_dn;       /* or NULL: anonymous */
@@ -34,23 +35,41 @@ struct directory {
 
 void directory_done(struct directory *directory);
 
-/* How long one may wait, and whether anybody still wants to know. */
+/* The connection that a question uses just now, for whoever wants to cut it from another thread: the library waits
+ * without end in a TLS handshake, whatever limit it is given. */
+struct directory_wire {
+    pthread_mutex_t lock;
+    int fd; /* -1: none. Of our own (dup), so that the number cannot come to mean something else */
+    bool is_cut;
+};
+
+void directory_wire_init(struct directory_wire *wire);
+void directory_wire_done(struct directory_wire *wire);
+void directory_wire_cut(struct directory_wire *wire); /* from any thread; what waits on it ends, now and later */
+
+/* How long one may wait, and the wire, which may be cut before. */
 struct directory_limit {
     uint64_t until_ms; /* monotonic */
-    const atomic_bool *is_dropped;
+    struct directory_wire *wire;
 };
 
 /* A connection: up, secured as configured. */
 struct directory_link {
     struct list_node node;
     LDAP *ld;
-    bool is_used; /* has served before: the server may have closed it meanwhile */
+    struct ldap_conncb on_connect; /* the library's */
+    int fd;                        /* its socket, once more: see directory_wire */
+    bool is_used;                  /* has served before: the server may have closed it meanwhile */
 };
 
 /* Tries the addresses in turn. `as_account`: logs in as bind_dn. NULL with an error that holds no secret. */
 struct directory_link *directory_open(struct directory *directory, bool as_account, const struct directory_limit *limit,
                                       struct error *error);
 void directory_close(struct directory_link *link); /* NULL is fine */
+
+/* Around each use: `wire` is this link's meanwhile. */
+void directory_attach(struct directory_link *link, struct directory_wire *wire);
+void directory_detach(struct directory_wire *wire);
 
 enum directory_outcome {
     DIRECTORY_DONE,

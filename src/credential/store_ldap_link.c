@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Connections to an LDAP server with OpenLDAP's library. Each step has a time limit: the library's own for connecting
- * and for the TLS handshake, ours for answers, looked at every now and then so that a question nobody wants any more
- * frees its thread. What ldap.conf of the machine says about certificates does not count: they are always checked.
+ * Connections to an LDAP server with OpenLDAP's library. Each step has a time limit: the library's own for connecting,
+ * ours for answers. The awkward truth is the TLS handshake, for which the library keeps no limit (with GnuTLS it even
+ * spins when told to): there the socket blocks, and is shut down from outside when the time is over. What ldap.conf of
+ * the machine says about certificates does not count: they are always checked.
  */
 #include "credential/store_ldap.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -34,14 +38,57 @@ static struct timeval timeval_of(uint64_t ms)
     return (struct timeval){.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
 }
 
+static bool is_cut(struct directory_wire *wire)
+{
+    bool answer;
+
+    pthread_mutex_lock(&wire->lock);
+    answer = wire->is_cut;
+    pthread_mutex_unlock(&wire->lock);
+    return answer;
+}
+
 static uint64_t left_of(const struct directory_limit *limit)
 {
     uint64_t now_ms = clock_mono_ms();
 
-    if (limit->is_dropped && atomic_load(limit->is_dropped))
+    if (is_cut(limit->wire))
         return 0;
     return now_ms < limit->until_ms ? limit->until_ms - now_ms : 0;
 }
+
+/* ---- the wire ---- */
+
+void directory_wire_init(struct directory_wire *wire)
+{
+    pthread_mutex_init(&wire->lock, NULL);
+    wire->fd = -1;
+    wire->is_cut = false;
+}
+
+void directory_wire_done(struct directory_wire *wire) { pthread_mutex_destroy(&wire->lock); }
+
+void directory_wire_cut(struct directory_wire *wire)
+{
+    pthread_mutex_lock(&wire->lock);
+    wire->is_cut = true;
+    if (wire->fd >= 0)
+        shutdown(wire->fd, SHUT_RDWR);
+    pthread_mutex_unlock(&wire->lock);
+}
+
+static void attach_fd(struct directory_wire *wire, int fd)
+{
+    pthread_mutex_lock(&wire->lock);
+    wire->fd = fd;
+    if (fd >= 0 && wire->is_cut)
+        shutdown(fd, SHUT_RDWR);
+    pthread_mutex_unlock(&wire->lock);
+}
+
+void directory_attach(struct directory_link *link, struct directory_wire *wire) { attach_fd(wire, link->fd); }
+
+void directory_detach(struct directory_wire *wire) { attach_fd(wire, -1); }
 
 /* ---- answers ---- */
 
@@ -221,26 +268,68 @@ static bool wants_tls(const struct directory *directory, const char *uri)
     return directory->start_tls || span_istarts_with(span_of(uri), SPAN_LIT("ldaps://"));
 }
 
-static LDAP *open_one(struct directory *directory, const char *uri, bool as_account,
-                      const struct directory_limit *limit, struct error *error)
+/* The library has connected, and goes on to TLS. From here on its limit for connecting would do harm. */
+static int on_connected(LDAP *ld, Sockbuf *socket, LDAPURLDesc *server, struct sockaddr *address,
+                        struct ldap_conncb *callback)
 {
-    LDAP *ld = NULL;
-    int status = ldap_initialize(&ld, uri);
+    struct directory_link *link = CONTAINER_OF(callback, struct directory_link, on_connect);
+    struct timeval none = {.tv_sec = -1};
+    ber_socket_t fd = -1;
 
-    if (status != LDAP_SUCCESS) {
+    (void)server;
+    (void)address;
+    if (ber_sockbuf_ctrl(socket, LBER_SB_OPT_GET_FD, &fd) < 0 || ldap_set_option(ld, LDAP_OPT_NETWORK_TIMEOUT, &none))
+        return -1;
+    if (link->fd >= 0)
+        close(link->fd);
+    link->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (link->fd < 0)
+        return -1;
+    directory_attach(link, callback->lc_arg);
+    return 0;
+}
+
+static void on_disconnected(LDAP *ld, Sockbuf *socket, struct ldap_conncb *callback)
+{
+    (void)ld;
+    (void)socket;
+    (void)callback;
+}
+
+static int connect_and_log_in(struct directory *directory, LDAP *ld, const char *uri, bool as_account,
+                              const struct directory_limit *limit, struct error *error)
+{
+    int status;
+
+    if (directory->start_tls) {
+        if (start_tls(ld, uri, limit, error))
+            return -1;
+    } else if ((status = ldap_connect(ld)) != LDAP_SUCCESS) {
+        say_unreachable(ld, uri, status, error);
+        return -1;
+    }
+    return as_account && directory->bind_dn ? log_in(directory, ld, limit, error) : 0;
+}
+
+static struct directory_link *open_one(struct directory *directory, const char *uri, bool as_account,
+                                       const struct directory_limit *limit, struct error *error)
+{
+    struct directory_link *link = mem_zalloc(sizeof *link);
+    int status = ldap_initialize(&link->ld, uri);
+
+    link->fd = -1;
+    link->on_connect = (struct ldap_conncb){.lc_add = on_connected, .lc_del = on_disconnected, .lc_arg = limit->wire};
+    if (status != LDAP_SUCCESS)
         error_set(error, ERROR_TEMP, "cannot use %s: %s", uri, ldap_err2string(status));
-        return NULL;
-    }
-    if (set_options(ld, limit) || (wants_tls(directory, uri) && set_tls(directory, ld))) {
+    else if (set_options(link->ld, limit) || (wants_tls(directory, uri) && set_tls(directory, link->ld)) ||
+             ldap_set_option(link->ld, LDAP_OPT_CONNECT_CB, &link->on_connect))
         error_set(error, ERROR_TEMP, "cannot prepare a connection to %s: is ca_file in order?", uri);
-    } else if (!(directory->start_tls && start_tls(ld, uri, limit, error))) {
-        status = directory->start_tls ? LDAP_SUCCESS : ldap_connect(ld);
-        if (status != LDAP_SUCCESS)
-            say_unreachable(ld, uri, status, error);
-        else if (!(as_account && directory->bind_dn) || !log_in(directory, ld, limit, error))
-            return ld;
+    else if (!connect_and_log_in(directory, link->ld, uri, as_account, limit, error)) {
+        directory_detach(limit->wire);
+        return link;
     }
-    ldap_unbind_ext(ld, NULL, NULL);
+    directory_detach(limit->wire);
+    directory_close(link);
     return NULL;
 }
 
@@ -251,19 +340,15 @@ struct directory_link *directory_open(struct directory *directory, bool as_accou
 
     error_set(error, ERROR_TEMP, "the directory did not answer in time");
     for (size_t i = 0; i < directory->uri_count && left_of(limit); i++) {
-        size_t index = (first + i) % directory->uri_count;
+        size_t index = (first + i) % directory->uri_count, expected = index;
         /* one that hangs leaves the others their share of the time */
-        struct directory_limit share = {clock_mono_ms() + left_of(limit) / (directory->uri_count - i),
-                                        limit->is_dropped};
-        LDAP *ld = open_one(directory, directory->uris[index], as_account, &share, error);
+        struct directory_limit share = {clock_mono_ms() + left_of(limit) / (directory->uri_count - i), limit->wire};
+        struct directory_link *link = open_one(directory, directory->uris[index], as_account, &share, error);
 
-        if (ld) {
-            struct directory_link *link = mem_zalloc(sizeof *link);
-
-            atomic_store(&directory->first, index);
-            link->ld = ld;
+        if (link)
             return link;
-        }
+        /* the next question does not wait for this one again */
+        atomic_compare_exchange_strong(&directory->first, &expected, (index + 1) % directory->uri_count);
     }
     return NULL;
 }
@@ -272,7 +357,10 @@ void directory_close(struct directory_link *link)
 {
     if (!link)
         return;
-    ldap_unbind_ext(link->ld, NULL, NULL);
+    if (link->ld)
+        ldap_unbind_ext(link->ld, NULL, NULL);
+    if (link->fd >= 0)
+        close(link->fd);
     free(link);
 }
 

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A web service that judges passwords (POST /verify) and gives records (GET /users/NAME, POST /record).
+
+It knows ann, whose password is tiger. Some user names make it misbehave. As a program it prints one line of JSON with
+its address, and answers each line on standard input with the last request it has seen.
+"""
+
+import http.server
+import json
+import ssl
+import sys
+import threading
+import urllib.parse
+
+
+class Callout:
+    def __init__(self, users: dict | None = None, tls: tuple[str, str] | None = None):
+        self.users = users or {"ann": {"password": "tiger", "groups": ["staff"]}}
+        self.last: dict = {}
+        self.requests = 0
+        self.waiting = 0
+        self.down = False
+        self.ended = threading.Event()
+        service = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def log_message(self, *unused):
+                pass
+
+            def do_GET(self):
+                service.handle(self, b"")
+
+            def do_POST(self):
+                service.handle(self, self.rfile.read(int(self.headers.get("Content-Length", 0))))
+
+        class Server(http.server.ThreadingHTTPServer):
+            daemon_threads = True
+            request_queue_size = 512
+
+            def handle_error(self, request, client_address):
+                pass
+
+        self.server = Server(("127.0.0.1", 0), Handler)
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*tls)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.port = self.server.server_address[1]
+        self.address = f"{'https://localhost' if tls else 'http://127.0.0.1'}:{self.port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.ended.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.close()
+
+    def answer(self, request, status, body=b"", length=None):
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        request.send_response(status)
+        request.send_header("Content-Length", str(len(data) if length is None else length))
+        request.end_headers()
+        request.wfile.write(data)
+
+    def handle(self, request, body):
+        said = json.loads(body) if body else {}
+        self.requests += 1
+        self.last = {"method": request.command, "path": request.path, "json": said,
+                     "authorization": request.headers.get("Authorization"), "site": request.headers.get("X-Site")}
+        user = said.get("user") or urllib.parse.unquote(request.path.partition("?")[0].rpartition("/")[2])
+        if self.down:
+            return self.answer(request, 503)
+        if self.misbehave(request, user):
+            return None
+        known = self.users.get(user)
+        if known is None:
+            return self.answer(request, 404, {})
+        if request.path != "/verify":
+            return self.answer(request, 200, {**known, "password": "{PLAIN}" + known["password"]})
+        if said.get("password") != known["password"]:
+            return self.answer(request, 403, {})
+        return self.answer(request, 200, {name: value for name, value in known.items() if name != "password"})
+
+    def misbehave(self, request, user):
+        if user == "hang":
+            self.waiting += 1
+            self.ended.wait(600)
+        elif user == "cut":
+            pass
+        elif user == "garbage":
+            self.answer(request, 200, b"<html>It works!</html>")
+            return True
+        elif user == "truncated":
+            self.answer(request, 200, b'{"groups":', 500)
+        elif user == "endless":
+            request.send_response(200)
+            request.end_headers()
+            try:
+                while not self.ended.is_set():
+                    request.wfile.write(b" " * 65536)
+            except OSError:
+                pass
+        elif user == "redirect":
+            request.send_response(307)
+            request.send_header("Location", self.address + "/verify?elsewhere")
+            request.send_header("Content-Length", "0")
+            request.end_headers()
+            return True
+        elif user == "broken":
+            self.answer(request, 500, {})
+            return True
+        else:
+            return False
+        request.close_connection = True
+        return True
+
+
+def main():
+    service = Callout()
+    print(json.dumps({"address": service.address}), flush=True)
+    for _ in sys.stdin:
+        print(json.dumps(service.last), flush=True)
+
+
+if __name__ == "__main__":
+    main()
