@@ -5,9 +5,11 @@
  * disabled: withdrawing a person must not wait for a token to expire ([token] records says otherwise).
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "credential/lookup.h"
 #include "gate/gate_private.h"
+#include "log/diag.h"
 
 static void decide(struct gate_check *check, const struct lookup_result *result)
 {
@@ -38,12 +40,23 @@ static void go_on(struct gate_check *check, const struct lookup_result *result)
     decide(check, result);
 }
 
+/* A token that was good once is no guess at one: the audit trail tells them apart. What else is wrong with it, the
+ * operator who sets up a store must be able to see. */
+static enum auth_reason refusal(const struct lookup_result *result)
+{
+    const char *reason = json_string_value(json_object_get(result->fields, "reason"));
+
+    if (result->outcome == STORE_REFUSED)
+        diag(DIAG_INFO, NULL, "login: store %s: %s", result->store, result->error.sentence);
+    return reason && strcmp(reason, "expired") == 0 ? AUTH_REASON_EXPIRED : AUTH_REASON_BAD_TOKEN;
+}
+
 static void on_found(struct gate_check *check, const struct lookup_result *result)
 {
     if (result->outcome == STORE_FOUND && result->credential)
         go_on(check, result);
     else
-        gate_check_end(check, AUTH_REASON_BAD_TOKEN);
+        gate_check_end(check, refusal(result));
 }
 
 void gate_ask_token(struct gate_check *check) { gate_check_look_up_token(check, on_found); }

@@ -1,0 +1,352 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Logins with bearer tokens, end to end: JSON Web Tokens with keys that change, introspection, and issuers that are
+slow, stopped, killed or broken. The tokens come from another implementation than ours (python3-cryptography)."""
+
+import json
+import re
+import subprocess
+import threading
+import time
+
+import pytest
+from gatepost import DEADLINE, Daemon, Talk, make_dir
+from policies import AUTHENTICATED_MAY_RELAY, MESSAGE, policy
+from sasl import b64, unb64
+from tokens import AUDIENCE, CLIENT, Issuer, Key, claims, key_set
+
+SETUP = "local auth = require 'gatepost.auth'\nauth:setup { 'auth.toml' }\n"
+QUICK = ", auth_failure_delay = '1ms', auth_failure_limit = 100, junk_command_limit = 100"
+WHO_AM_I = """
+kumo.on('smtp_server_mail_from', function(sender, conn_meta)
+  local info = conn_meta:auth_info()
+  kumo.reject(599, (conn_meta:get_meta 'authz_id' or '-') .. ' ' .. (conn_meta:get_meta 'authn_id' or '-') .. ' ' ..
+    (info and table.concat(info.groups, '+') or ''))
+end)
+"""
+REFUSED = "535 5.7.8"
+
+
+def jwt_store(address: str, more: str = "", keys: str = "") -> str:
+    keys = keys or f"jwks_url = '{address}/jwks'"
+    return f"[store.sso]\ndriver = 'jwt'\nissuer = '{address}'\naudience = '{AUDIENCE}'\n{keys}\n{more}\n"
+
+
+def introspection_store(address: str, more: str = "") -> str:
+    return (f"[store.opaque]\ndriver = 'introspection'\nendpoint = '{address}/introspect'\nclient_id = '{CLIENT[0]}'\n"
+            f"client_secret = '{CLIENT[1]}'\n{more}\n")
+
+
+def start(*tables: str, parts=(WHO_AM_I,)) -> Daemon:
+    return Daemon(policy(SETUP, *parts, listener=QUICK), files={"auth.toml": "\n".join(tables)})
+
+
+def secure(daemon: Daemon) -> Talk:
+    client = Talk(daemon.port)
+    client.expect("EHLO me", "250")
+    client.starttls()
+    client.expect("EHLO me", "250")
+    return client
+
+
+def attempt(client: Talk, token: str, authz: str = "", mechanism: str = "OAUTHBEARER") -> str:
+    """The last reply; a refusal comes after the challenge that says so."""
+    response = (f"n,{'a=' + authz if authz else ''},\1auth=Bearer {token}\1\1" if mechanism == "OAUTHBEARER" else
+                f"user={authz}\1auth=Bearer {token}\1\1")
+    reply = client.ask(f"AUTH {mechanism} {b64(response)}")
+    if reply.startswith("334 "):
+        assert "status" in json.loads(unb64(reply[4:]))
+        reply = client.ask("AQ==")
+    return reply
+
+
+def login(daemon: Daemon, token: str, authz: str = "", mechanism: str = "OAUTHBEARER") -> str:
+    """Who one is after it, or the reply that refused."""
+    with secure(daemon) as client:
+        reply = attempt(client, token, authz, mechanism)
+        return client.ask("MAIL FROM:<a@b.example>")[4:].strip() if reply.startswith("235 ") else reply
+
+
+KEYS = {algorithm: Key(algorithm) for algorithm in ("RS256", "ES256", "EdDSA")}
+OPAQUE = {
+    "2YotnFZFEjr1zCsicMWpAA": {"active": True, "username": "olga", "scope": "mail.send"},
+    "without-a-name": {"active": True, "scope": "mail.send"},
+    "ended": {"active": True, "username": "olga", "exp": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def issuer():
+    with Issuer(keys=KEYS.values()) as made:
+        made.introspects(OPAQUE)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def daemon(issuer):
+    with start(jwt_store(issuer.address, "groups_claim = 'realm.roles'"), introspection_store(issuer.address)) as made:
+        yield made
+
+
+# ---- what lets in ----
+
+
+@pytest.mark.parametrize("algorithm", KEYS)
+@pytest.mark.parametrize("mechanism, authz", [("OAUTHBEARER", ""), ("OAUTHBEARER", "ann"), ("XOAUTH2", "ann")])
+def test_a_token_opens_the_gate(daemon, issuer, algorithm, mechanism, authz):
+    token = KEYS[algorithm].mint(claims(issuer.address, "ann", realm={"roles": ["staff", "ops"]}))
+    assert login(daemon, token, authz, mechanism) == "ann ann staff+ops"
+
+
+def test_an_audience_among_others_and_a_token_without_kid(daemon, issuer):
+    token = KEYS["ES256"].mint(claims(issuer.address, "ann", aud=["web", AUDIENCE]), kid=None)
+    assert login(daemon, token) == "ann ann"
+
+
+def test_another_implementation_sends_mail(issuer, tmp_path):
+    letter = tmp_path / "letter"
+    letter.write_bytes(MESSAGE)
+    token = KEYS["EdDSA"].mint(claims(issuer.address, "ann"))
+    with start(jwt_store(issuer.address), parts=(AUTHENTICATED_MAY_RELAY,)) as daemon:
+        done = subprocess.run(
+            ["curl", "-sS", "-v", "--ssl-reqd", "--insecure", f"smtp://127.0.0.1:{daemon.port}", "--user", "ann",
+             "--oauth2-bearer", token, "--login-options", "AUTH=OAUTHBEARER", "--mail-from", "ann@tiger.example",
+             "--mail-rcpt", "you@dest.example", "-T", letter],
+            capture_output=True, text=True, timeout=DEADLINE, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "235 2.7.0" in done.stderr
+
+
+# ---- what does not ----
+
+
+def altered(token: str) -> str:
+    at = len(token) - 20
+    return token[:at] + ("A" if token[at] != "A" else "B") + token[at + 1:]
+
+
+BAD = {
+    "expired": lambda own, key: key.mint(claims(own, "ann", exp=int(time.time()) - 3600)),
+    "not yet": lambda own, key: key.mint(claims(own, "ann", nbf=int(time.time()) + 3600)),
+    "never ends": lambda own, key: key.mint(claims(own, "ann", exp=None)),
+    "audience": lambda own, key: key.mint(claims(own, "ann", aud="web")),
+    "no audience": lambda own, key: key.mint(claims(own, "ann", aud=None)),
+    "issuer": lambda own, key: key.mint(claims("https://other.example", "ann")),
+    "no user": lambda own, key: key.mint(claims(own, None)),
+    "line end in the user": lambda own, key: key.mint(claims(own, "ann\r\nbob")),
+    "altered": lambda own, key: altered(key.mint(claims(own, "ann"))),
+    "cut": lambda own, key: key.mint(claims(own, "ann"))[:-1],
+    "no signature": lambda own, key: key.mint(claims(own, "ann")).rpartition(".")[0] + ".",
+    "alg none": lambda own, key: key.mint(claims(own, "ann"), alg="none").rpartition(".")[0] + ".",
+    "alg of another": lambda own, key: key.mint(claims(own, "ann"), alg="RS256"),
+    "crit": lambda own, key: key.mint(claims(own, "ann"), crit=["exp"]),
+    "stranger's key": lambda own, key: Key("ES256", kid=key.kid).mint(claims(own, "ann")),
+    "own key in the header": lambda own, key: (lambda k: k.mint(claims(own, "ann"), jwk=k.jwk()))(Key("ES256")),
+    "opaque": lambda own, key: "unknown-to-all",
+    "opaque, ended": lambda own, key: "ended",
+    "opaque, nobody": lambda own, key: "without-a-name",
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_what_is_refused(daemon, issuer, what):
+    assert login(daemon, BAD[what](issuer.address, KEYS["ES256"])).startswith(REFUSED)
+
+
+def test_a_token_is_not_a_licence_to_be_another(daemon, issuer):
+    token = KEYS["ES256"].mint(claims(issuer.address, "ann"))
+    assert login(daemon, token, "bob").startswith(REFUSED)
+    assert login(daemon, token, "bob", "XOAUTH2").startswith(REFUSED)
+
+
+def test_a_refusal_leaves_the_session_usable(daemon, issuer):
+    with secure(daemon) as client:
+        assert attempt(client, BAD["audience"](issuer.address, KEYS["ES256"])).startswith(REFUSED)
+        assert attempt(client, KEYS["ES256"].mint(claims(issuer.address, "ann"))).startswith("235 ")
+
+
+def test_the_operator_is_told_why(daemon, issuer):
+    login(daemon, BAD["audience"](issuer.address, KEYS["RS256"]))
+    daemon.err.wait("login: store sso: the token is meant for another audience")
+    before = len(daemon.err.find("result=expired"))
+    login(daemon, BAD["expired"](issuer.address, KEYS["RS256"]))
+    daemon.err.wait("result=expired", before + 1)
+
+
+def test_no_token_is_written_anywhere(issuer):
+    tokens = [KEYS["ES256"].mint(claims(issuer.address, "ann")), BAD["audience"](issuer.address, KEYS["ES256"]),
+              "2YotnFZFEjr1zCsicMWpAA", "an-opaque-token-that-nobody-knows"]
+    with start(jwt_store(issuer.address), introspection_store(issuer.address, "cache_ttl = 60")) as daemon:
+        for token in tokens:
+            login(daemon, token)
+        issuer.behaves(status=500)
+        try:
+            login(daemon, tokens[-1])
+        finally:
+            issuer.behaves()
+        daemon.stop()
+        texts = [daemon.err.text().encode(), *(path.read_bytes() for path in daemon.dir.rglob("*") if path.is_file()
+                                               and path.name != "auth.toml")]
+    for secret in [*tokens, CLIENT[1]]:
+        for text in texts:
+            for part in secret.split("."):
+                assert part.encode() not in text and b64(part).encode() not in text
+
+
+# ---- keys that change ----
+
+
+def wait_for_request(issuer: Issuer, path: str = "/jwks", more: int = 1) -> None:
+    before = issuer.counts().get(path, 0)
+    deadline = time.monotonic() + DEADLINE
+    turn = threading.Event()
+    while issuer.counts().get(path, 0) < before + more:
+        assert time.monotonic() < deadline
+        turn.wait(0.05)
+
+
+def test_a_rotation_without_downtime():
+    old, new = Key("RS256"), Key("ES256")
+    with Issuer(keys=[old]) as issuer, start(jwt_store(issuer.address, "refresh = '1s'")) as daemon:
+        tokens = {key: key.mint(claims(issuer.address, "ann")) for key in (old, new)}
+        assert login(daemon, tokens[old]) == "ann ann"
+        assert login(daemon, tokens[new]).startswith(REFUSED)
+        issuer.publish(old, new)
+        wait_for_request(issuer, more=2)
+        assert login(daemon, tokens[old]) == "ann ann"
+        assert login(daemon, tokens[new]) == "ann ann"
+        issuer.publish(new)
+        wait_for_request(issuer, more=2)
+        assert login(daemon, tokens[old]).startswith(REFUSED)
+        assert login(daemon, tokens[new]) == "ann ann"
+
+
+def test_made_up_keys_do_not_reach_the_issuer():
+    key = Key("ES256")
+    with Issuer(keys=[key]) as issuer, start(jwt_store(issuer.address)) as daemon:
+        began = time.monotonic()
+        assert login(daemon, key.mint(claims(issuer.address, "ann"))) == "ann ann"
+        for _ in range(20):
+            assert login(daemon, Key("ES256").mint(claims(issuer.address, "ann"))).startswith(REFUSED)
+        assert issuer.counts()["/jwks"] <= 2 + (time.monotonic() - began) / 10
+
+
+def test_keys_of_a_file():
+    key = Key("EdDSA")
+    folder = make_dir()
+    path = folder / "keys.json"
+    path.write_text(key_set(key))
+    path.chmod(0o644)
+    with start(jwt_store("https://id.example", "refresh = '1s'", keys=f"jwks_file = '{path}'")) as daemon:
+        assert login(daemon, key.mint(claims("https://id.example", "ann"))) == "ann ann"
+        path.write_text("{")
+        daemon.err.wait("jwks_file.*going on with the keys of before")
+        assert login(daemon, key.mint(claims("https://id.example", "ann"))) == "ann ann"
+        new = Key("EdDSA")
+        path.write_text(key_set(new))
+        daemon.err.wait("jwks_file.*the keys can be had again")
+        assert login(daemon, new.mint(claims("https://id.example", "ann"))) == "ann ann"
+        assert login(daemon, key.mint(claims("https://id.example", "ann"))).startswith(REFUSED)
+
+
+# ---- issuers in trouble ----
+
+
+def test_an_issuer_that_is_away_locks_nobody_out():
+    key = Key("ES256")
+    with Issuer(keys=[key]) as issuer, start(jwt_store(issuer.address, "refresh = '1s'\ntimeout = '1s'")) as daemon:
+        assert login(daemon, key.mint(claims(issuer.address, "ann"))) == "ann ann"
+        for trouble in (issuer.pause, issuer.kill):
+            trouble()
+            daemon.err.wait("going on with the keys of before", 1 + (trouble == issuer.kill))
+            assert login(daemon, key.mint(claims(issuer.address, "ann"))) == "ann ann"
+            # a key that may have been published since: no verdict
+            assert login(daemon, Key("ES256").mint(claims(issuer.address, "ann"))).startswith("454 4.7.0")
+            if trouble == issuer.pause:
+                issuer.resume()
+            else:
+                issuer.restart()
+            daemon.err.wait("the keys can be had again", 1 + (trouble == issuer.kill))
+        assert login(daemon, key.mint(claims(issuer.address, "ann"))) == "ann ann"
+
+
+@pytest.mark.parametrize("trouble", ["pause", "kill", "hang", "drip", "cut", "garbage", "redirect", "500", "401"])
+def test_no_verdict_without_the_introspection_server(trouble):
+    key = Key("ES256")
+    with Issuer(keys=[key]) as issuer, \
+            start(jwt_store(issuer.address), introspection_store(issuer.address, "timeout = '1s'")) as daemon:
+        issuer.introspects(OPAQUE)
+        good = key.mint(claims(issuer.address, "ann"))
+        assert login(daemon, "2YotnFZFEjr1zCsicMWpAA") == "olga olga"
+        assert login(daemon, good) == "ann ann"
+        if trouble in ("pause", "kill"):
+            getattr(issuer, trouble)()
+        elif trouble.isdigit():
+            issuer.behaves(status=int(trouble))
+        else:
+            issuer.behaves(way=trouble)
+        replies = []
+        waiting = [threading.Thread(target=lambda: replies.append(login(daemon, "2YotnFZFEjr1zCsicMWpAA")))
+                   for _ in range(5)]
+        for thread in waiting:
+            thread.start()
+        assert login(daemon, good) == "ann ann"  # others do not notice
+        for thread in waiting:
+            thread.join(DEADLINE)
+        assert [reply[:9] for reply in replies] == ["454 4.7.0"] * 5
+        if trouble == "pause":
+            issuer.resume()
+        elif trouble == "kill":
+            issuer.restart()
+        else:
+            issuer.behaves()
+        assert login(daemon, "2YotnFZFEjr1zCsicMWpAA") == "olga olga"  # by itself
+
+
+def test_a_withdrawn_token_is_refused_at_once():
+    with Issuer() as issuer, start(introspection_store(issuer.address)) as daemon:
+        issuer.introspects(OPAQUE)
+        assert login(daemon, "2YotnFZFEjr1zCsicMWpAA") == "olga olga"
+        issuer.introspects({})
+        assert login(daemon, "2YotnFZFEjr1zCsicMWpAA").startswith(REFUSED)
+
+
+# ---- TLS and settings ----
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tls")
+    folder.chmod(0o755)
+    names = [str(folder / name) for name in ("cert.pem", "key.pem")]
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                    "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-out", names[0],
+                    "-keyout", names[1]], check=True, capture_output=True)
+    return names
+
+
+def test_the_issuer_must_prove_who_it_is(certificate):
+    key = Key("ES256")
+    folder = make_dir()
+    pinned = folder / "ca.pem"
+    pinned.write_text(open(certificate[0], encoding="ascii").read())
+    pinned.chmod(0o644)
+    with Issuer(keys=[key], tls=tuple(certificate)) as issuer:
+        issuer.introspects(OPAQUE)
+        for ca_file, expected in [(f"ca_file = '{pinned}'", {"ann ann", "olga olga"}), ("", {"454 4.7.0"})]:
+            with start(jwt_store(issuer.address, ca_file), introspection_store(issuer.address, ca_file)) as daemon:
+                replies = {login(daemon, key.mint(claims(issuer.address, "ann"))),
+                           login(daemon, "2YotnFZFEjr1zCsicMWpAA")}
+                assert {reply[:9] if reply.startswith("454") else reply for reply in replies} == expected
+
+
+@pytest.mark.parametrize("table, fault", [
+    (jwt_store("https://id.example", keys="jwks_file = '/nowhere/keys.json'"), r"/nowhere/keys\.json"),
+    (jwt_store("https://id.example", keys="jwks_url = 'http://id.example/keys'"), r"auth\.toml:5: store\.sso\.jwks_url"),
+    (jwt_store("https://id.example", "algorithms = ['HS256']"), r"auth\.toml:6: store\.sso\.algorithms"),
+    (introspection_store("https://id.example", "cache = 60"), r"auth\.toml:6: store\.opaque\.cache"),
+], ids=["file", "in clear", "algorithm", "unknown"])
+def test_a_mistake_names_its_line(table, fault):
+    with_mistake = start(table)
+    done = with_mistake.run_to_end()
+    assert done.returncode != 0
+    assert re.search(fault, done.stderr), done.stderr
