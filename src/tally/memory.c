@@ -18,7 +18,7 @@
 #define ENTRIES_DEFAULT 1000000
 #define SHARDS 64
 #define SHARD_LEAST_ENTRIES 256 /* fewer, and one shard is enough */
-#define EVICTION_SAMPLES 8
+#define EVICTION_SAMPLES 16
 #define MEMBERS_PER_WEIGHT 4 /* as many bytes as a cell */
 
 struct memory *memory_new(size_t entries)

@@ -20,6 +20,7 @@
 #define CONNECT_LIMIT_MS 2000
 #define BACKOFF_FIRST_MS 50
 #define BACKOFF_MOST_MS 3000
+#define TRIES_ROUND 16
 #define READ_BYTES 16384
 #define REPLY_MOST_BYTES (8U << 20)
 #define UNSENT_MOST_BYTES (64U << 20)
@@ -229,17 +230,22 @@ static void connect_to_peer(struct link *link)
     timer_start(&link->due, CONNECT_LIMIT_MS);
 }
 
+/* Each try takes the next of the name's addresses. */
 static void look_up(struct job *job)
 {
     struct link *link = CONTAINER_OF(job, struct link, lookup);
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     struct addrinfo *found = NULL;
+    struct addrinfo *chosen;
 
     link->is_found = !getaddrinfo(link->host, link->port, &hints, &found);
-    if (link->is_found)
-        memcpy(&link->peer, found->ai_addr, found->ai_addrlen);
-    if (found)
-        freeaddrinfo(found);
+    if (!link->is_found)
+        return;
+    chosen = found;
+    for (unsigned i = 0; i < link->tries; i++)
+        chosen = chosen->ai_next ? chosen->ai_next : found;
+    memcpy(&link->peer, chosen->ai_addr, chosen->ai_addrlen);
+    freeaddrinfo(found);
 }
 
 static void on_looked_up(struct job *job)
@@ -247,6 +253,8 @@ static void on_looked_up(struct job *job)
     struct link *link = CONTAINER_OF(job, struct link, lookup);
 
     link->is_resolving = false;
+    if (link->is_closed)
+        return;
     if (link->is_found) {
         connect_to_peer(link);
         return;
@@ -266,6 +274,7 @@ static void start(struct link *link)
     }
     link->lookup = (struct job){.reply_to = link->loop, .run = look_up, .done = on_looked_up};
     link->is_resolving = true;
+    link->tries = (link->tries + 1) % TRIES_ROUND;
     MUST(!jobs_submit(link->resolver, &link->lookup, &error)); /* one at a time */
 }
 
@@ -287,6 +296,7 @@ void link_open(struct link *link, struct loop *loop)
 
 void link_close(struct link *link)
 {
+    link->is_closed = true;
     timer_stop(&link->retry);
     drop(link);
 }

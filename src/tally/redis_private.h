@@ -51,13 +51,14 @@ struct link {
     redisReader *reader;
     bool is_up;
     bool is_resolving;
-    bool is_reading;      /* replies are being taken: losing waits */
+    bool is_closed;
     struct list requests; /* in the order in which they will be answered */
     struct timer due;
     struct timer retry;
     uint64_t backoff_ms;
     char reason[REASON_BYTES];
     struct job lookup;
+    unsigned tries;
     bool is_found; /* written by the job */
 };
 

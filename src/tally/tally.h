@@ -51,7 +51,7 @@ int tally_configure(struct tally *tally, const struct tally_options *options, st
 void tally_free(struct tally *tally);
 
 /* The process's own: started by main before the workers (memory only, until the gate configures it), stopped when no
- * worker's loop runs any more. */
+ * worker's loop runs any more, and before the loops of calls that were not cancelled are freed. */
 int tally_start(struct error *error) __attribute__((warn_unused_result));
 void tally_stop(void);
 struct tally *tally_get(void); /* NULL before tally_start and after tally_stop */

@@ -18,6 +18,7 @@ struct redis_server {
     pid_t pid;
     char dir[64];
     char path[96];
+    const char *const *options; /* pairs, NULL-terminated; or NULL */
 };
 
 static inline void redis_server_pause(void) { nanosleep(&(struct timespec){.tv_nsec = 5 * 1000 * 1000}, NULL); }
@@ -40,6 +41,20 @@ static inline redisContext *redis_server_connect(const struct redis_server *serv
     abort();
 }
 
+static inline void redis_server_exec(const struct redis_server *server)
+{
+    const char *argv[32] = {"redis-server", "--port", "0",     "--unixsocket", server->path,
+                            "--save",       "",       "--dir", server->dir};
+    int argc = 9;
+
+    for (const char *const *option = server->options; option && *option; option++)
+        argv[argc++] = *option;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (freopen("/dev/null", "w", stdout))
+        execvp(argv[0], (char *const *)(uintptr_t)argv);
+    _exit(1);
+}
+
 static inline void redis_server_start(struct redis_server *server)
 {
     if (!server->dir[0]) {
@@ -49,14 +64,8 @@ static inline void redis_server_start(struct redis_server *server)
         snprintf(server->path, sizeof server->path, "%s/redis.sock", server->dir);
     }
     server->pid = fork();
-    if (!server->pid) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (!freopen("/dev/null", "w", stdout))
-            _exit(1);
-        execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", server->path, "--save", "", "--dir",
-               server->dir, (char *)NULL);
-        _exit(1);
-    }
+    if (!server->pid)
+        redis_server_exec(server);
     redisFree(redis_server_connect(server));
 }
 

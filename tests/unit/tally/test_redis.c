@@ -11,10 +11,15 @@
 /* the order is cmocka's wish */
 #include <cmocka.h>
 
-#include "base/buf.h"
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "base/mem.h"
+#include "base/secret.h"
 #include "clock.h"
 #include "metrics/metrics.h"
 #include "redis_server.h"
+#include "tls/tls.h"
 
 static struct redis_server server;
 static struct loop *loop;
@@ -430,6 +435,87 @@ static void one_that_is_too_many_is_answered_here(void **state)
     tally_free(tally);
 }
 
+/* ---- TLS, and an address that is a name ---- */
+
+static char *write_file(const char *name, const char *text)
+{
+    char *path = mem_printf("%s/%s", server.dir, name);
+    FILE *file = fopen(path, "w");
+
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+    return path;
+}
+
+static unsigned free_port(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+    close(fd);
+    return ntohs(address.sin_port);
+}
+
+static void only_the_right_certificate_is_spoken_to(void **state)
+{
+    struct tally_options options = options_here();
+    char *certificate, *key, *stranger, *stranger_key;
+    char port[8], address[32];
+    struct tally *tally;
+    struct tally_status status;
+
+    (void)state;
+    assert_int_equal(tls_make_self_signed("localhost", 2, &certificate, &key, NULL), 0);
+    assert_int_equal(tls_make_self_signed("localhost", 2, &stranger, &stranger_key, NULL), 0);
+    snprintf(port, sizeof port, "%u", free_port());
+    snprintf(address, sizeof address, "localhost:%s", port);
+    redis_server_kill(&server);
+    char *paths[] = {write_file("certificate", certificate), write_file("key", key)};
+    server.options = (const char *[]){"--tls-port",
+                                      port,
+                                      "--tls-cert-file",
+                                      paths[0],
+                                      "--tls-key-file",
+                                      paths[1],
+                                      "--tls-ca-cert-file",
+                                      paths[0],
+                                      "--bind",
+                                      "127.0.0.1",
+                                      "--tls-auth-clients",
+                                      "no",
+                                      NULL};
+    redis_server_start(&server);
+    options.redis = address;
+    options.use_tls = true;
+    options.ca_pem = stranger;
+    tally = tally_new(&options, NULL);
+    assert_non_null(tally);
+    for (int i = 0; i < 4000; i++) {
+        tally_status(tally, &status);
+        if (strstr(status.reason, "ertificate"))
+            break;
+        redis_server_pause();
+    }
+    assert_non_null(strstr(status.reason, "ertificate"));
+    options.ca_pem = certificate;
+    assert_int_equal(tally_configure(tally, &options, NULL), 0);
+    wait_for(tally, true);
+    assert_false(count_one(tally, "eve", 1).is_local);
+    tally_free(tally);
+    for (int i = 0; i < 2; i++) {
+        unlink(paths[i]);
+        free(paths[i]);
+    }
+    free(certificate);
+    free(stranger);
+    secret_free(key);
+    secret_free(stranger_key);
+}
+
 #define SENDERS 4
 #define SENDS 200
 
@@ -468,14 +554,14 @@ static void threads_share_the_connection(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(memory_and_redis_answer_alike),       TEST(two_instances_keep_one_limit),
-        TEST(an_unlock_on_one_node_is_one_on_all), TEST(killed_and_restarted_empty_it_learns_what_was_known),
-        TEST(flushed_while_in_use_it_is_noticed),  TEST(stopped_it_costs_one_time_limit),
-        TEST(full_it_is_left_until_it_has_room),   TEST(read_only_it_is_left),
-        TEST(without_its_script_it_gets_it_again), TEST(a_user_and_password_are_given),
-        TEST(what_was_marked_meanwhile_is_told),   TEST(addresses_that_cannot_be_are_refused),
-        TEST(a_call_may_be_cancelled_or_left),     TEST(one_that_is_too_many_is_answered_here),
-        TEST(threads_share_the_connection),
+        TEST(memory_and_redis_answer_alike),           TEST(two_instances_keep_one_limit),
+        TEST(an_unlock_on_one_node_is_one_on_all),     TEST(killed_and_restarted_empty_it_learns_what_was_known),
+        TEST(flushed_while_in_use_it_is_noticed),      TEST(stopped_it_costs_one_time_limit),
+        TEST(full_it_is_left_until_it_has_room),       TEST(read_only_it_is_left),
+        TEST(without_its_script_it_gets_it_again),     TEST(a_user_and_password_are_given),
+        TEST(what_was_marked_meanwhile_is_told),       TEST(addresses_that_cannot_be_are_refused),
+        TEST(a_call_may_be_cancelled_or_left),         TEST(one_that_is_too_many_is_answered_here),
+        TEST(only_the_right_certificate_is_spoken_to), TEST(threads_share_the_connection),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
