@@ -40,4 +40,6 @@
 enum policy_event { POLICY_EVENTS(POLICY_EVENT_ENUM) POLICY_EVENT_COUNT };
 #undef POLICY_EVENT_ENUM
 
+const char *policy_event_name(enum policy_event event); /* "smtp_server_ehlo" */
+
 #endif

@@ -23,6 +23,8 @@ static const struct {
     enum combine combine;
 } event_table[POLICY_EVENT_COUNT] = {POLICY_EVENTS(EVENT_ROW)};
 
+const char *policy_event_name(enum policy_event event) { return event_table[event].event; }
+
 void handlers_init(struct policy_state *state)
 {
     for (int i = 0; i < POLICY_EVENT_COUNT; i++)

@@ -214,7 +214,7 @@ static void on_returned(struct session *session, const struct policy_result *res
     json_t *value = session_result_json(result, &error);
 
     if (!value) {
-        diag_error(&session->scope, &error, "the result of an authentication handler");
+        diag_error(&session->scope, &error, "%s", auth_handler_name(session));
         auth_no_verdict(session, AUTH_REASON_BAD_RESULT);
     } else if (json_is_null(value)) {
         go_on_without(session, AUTH_REASON_REFUSED);

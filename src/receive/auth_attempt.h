@@ -48,6 +48,7 @@ void auth_end(struct session *session, enum auth_reason reason);
 /* ---- auth_offer.c ---- */
 
 enum policy_event auth_event_of(enum auth_question_kind kind);
+const char *auth_handler_name(const struct session *session);    /* of the question in hand */
 struct gate_rules *auth_rules_of(const struct session *session); /* borrowed; NULL: no gate */
 bool auth_certificate_of(struct session *session, struct auth_certificate *certificate_out);
 /* The data of a channel binding, as a mechanism asks for it. */

@@ -81,6 +81,13 @@ enum policy_event auth_event_of(enum auth_question_kind kind)
     return events[kind];
 }
 
+const char *auth_handler_name(const struct session *session)
+{
+    enum auth_question_kind kind = auth_exchange_question(session->attempt->exchange)->kind;
+
+    return policy_event_name(auth_event_of(kind));
+}
+
 enum session_offer session_offer_of(struct session *session, const struct auth_mechanism *mechanism)
 {
     const struct gate_rules *rules;

@@ -8,7 +8,7 @@
 
 static void bad_result(struct session *session, const struct error *error)
 {
-    diag_error(&session->scope, error, "the result of an authentication handler");
+    diag_error(&session->scope, error, "%s", auth_handler_name(session));
     auth_no_verdict(session, AUTH_REASON_BAD_RESULT);
 }
 

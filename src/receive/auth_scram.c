@@ -178,7 +178,7 @@ static void bad_keys(struct session *session, const char *why)
     struct error error;
 
     error_set(&error, ERROR_PERM, "%s", why); /* with none of what was returned */
-    diag_error(&session->scope, &error, "the result of smtp_server_auth_scram");
+    diag_error(&session->scope, &error, "smtp_server_auth_scram");
     auth_no_verdict(session, AUTH_REASON_BAD_RESULT);
 }
 

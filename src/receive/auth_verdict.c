@@ -143,7 +143,7 @@ static bool read_last_word(struct session *session, const struct policy_result *
     if (is_table)
         with = auth_info_with(attempt->info, value, &error);
     if (!value || (is_table && !with)) {
-        diag_error(&session->scope, &error, "the result of smtp_server_authenticated");
+        diag_error(&session->scope, &error, "smtp_server_authenticated");
         *reason_out = AUTH_REASON_BAD_RESULT;
     }
     json_decref(value);

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "auth/mechanism.h"
 #include "receive/domain.h"
 #include "receive/params.h"
 
@@ -37,6 +38,9 @@ static void defaults_are_the_manuals(void **state)
     assert_int_equal(params->relay_hosts.count, 2);
     assert_int_equal(params->line_endings, SMTP_LINE_ENDINGS_DENY);
     assert_non_null(receive_params_tls_server(params));
+    assert_int_equal(params->auth_mechanisms_in_clear, 0);
+    for (size_t i = 0; auth_mechanism_at(i); i++)
+        assert_int_equal(params->auth_mechanisms >> i & 1, !auth_mechanism_is_legacy(auth_mechanism_at(i)));
     receive_params_unref(&params);
 }
 
@@ -68,6 +72,10 @@ static void mistakes_name_their_key(void **state)
         {"{\"peer\": {\"10.0.0.0/8\": {\"nope\": 1}}}", "'peer': '10.0.0.0/8': 'nope'"},
         {"{\"via\": {\"10.0.0.0/8\": {\"listen\": \"0:25\"}}}", "'listen' holds for the whole listener"},
         {"{\"via\": {\"10.0.0.0/8\": {\"peer\": {}}}}", "cannot be nested"},
+        {"{\"auth_mechanisms\": \"PLAIN\"}", "'auth_mechanisms': expected a list"},
+        {"{\"auth_mechanisms\": [\"CRAM-MD5\"]}", "'auth_mechanisms': 'CRAM-MD5'"},
+        {"{\"auth_mechanisms_in_clear\": [\"PLAIN\"]}", "'auth_mechanisms_in_clear': PLAIN needs TLS"},
+        {"{\"via\": {\"10.0.0.0/8\": {\"auth_mechanisms\": [1]}}}", "'auth_mechanisms'"},
     };
 
     (void)state;
