@@ -43,7 +43,7 @@ void rules_count(struct tally_counter *counter, const struct tally_item *item, u
 {
     double value = decayed(counter, item->time_ms, now_ms);
 
-    if (item->amount) {
+    if (item->amount != 0) {
         value = fmax(value + item->amount, 0);
         *counter = (struct tally_counter){.value = value, .at_ms = now_ms, .half_life_ms = item->time_ms};
     }
@@ -131,7 +131,7 @@ bool rules_take(struct tally_budget *budget, const struct tally_item *item, bool
         now.present += item->amount;
     else
         give_back(&now, -item->amount);
-    if (item->amount)
+    if (item->amount != 0)
         *budget = now;
     result->value = used(&now, now_ms);
     return true;
