@@ -12,8 +12,8 @@
 #include "log/diag.h"
 
 #define LIMIT_MS 5000
-#define LIMIT_LEAST_MS 10
-#define LIMIT_MOST_MS 300000
+#define LIMIT_LEAST_MS 1
+#define LIMIT_MOST_MS 60000
 
 void endpoint_check_plain(struct settings *settings, const char *key, const char *url, bool is_secure)
 {

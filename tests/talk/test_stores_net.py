@@ -1,0 +1,307 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Users who live in Vault, in a directory, behind a web service: what they may do, and what happens when it is away.
+
+Each daemon has a second store, a table with one user: whatever befalls the first, that user logs in.
+"""
+
+import shutil
+import threading
+from contextlib import contextmanager
+
+import pytest
+from callout import Callout
+from gatepost import DEADLINE, Daemon, Talk, give, make_dir
+from policies import policy
+from slapd import ACCOUNT, ACCOUNT_PASSWORD, SUFFIX, Slapd, make_ca
+from vault import Vault
+
+SETUP = "local auth = require 'gatepost.auth'\nauth:setup { 'auth.toml' }\n"
+REFUSED = "535 5.7.8"
+LATER = "454 4.7.0"
+CACHE = "[cache]\npositive_ttl = 0\nnegative_ttl = 0\nstale_for = 0\nrecheck = 0\n"
+HOME = "[user.home]\npassword = '{PLAIN}castle'\n"
+
+
+@contextmanager
+def daemon_with(store: str, cache: str = CACHE, directory=None):
+    text = policy(SETUP, listener=", auth_failure_delay = '0s'")
+    toml = f"stores = ['people', 'user']\n[store.people]\n{store}\n{cache}\n{HOME}"
+    with Daemon(text, directory=directory, files={"auth.toml": toml}) as daemon:
+        yield daemon
+
+
+def login(daemon, user: str, password: str) -> str:
+    with Talk(daemon.port) as client:
+        return client.login(user, password)
+
+
+def expect(daemon, user: str, password: str, code: str) -> None:
+    reply = login(daemon, user, password)
+    assert reply.startswith(code), f"{user}: {reply}\n{daemon.err.text()}"
+
+
+def home_is_well(daemon) -> None:
+    """The other store's user: a question passes on when the first does not know her."""
+    expect(daemon, "home", "castle", "235")
+
+
+@contextmanager
+def meanwhile(daemon, user: str, password: str):
+    """A login that is under way while the block runs; its reply afterwards in the list."""
+    replies = []
+    thread = threading.Thread(target=lambda: replies.append(login(daemon, user, password)))
+    thread.start()
+    yield replies
+    thread.join(DEADLINE)
+    assert replies
+
+
+def no_secret_in(daemon, *secrets: str) -> None:
+    text = daemon.err.text()
+    for path in daemon.dir.rglob("*"):
+        if path.is_file() and path.name != "auth.toml":
+            text += path.read_bytes().decode("latin-1")
+    for secret in secrets:
+        assert secret not in text
+
+
+@pytest.fixture
+def vault():
+    with Vault() as made:
+        made.put("secret", "users/ann", {"password": "{PLAIN}tiger"})
+        yield made
+
+
+def approle(vault, more: str = "") -> str:
+    return (f"driver = 'vault'\naddress = '{vault.address}'\npath = 'users/{{user}}'\nauth = 'approle'\n"
+            f"role_id = 'relay-role'\nsecret_id = 's3cret-id'\ntimeout = '2s'\n{more}")
+
+
+# ---- Vault ----
+
+
+def test_vault(vault):
+    with daemon_with(approle(vault)) as daemon:
+        expect(daemon, "ann", "tiger", "235")
+        expect(daemon, "ann", "lion", REFUSED)
+        expect(daemon, "nobody", "tiger", REFUSED)
+        expect(daemon, "../users/ann", "tiger", REFUSED)
+        home_is_well(daemon)
+        vault.put("secret", "users/ann", {"password": "{PLAIN}panther"})
+        expect(daemon, "ann", "panther", "235")
+        expect(daemon, "ann", "tiger", REFUSED)
+        no_secret_in(daemon, "s3cret-id", "hvs.", "panther")
+    assert vault.counts["logins"] == 1
+
+
+@pytest.mark.parametrize("user", ["denied", "busy", "standby-472", "standby-473", "sealed", "broken", "bad-request",
+                                  "garbage", "not-vault", "number", "truncated", "endless", "hang"])
+def test_vault_that_gives_no_verdict(vault, user):
+    with daemon_with(approle(vault)) as daemon:
+        expect(daemon, user, "tiger", LATER)
+        expect(daemon, "ann", "tiger", "235")
+
+
+def test_vault_redirects_are_not_followed(vault):
+    with Callout() as elsewhere, daemon_with(approle(vault)) as daemon:
+        vault.elsewhere = elsewhere.address
+        expect(daemon, "redirect", "tiger", LATER)
+        assert elsewhere.requests == 0
+
+
+def test_vault_sealed_and_unsealed(vault):
+    with daemon_with(approle(vault)) as daemon:
+        vault.sealed = True
+        expect(daemon, "ann", "tiger", LATER)
+        vault.sealed = False
+        turn = threading.Event()
+        while not login(daemon, "ann", "tiger").startswith("235"):
+            turn.wait(0.1)
+        vault.sealed = True
+        expect(daemon, "ann", "tiger", LATER)
+        vault.sealed = False
+        expect(daemon, "ann", "tiger", "235")
+
+
+def test_vault_away_for_a_stated_time(vault):
+    """What it said before serves while it is away; who is not known yet has to wait."""
+    cache = "[cache]\npositive_ttl = '1ms'\nnegative_ttl = 0\nstale_for = '1h'\nrecheck = '1ms'\n"
+    vault.put("secret", "users/bob", {"password": "{PLAIN}leopard"})
+    with daemon_with(approle(vault), cache) as daemon:
+        expect(daemon, "ann", "tiger", "235")
+        vault.sealed = True
+        expect(daemon, "ann", "tiger", "235")
+        expect(daemon, "bob", "leopard", LATER)
+        vault.sealed = False
+        expect(daemon, "bob", "leopard", "235")
+
+
+def test_vault_that_hangs_holds_up_nobody_else(vault):
+    with daemon_with(approle(vault, "timeout = '5s'").replace("timeout = '2s'\n", "")) as daemon:
+        expect(daemon, "ann", "tiger", "235")
+        with meanwhile(daemon, "hang", "x") as replies:
+            turn = threading.Event()
+            while not vault.waiting:
+                turn.wait(0.01)
+            expect(daemon, "ann", "tiger", "235")
+            home_is_well(daemon)
+            assert not replies  # it hangs still
+        assert replies[0].startswith(LATER)
+
+
+def test_vault_token_revoked(vault):
+    with daemon_with(f"driver = 'vault'\naddress = '{vault.address}'\npath = 'users/{{user}}'\ntoken_file = '@DIR@/token'"
+                     ) as daemon:
+        expect(daemon, "ann", "tiger", LATER)
+        give(daemon._write("token", vault.grant("hvs.first")))
+        turn = threading.Event()
+        while not login(daemon, "ann", "tiger").startswith("235"):
+            turn.wait(0.1)
+        vault.revoke()
+        expect(daemon, "ann", "tiger", LATER)
+        give(daemon._write("token", vault.grant("hvs.second")))
+        expect(daemon, "ann", "tiger", "235")
+
+
+def test_vault_over_tls_is_pinned():
+    folder, other = make_dir(), make_dir()
+    make_ca(folder)
+    make_ca(other)
+    try:
+        with Vault((str(folder / "cert.pem"), str(folder / "key.pem"))) as vault:
+            vault.put("secret", "users/ann", {"password": "{PLAIN}tiger"})
+            with daemon_with(approle(vault, f"ca_file = '{folder / 'ca.pem'}'")) as daemon:
+                expect(daemon, "ann", "tiger", "235")
+            with daemon_with(approle(vault, f"ca_file = '{other / 'ca.pem'}'")) as daemon:
+                expect(daemon, "ann", "tiger", LATER)
+            with daemon_with(approle(vault)) as daemon:
+                expect(daemon, "ann", "tiger", LATER)
+            assert vault.counts["logins"] == 1
+    finally:
+        shutil.rmtree(folder)
+        shutil.rmtree(other)
+
+
+# ---- a web service ----
+
+
+def test_http_judges():
+    with Callout() as service:
+        store = f"driver = 'http'\nurl = '{service.address}/verify'\nbearer = 'b.e.arer'\ntimeout = '2s'"
+        with daemon_with(store) as daemon:
+            expect(daemon, "ann", "tiger", "235")
+            assert service.last["authorization"] == "Bearer b.e.arer"
+            assert service.last["json"]["peer"] == "127.0.0.1"
+            expect(daemon, "ann", "lion", REFUSED)
+            expect(daemon, "nobody", "tiger", REFUSED)
+            home_is_well(daemon)
+            for user in ("broken", "garbage", "truncated", "endless", "redirect", "cut", "hang"):
+                expect(daemon, user, "tiger", LATER)
+            service.down = True
+            expect(daemon, "ann", "tiger", LATER)
+            service.down = False
+            expect(daemon, "ann", "tiger", "235")
+            no_secret_in(daemon, "b.e.arer", "tiger")
+
+
+def test_http_gives_records():
+    with Callout() as service:
+        store = f"driver = 'http-record'\nurl = '{service.address}/users/{{user}}'\ntimeout = '2s'"
+        with daemon_with(store) as daemon:
+            expect(daemon, "ann", "tiger", "235")
+            expect(daemon, "ann", "lion", REFUSED)
+            expect(daemon, "../users/ann", "tiger", REFUSED)
+            home_is_well(daemon)
+
+
+# ---- a directory ----
+
+
+@pytest.fixture(scope="module")
+def slapd():
+    with Slapd() as made:
+        made.dir.chmod(0o755)
+        yield made
+
+
+def ldap(slapd, driver: str, more: str = "", uri: str | None = None) -> str:
+    return (f"driver = '{driver}'\nuri = '{uri or slapd.uri}'\nbind_dn = '{ACCOUNT}'\n"
+            f"bind_password = '{ACCOUNT_PASSWORD}'\nbase = 'ou=people,{SUFFIX}'\ntimeout = '1s'\n{more}")
+
+
+@pytest.mark.parametrize("driver", ["ldap", "ldap-bind"])
+def test_ldap(slapd, driver):
+    with daemon_with(ldap(slapd, driver, f"start_tls = true\nca_file = '{slapd.ca}'")) as daemon:
+        expect(daemon, "ann", "tiger", "235")
+        expect(daemon, "ann", "lion", REFUSED)
+        expect(daemon, "ann", "tiger ", REFUSED)
+        expect(daemon, "*", "tiger", REFUSED)
+        expect(daemon, "ann)(uid=*", "tiger", REFUSED)
+        expect(daemon, "nobody", "tiger", REFUSED)
+        expect(daemon, "twin", "x", LATER)
+        home_is_well(daemon)
+        slapd.password("panther", "bob")
+        expect(daemon, "bob", "panther", "235")
+        expect(daemon, "bob", "leopard", REFUSED)
+        no_secret_in(daemon, ACCOUNT_PASSWORD, "panther")
+
+
+def test_ldap_bind_never_sends_an_empty_password(slapd):
+    with daemon_with(ldap(slapd, "ldap-bind")) as daemon:
+        assert not login(daemon, "ann", "").startswith("2")
+        assert not login(daemon, "nopass", "").startswith("2")
+
+
+@pytest.mark.parametrize("driver", ["ldap", "ldap-bind"])
+def test_ldap_stopped_killed_and_back(slapd, driver):
+    with daemon_with(ldap(slapd, driver)) as daemon:
+        expect(daemon, "ann", "tiger", "235")
+        slapd.stop()
+        try:
+            with meanwhile(daemon, "ann", "tiger") as replies:
+                pass
+            assert replies[0].startswith(LATER)
+        finally:
+            slapd.cont()
+        expect(daemon, "ann", "tiger", "235")
+        slapd.kill()
+        expect(daemon, "ann", "tiger", LATER)
+        slapd.start()
+        expect(daemon, "ann", "tiger", "235")
+
+
+def test_ldap_that_hangs_holds_up_nobody_else(slapd):
+    """Not even who is asked for in a store behind it: she is in another, that stands before it here."""
+    store = ldap(slapd, "ldap").replace("timeout = '1s'", "timeout = '4s'")
+    text = policy(SETUP, listener=", auth_failure_delay = '0s'")
+    toml = f"stores = ['user', 'people']\n[store.people]\n{store}\n{CACHE}\n{HOME}"
+    with Daemon(text, files={"auth.toml": toml}) as daemon:
+        expect(daemon, "ann", "tiger", "235")
+        slapd.stop()
+        try:
+            with meanwhile(daemon, "ann", "tiger") as replies:
+                for _ in range(5):
+                    home_is_well(daemon)
+                assert not replies
+            assert replies[0].startswith(LATER)
+        finally:
+            slapd.cont()
+
+
+def test_ldap_in_clear_to_elsewhere_must_be_asked_for():
+    text = policy(SETUP)
+    store = "driver = 'ldap'\nuri = 'ldap://ldap.example'\nbase = 'dc=example'\n"
+    toml = f"[store.people]\n{store}"
+    with_flag = Daemon(text, files={"auth.toml": toml + "allow_plain = true\n"})
+    without = Daemon(text, files={"auth.toml": toml})
+    try:
+        refused = without.run_to_end("--validate")
+        assert refused.returncode != 0
+        assert "auth.toml:3" in refused.stderr
+        assert "store.people.uri" in refused.stderr
+        taken = with_flag.run_to_end("--validate")
+        assert taken.returncode == 0, taken.stderr
+        assert "in clear" in taken.stderr
+    finally:
+        shutil.rmtree(with_flag.dir)
+        shutil.rmtree(without.dir)
