@@ -68,10 +68,10 @@ static char *read_hidden(const char *prompt, struct error *error)
     struct termios hidden = before;
     char *line;
 
-    fputs(prompt, stderr);
     hidden.c_lflag &= (tcflag_t) ~(ECHO | ECHOE | ECHOK);
     hidden.c_lflag |= ECHONL;
     tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
+    fputs(prompt, stderr); /* after it: what is typed sooner is thrown away */
     line = read_line(error);
     tcsetattr(STDIN_FILENO, TCSANOW, &before);
     return line;
