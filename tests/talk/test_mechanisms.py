@@ -469,3 +469,96 @@ kumo.on('smtp_server_auth_bearer', function(authz, token) error('with ' .. token
         text = daemon.err.text() + json.dumps(daemon.records())
         for secret in secrets:
             assert secret not in text and b64(secret) not in text and oauthbearer(secret) not in text
+
+
+# ---- the same, with users from auth.toml; and a policy's word over them ----
+
+SETUP = "local auth = require 'gatepost.auth'\nauth:setup { 'auth.toml' }\n"
+RULES = """
+mechanisms = ['SCRAM-SHA-256-PLUS', 'SCRAM-SHA-256', 'PLAIN', 'EXTERNAL']
+[external]
+source = 'dns'
+[user.keys]
+password = '%s'
+groups = ['staff']
+may_act_as = ['team']
+[user.scott]
+password = '{PLAIN}tiger'
+[user.hash]
+password = '$6$rounds=1000$saltsalt$7hDy.dMiDulXrQRhqJAfnrX/Kto5IHlwaaMWV0.t6L4k5cyiSgHVmxIYAgoRUb2y13YMgLCAorxzCoZnLmWdp1'
+[user.gone]
+password = '%s'
+disabled = true
+[user.'device-7.example']
+groups = ['devices']
+""" % (STORED, STORED)
+MEDDLING = """
+kumo.on('smtp_server_auth_scram', function(authc)
+  if authc == 'lua' then return { password = 'tiger' } end
+  if authc == 'scott' then return false end
+end)
+kumo.on('smtp_server_authenticated', function(auth_info)
+  return { groups = { 'seen-with-' .. #auth_info.groups } }
+end)
+"""
+
+
+@pytest.fixture(scope="module")
+def gate():
+    directory = make_dir()
+    make_certificate(directory, "own", "mx.gatepost.test", "extendedKeyUsage=serverAuth")
+    make_certificate(directory, "device", "device-7.example", "extendedKeyUsage=clientAuth")
+    with Daemon(policy(SETUP, WHO_AM_I, listener=LISTENER + OWN), directory=directory, files={"auth.toml": RULES}) as made:
+        yield made
+
+
+def test_the_rules_say_what_is_offered(gate):
+    with secure(gate.port) as client:
+        assert offered(client.ehlo) == "SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN"
+        for name in ("LOGIN", "XOAUTH2", "OAUTHBEARER", "SCRAM-SHA-1", "EXTERNAL"):
+            client.expect(f"AUTH {name} =", "504 5.5.4")
+    with with_certificate(gate) as client:
+        assert offered(client.ehlo) == "SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN EXTERNAL"
+        client.expect("AUTH EXTERNAL " + b64("scott"), "535 5.7.8")
+        client.expect("AUTH EXTERNAL =", "235")
+        assert who(client).startswith("599 device-7.example device-7.example devices")
+
+
+@pytest.mark.parametrize("user, authzid, name", [("keys", "", "keys keys staff"), ("keys", "team", "team keys staff"),
+                                                 ("scott", "", "scott scott ")])
+def test_scram_with_users_from_a_file(gate, user, authzid, name):
+    with secure(gate.port) as client:
+        scram = Scram(user, "tiger", authzid=authzid, flag="p=tls-server-end-point", binding=end_point_of(client))
+        assert scram_login(client, "SCRAM-SHA-256-PLUS", scram).startswith("235")
+        assert who(client).startswith(f"599 {name}")
+
+
+@pytest.mark.parametrize("user, password, authzid", [("keys", "lion", ""), ("scott", "lion", ""), ("nobody", "tiger", ""),
+                                                     ("hash", "tiger", ""), ("gone", "tiger", ""), ("keys", "tiger", "x")])
+def test_scram_refusals_are_one(gate, user, password, authzid):
+    with secure(gate.port) as client:
+        assert scram_login(client, "SCRAM-SHA-256", Scram(user, password, authzid=authzid)) == \
+            "535 5.7.8 authentication failed"
+
+
+def test_a_handler_may_answer_in_place_of_the_rules():
+    with Daemon(policy(SETUP, MEDDLING, WHO_AM_I, listener=LISTENER), files={"auth.toml": RULES}) as daemon:
+        for user, reply, groups in [("lua", "235", "seen-with-0"), ("keys", "235", "staff+seen-with-1"), ("scott", "535", ""),
+                                    ("nobody", "535", "")]:
+            with secure(daemon.port) as client:
+                assert scram_login(client, "SCRAM-SHA-256", Scram(user, "tiger")).startswith(reply)
+                if groups:
+                    assert who(client).startswith(f"599 {user} {user} {groups} ")
+        with secure(daemon.port) as client:
+            client.expect("AUTH PLAIN " + b64("\0keys\0tiger"), "235")
+            assert who(client).startswith("599 keys keys staff+seen-with-1 ")
+
+
+def test_the_last_client_of_a_stopping_daemon():
+    """Keys that are being made when the daemon is told to stop."""
+    with Daemon(policy(SCRAM_USERS, listener=LISTENER)) as daemon:
+        clients = [secure(daemon.port) for _ in range(8)]
+        for client in clients:
+            client.line("AUTH SCRAM-SHA-256 " + Scram("mia,=", "lion").first())
+        for client in clients:
+            client.close()
