@@ -3,10 +3,10 @@
  * Is this password right? A record is judged here, by its secrets; a store that judges passwords itself has judged
  * already.
  *
- * A wrong password against a record out of the cache is no verdict yet: the record may have changed, so it is asked
- * for afresh (the stores see to it that guessing does not reach them each time) and, if it did change, the password is
+ * A refusal by a record out of the cache is no verdict yet: the record may have changed, so it is asked for afresh (the
+ * stores see to it that guessing does not reach them each time) and, if its secrets did change, the password is
  * verified again. A user whom nobody knows takes the same way with nothing in hand, so that it takes as long. And a
- * wrong password against a record that is kept because its store is away is no verdict at all.
+ * refusal by a record that is kept because its store is away is no verdict at all.
  */
 #include <stdlib.h>
 
@@ -26,7 +26,7 @@ static void label(struct gate_check *check, const struct credential_secret *secr
 
 /* ---- what is left to say after the verification ---- */
 
-static bool is_same(const struct credential *a, const struct credential *b)
+static bool has_same_secrets(const struct credential *a, const struct credential *b)
 {
     if (a == b)
         return true;
@@ -38,25 +38,61 @@ static bool is_same(const struct credential *a, const struct credential *b)
     return true;
 }
 
-static void refuse(struct gate_check *check)
+static const struct credential_secret *matched(const struct gate_check *check)
 {
-    if (check->is_stale)
-        gate_check_end(check, AUTH_REASON_STORE_ERROR);
-    else
-        gate_check_end(check, check->credential ? AUTH_REASON_BAD_PASSWORD : AUTH_REASON_NO_USER);
+    return check->verified == GATE_VERIFIED ? &check->credential->secrets[check->match] : NULL;
+}
+
+static enum auth_reason reason_of(const struct gate_check *check)
+{
+    switch (check->verified) {
+    case GATE_VERIFIED:
+        return gate_check_admission(check, matched(check));
+    case GATE_UNUSABLE:
+        return AUTH_REASON_STORE_ERROR;
+    case GATE_TOO_BUSY:
+        return AUTH_REASON_BUSY;
+    case GATE_DIFFERS:
+        break;
+    }
+    return check->credential ? AUTH_REASON_BAD_PASSWORD : AUTH_REASON_NO_USER;
+}
+
+static void remember(const struct gate_check *check, const struct credential_secret *secret)
+{
+    struct gate_memo memo;
+
+    if (password_is_cheap(secret->stored))
+        return;
+    gate_memo_make(check->user, secret->stored, check->question->password, &memo);
+    gate_remember(&memo, check->user, check->rules->remember_ms);
+    secret_wipe(&memo, sizeof memo);
+}
+
+static void conclude(struct gate_check *check)
+{
+    enum auth_reason reason = reason_of(check);
+
+    if (matched(check))
+        label(check, matched(check));
+    if (reason == AUTH_REASON_OK)
+        remember(check, matched(check));
+    else if (check->is_stale && reason != AUTH_REASON_BUSY)
+        reason = AUTH_REASON_STORE_ERROR;
+    gate_check_end(check, reason);
 }
 
 static void on_afresh(struct gate_check *check, const struct lookup_result *result)
 {
-    bool is_same_record = is_same(check->former, check->credential);
+    bool is_same = has_same_secrets(check->former, check->credential);
 
     credential_unref(&check->former);
     if (result->outcome == STORE_REFUSED)
         gate_check_end(check, AUTH_REASON_BAD_PASSWORD);
     else if (result->outcome == STORE_FOUND && result->kind == STORE_PASSWORDS)
         gate_check_end(check, gate_check_admission(check, NULL));
-    else if (is_same_record)
-        refuse(check);
+    else if (is_same)
+        conclude(check);
     else
         judge(check);
 }
@@ -68,44 +104,21 @@ static void ask_afresh(struct gate_check *check)
     gate_check_look_up(check, true, true, on_afresh);
 }
 
-static void on_no_match(struct gate_check *check)
-{
-    if (check->is_cached && !check->was_asked_afresh)
-        ask_afresh(check);
-    else
-        refuse(check);
-}
-
-static void on_match(struct gate_check *check, const struct credential_secret *secret)
-{
-    enum auth_reason reason = gate_check_admission(check, secret);
-    struct gate_memo memo;
-
-    label(check, secret);
-    if (reason == AUTH_REASON_OK && !password_is_cheap(secret->stored)) {
-        gate_memo_make(check->user, secret->stored, check->question->password, &memo);
-        gate_remember(&memo, check->user, check->rules->remember_ms);
-        secret_wipe(&memo, sizeof memo);
-    }
-    gate_check_end(check, reason);
-}
-
-static void on_verified(void *ctx, enum gate_verified verified, size_t secret)
+static void on_verified(void *ctx, enum gate_verified verified, size_t match)
 {
     struct gate_check *check = ctx;
 
     check->verify = NULL;
+    check->verified = verified;
+    check->match = match;
     gate_check_enter(check);
-    if (verified == GATE_TOO_BUSY)
-        gate_check_end(check, AUTH_REASON_BUSY);
-    else if (check->is_refused)
-        gate_check_end(check, AUTH_REASON_BAD_PASSWORD);
-    else if (verified == GATE_VERIFIED)
-        on_match(check, &check->credential->secrets[secret]);
-    else if (verified == GATE_UNUSABLE)
-        gate_check_end(check, AUTH_REASON_STORE_ERROR);
+    if (check->told != AUTH_REASON_OK && verified != GATE_TOO_BUSY)
+        gate_check_end(check, check->told);
+    else if (check->is_cached && !check->was_asked_afresh && verified != GATE_TOO_BUSY &&
+             reason_of(check) != AUTH_REASON_OK)
+        ask_afresh(check);
     else
-        on_no_match(check);
+        conclude(check);
     gate_check_leave(check);
 }
 
@@ -163,23 +176,23 @@ static void judge(struct gate_check *check)
     }
 }
 
-/* Refused by a store that judges itself. Where there are records as well, whoever is unknown costs a dummy
- * verification behind that store's answer; so this does too. */
-static void refuse_as_told(struct gate_check *check)
+/* The verdict of a store that judges itself. Where there are records as well, whoever is unknown costs a dummy
+ * verification behind that store's answer; so whoever is refused does too. */
+static void take_verdict(struct gate_check *check, enum auth_reason reason)
 {
-    check->is_refused = true;
-    if (stores_have(check->rules->stores, STORE_RECORDS))
-        verify(check);
+    check->told = reason;
+    if (reason == AUTH_REASON_OK || !stores_have(check->rules->stores, STORE_RECORDS))
+        gate_check_end(check, reason);
     else
-        gate_check_end(check, AUTH_REASON_BAD_PASSWORD);
+        verify(check);
 }
 
 static void on_found(struct gate_check *check, const struct lookup_result *result)
 {
     if (result->outcome == STORE_REFUSED)
-        refuse_as_told(check);
+        take_verdict(check, AUTH_REASON_BAD_PASSWORD);
     else if (result->outcome == STORE_FOUND && result->kind == STORE_PASSWORDS)
-        gate_check_end(check, gate_check_admission(check, NULL));
+        take_verdict(check, gate_check_admission(check, NULL));
     else if (!check->credential && !stores_have(check->rules->stores, STORE_RECORDS))
         gate_check_end(check, AUTH_REASON_NO_USER);
     else

@@ -184,6 +184,24 @@ static struct gate_login *make_login(const struct gate_check *check)
     return login;
 }
 
+/* What the record says besides, where policies see it. */
+static struct auth_info *with_record(struct auth_info *info, const struct credential *credential)
+{
+    json_t *more = json_object();
+    struct auth_info *with;
+
+    if (credential && credential->tenants.count)
+        json_object_set_new(more, "tenant", json_string(credential->tenants.texts[0]));
+    if (credential && credential->limits)
+        json_object_set(more, "limits", credential->limits);
+    with = json_object_size(more) ? auth_info_with(info, more, NULL) : NULL;
+    json_decref(more);
+    if (!with)
+        return info;
+    auth_info_unref(&info);
+    return with;
+}
+
 static struct auth_info *make_info(const struct gate_check *check, const struct gate_login *login)
 {
     const struct credential *sources[] = {check->credential, check->token_user};
@@ -193,7 +211,7 @@ static struct auth_info *make_info(const struct gate_check *check, const struct 
     for (size_t i = 0; i < 2; i++)
         for (size_t k = 0; sources[i] && k < sources[i]->groups.count && (!i || sources[0] != sources[1]); k++)
             groups[count++] = sources[i]->groups.texts[k];
-    return auth_info_of_member(login->authzid, login->authcid, groups, count);
+    return with_record(auth_info_of_member(login->authzid, login->authcid, groups, count), check->credential);
 }
 
 static void say(struct gate_check *check, struct gate_verdict *verdict)

@@ -89,6 +89,8 @@ struct gate_rules {
     struct gate_external external;
     enum gate_token_records token_records;
     uint64_t remember_ms;
+    size_t pool_threads, pool_queue_limit; /* of the password pool; 0: the default */
+    uint64_t pool_time_limit_ms;
     uint32_t mechanisms; /* bits by auth_mechanism_index */
     bool names_mechanisms;
 
@@ -178,9 +180,11 @@ struct gate_check {
     bool is_cached, is_stale;
 
     /* password: on the way through its steps */
+    enum gate_verified verified;
+    size_t match;              /* GATE_VERIFIED: which secret */
     struct credential *former; /* the record before it was asked for afresh */
     bool was_asked_afresh;
-    bool is_refused; /* by a store that judges itself: the rest is for show */
+    enum auth_reason told; /* not OK: by a store that judges itself; the verification is for show */
 };
 
 void gate_check_set_user(struct gate_check *check, const char *user);

@@ -120,12 +120,12 @@ static void read_password(struct gate_rules *rules, struct settings *root)
         .rounds = (uint32_t)settings_count(table, "rounds", 0, 0, UINT32_MAX),
         .parallelism = (uint32_t)settings_count(table, "parallelism", 0, 0, UINT32_MAX),
     };
-    size_t threads = (size_t)settings_count(table, "threads", 0, 1, 1024);
-    size_t queue_limit = (size_t)settings_count(table, "queue_limit", 0, 1, POOL_QUEUE_MOST);
-    uint64_t time_limit_ms = settings_duration_ms(table, "time_limit", 0, 1, POOL_TIME_MOST_MS);
     struct error error;
     struct buf probe;
 
+    rules->pool_threads = (size_t)settings_count(table, "threads", 0, 1, 1024);
+    rules->pool_queue_limit = (size_t)settings_count(table, "queue_limit", 0, 1, POOL_QUEUE_MOST);
+    rules->pool_time_limit_ms = settings_duration_ms(table, "time_limit", 0, 1, POOL_TIME_MOST_MS);
     rules->remember_ms = settings_duration_ms(table, "remember", REMEMBER_MS, 0, REMEMBER_MOST_MS);
     buf_init(&probe, PASSWORD_STORED_LIMIT);
     if (scheme == PASSWORD_SCHEME_COUNT)
@@ -135,7 +135,6 @@ static void read_password(struct gate_rules *rules, struct settings *root)
     buf_done(&probe);
     gate_cost_init(&rules->cost, form_of_users(root), scheme == PASSWORD_SCHEME_COUNT ? PASSWORD_ARGON2ID : scheme,
                    &cost);
-    password_pool_limit(threads, queue_limit, time_limit_ms);
 }
 
 static int read_rules(struct gate_rules *rules, struct settings *root, struct error *error)
@@ -287,6 +286,7 @@ struct gate_rules *gate_rules_load(const char *const *paths, size_t count, struc
             gate_rules_ref(rules);
         } else if ((rules = make(paths, count, error))) {
             memcpy(rules->digest, digest, sizeof rules->digest);
+            password_pool_limit(rules->pool_threads, rules->pool_queue_limit, rules->pool_time_limit_ms);
             list_push_back(&all.list, &rules->node);
         }
     }

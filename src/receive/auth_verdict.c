@@ -200,6 +200,9 @@ void auth_accept(struct session *session)
     struct auth_attempt *attempt = session->attempt;
     const struct auth_question *question = auth_exchange_question(attempt->exchange);
 
+    if (!attempt->login && connection->checked && !strcmp(connection->checked->authcid, question->authcid))
+        attempt->login = gate_login_ref(connection->checked);
+    gate_login_unref(&connection->checked);
     if (!attempt->login && attempt->rules)
         attempt->login = gate_login_of(attempt->rules, question->authcid, question->authzid);
     connection->login = attempt->login;

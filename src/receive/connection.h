@@ -43,7 +43,9 @@ struct receive_connection {
 
     /* NULL before a login */
     struct auth_info *auth;
-    struct gate_login *login; /* NULL too when no gate has rules here */
+    struct gate_login *login;   /* NULL too when no gate has rules here */
+    struct gate_login *checked; /* whom a handler asked the gate about, and the gate would let in: if the handler does,
+                                   this is the login */
     char *authz_id;
     char *authn_id;
 

@@ -121,6 +121,7 @@ struct asked {
     char listener[SOCKADDR_TEXT_BYTES];
     char session_id[RECEIVE_SESSION_ID_CHARS + 1];
     char *ehlo_domain;
+    struct receive_connection *connection; /* counted; NULL when none was given */
 
     enum auth_reason reason;
     struct auth_info *info;
@@ -133,6 +134,10 @@ static void on_verdict(void *ctx, const struct gate_verdict *verdict)
     asked->check = NULL;
     asked->reason = verdict->reason;
     asked->info = auth_info_ref(verdict->info);
+    if (asked->connection) {
+        gate_login_unref(&asked->connection->checked);
+        asked->connection->checked = gate_login_ref(verdict->login);
+    }
     await_finish(&asked->await);
 }
 
@@ -196,6 +201,7 @@ static void free_asked(struct await *await)
     free(asked->question.authcid);
     secret_free(asked->question.password);
     free(asked->ehlo_domain);
+    receive_connection_unref(&asked->connection);
     free(asked);
 }
 
@@ -208,6 +214,7 @@ static void take_facts(struct asked *asked, struct receive_connection *connectio
 
     sockaddr_from_ip(&connection->local_ip, connection->local_port, &via);
     sockaddr_format((const struct sockaddr *)&via, asked->listener);
+    asked->connection = receive_connection_ref(connection);
     memcpy(asked->session_id, receive_connection_session_id(connection), sizeof asked->session_id);
     asked->ehlo_domain = connection->ehlo_domain ? mem_strdup(connection->ehlo_domain) : NULL;
     asked->facts = (struct gate_facts){

@@ -158,7 +158,7 @@ static void test_every_scheme(void **state)
 
 static struct {
     const char *stored; /* of user "ann"; NULL: nobody */
-    bool is_down, is_silent;
+    bool is_down, is_silent, is_disabled;
     const char *verdict_fields; /* PASSWORDS, TOKENS: FOUND with these; NULL: REFUSED */
     atomic_uint asks;
 } play;
@@ -180,7 +180,8 @@ static void ask_records(struct store *store, struct store_ask *ask)
     } else if (!play.stored || strcmp(ask->user, "ann")) {
         ask->on_done(ask, STORE_NOT_FOUND, NULL, NULL);
     } else {
-        fields = json_pack("{ss}", "password", play.stored);
+        fields = json_pack("{ss, sb, ss, s{si}}", "password", play.stored, "disabled", play.is_disabled, "tenant", "t1",
+                           "limits", "day", 5);
         ask->on_done(ask, STORE_FOUND, fields, NULL);
         json_decref(fields);
     }
@@ -253,6 +254,44 @@ static void test_a_changed_password_works_at_once(void **state)
     assert_reason(log_in(rules, "ann", "new"), OK);
     assert_int_equal(play.asks, 2);
     assert_reason(log_in(rules, "ann", "old"), BAD_PASSWORD);
+    gate_rules_unref(&rules);
+}
+
+static void test_a_record_changed_otherwise_counts_at_once(void **state)
+{
+    struct gate_rules *rules = played(ANY, &records, NULL, 0);
+
+    (void)state;
+    play.stored = "right";
+    play.is_disabled = true;
+    assert_reason(log_in(rules, "ann", "right"), DISABLED);
+    play.is_disabled = false;
+    assert_reason(log_in(rules, "ann", "right"), OK);
+    assert_int_equal(play.asks, 2);
+    play.is_disabled = true; /* this way round it takes the cache's time, or a purge */
+    assert_reason(log_in(rules, "ann", "right"), OK);
+    gate_purge(rules, "ann");
+    assert_reason(log_in(rules, "ann", "right"), DISABLED);
+    play.is_down = true;
+    assert_reason(log_in(rules, "ann", "right"), STORE_ERROR); /* as a wrong password would be */
+    gate_rules_unref(&rules);
+}
+
+static void test_what_the_record_says_besides(void **state)
+{
+    struct gate_rules *rules = played(ANY, &records, NULL, 0);
+    struct attempt attempt = {.question = password_question("ann", "right")};
+    json_t *info;
+
+    (void)state;
+    play.stored = "right";
+    attempt_begin(&attempt, rules, "192.0.2.1");
+    attempt_wait(&attempt);
+    info = auth_info_to_json(attempt.info);
+    assert_string_equal(json_string_value(json_object_get(info, "tenant")), "t1");
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(info, "limits"), "day")), 5);
+    json_decref(info);
+    attempt_forget(&attempt);
     gate_rules_unref(&rules);
 }
 
@@ -634,6 +673,8 @@ int main(void)
         cmocka_unit_test(test_acting_as_another),
         cmocka_unit_test(test_every_scheme),
         cmocka_unit_test(test_a_changed_password_works_at_once),
+        cmocka_unit_test(test_a_record_changed_otherwise_counts_at_once),
+        cmocka_unit_test(test_what_the_record_says_besides),
         cmocka_unit_test(test_guessing_does_not_reach_the_store),
         cmocka_unit_test(test_a_store_that_fails_gives_no_verdict),
         cmocka_unit_test(test_a_broken_secret_is_no_verdict),
