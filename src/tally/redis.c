@@ -20,7 +20,6 @@
 #define PREFIX_DEFAULT "gatepost"
 #define PREFIX_MOST_BYTES 64
 #define IN_FLIGHT_DEFAULT 4096
-#define EPOCH_BYTES 33
 #define SHA_BYTES 41
 #define TELL_IN_FLIGHT 8
 #define LISTING_LIMIT_MS 5000
@@ -40,8 +39,8 @@ struct redis {
     struct thread thread;
     /* owned by its loop */
     struct link link;
-    char epoch[EPOCH_BYTES];
-    char known_epoch[EPOCH_BYTES]; /* whose data has all that this node knew; "" for none */
+    char epoch[TALLY_EPOCH_BYTES];
+    bool tells_everything; /* Redis has not got what this node knew */
     char sha[SHA_BYTES];
     struct list tellings; /* not sent yet */
     size_t tellings_out;
@@ -67,7 +66,7 @@ static void note_change(struct redis *redis, const char *reason)
 
 static void begin_use(struct redis *redis)
 {
-    memcpy(redis->known_epoch, redis->epoch, sizeof redis->epoch);
+    tally_note_epoch(redis->tally, redis->epoch);
     note_change(redis, "");
     redis->is_told_away = false;
     metrics_add(METRIC_TALLY_REDIS_USED, 1);
@@ -158,7 +157,7 @@ static void tell_more(struct redis *redis)
     struct list_node *node;
 
     while (list_is_empty(&redis->tellings) && redis->shard < memory_shards(memory))
-        memory_export(memory, redis->shard++, strcmp(redis->epoch, redis->known_epoch) != 0, on_item, redis);
+        memory_export(memory, redis->shard++, redis->tells_everything, on_item, redis);
     while (redis->tellings_out < TELL_IN_FLIGHT && (node = list_take_first(&redis->tellings))) {
         struct telling *telling = CONTAINER_OF(node, struct telling, node);
 
@@ -205,9 +204,10 @@ static int on_epoch(void *owner, void *ctx, const redisReply *reply)
     (void)ctx;
     if (!reply)
         return 0;
-    if (reply->type != REDIS_REPLY_STRING || !reply->len || reply->len >= EPOCH_BYTES)
+    if (reply->type != REDIS_REPLY_STRING || !reply->len || reply->len >= TALLY_EPOCH_BYTES)
         return refused(redis, reply);
     memcpy(redis->epoch, reply->str, reply->len + 1);
+    redis->tells_everything = !tally_knows_epoch(redis->tally, redis->epoch);
     redis->shard = 0;
     tell_more(redis);
     return 0;
@@ -237,7 +237,7 @@ static void on_up(void *owner)
 {
     struct redis *redis = owner;
     unsigned char random[TALLY_DIGEST_BYTES];
-    char fresh[EPOCH_BYTES] = "";
+    char fresh[TALLY_EPOCH_BYTES] = "";
     char key[PREFIX_MOST_BYTES + 8];
     char db[16];
 

@@ -27,6 +27,7 @@ struct tally {
     pthread_mutex_t lock;
     struct redis *redis;
     struct list calls;
+    char known_epoch[TALLY_EPOCH_BYTES];
     atomic_bool has_redis;
 };
 
@@ -135,6 +136,23 @@ void tally_digest(struct tally *tally, struct span bytes, unsigned char out[TALL
 }
 
 struct memory *tally_memory(struct tally *tally) { return tally->memory; }
+
+bool tally_knows_epoch(struct tally *tally, const char *epoch)
+{
+    bool knows;
+
+    pthread_mutex_lock(&tally->lock);
+    knows = !strcmp(tally->known_epoch, epoch);
+    pthread_mutex_unlock(&tally->lock);
+    return knows;
+}
+
+void tally_note_epoch(struct tally *tally, const char *epoch)
+{
+    pthread_mutex_lock(&tally->lock);
+    memcpy(tally->known_epoch, epoch, strlen(epoch) + 1);
+    pthread_mutex_unlock(&tally->lock);
+}
 
 static void finish_listing(struct tally_call *call)
 {

@@ -172,6 +172,11 @@ void tally_call_done(struct tally_call *call);
 /* The same when the backend could not: answers from memory. */
 void tally_call_fall_back(struct tally_call *call);
 struct memory *tally_memory(struct tally *tally);
+/* The epoch whose data has all that this instance knew; it outlives the connection, so that after a reload nothing is
+ * told twice. */
+#define TALLY_EPOCH_BYTES 33
+bool tally_knows_epoch(struct tally *tally, const char *epoch);
+void tally_note_epoch(struct tally *tally, const char *epoch);
 
 /* ---- redis.c: the other backend; its thread, its connection ---- */
 
