@@ -4,12 +4,22 @@
  * the client says. A bare `true` therefore suffices where a password was right for a name; for a token or a certificate
  * it would make the client's wish come true, so there the handler has to name the user.
  */
+#include <string.h>
+
 #include "receive/auth_attempt.h"
 
 static void bad_result(struct session *session, const struct error *error)
 {
     diag_error(&session->scope, error, "%s", auth_handler_name(session));
     auth_no_verdict(session, AUTH_REASON_BAD_RESULT);
+}
+
+/* Who the gate found, unless the handler says that it is somebody else. */
+static struct gate_login *login_for(const struct session *session, const char *authcid)
+{
+    struct gate_login *login = session->attempt->login;
+
+    return login && strcmp(login->authcid, authcid) == 0 ? login : NULL;
 }
 
 /* Grants it if the user may act as whom the client asked for. `given` is taken. */
@@ -23,7 +33,7 @@ static void grant_if_allowed(struct session *session, struct auth_info *given, c
         auth_refuse(session, AUTH_REASON_AUTHZID_REFUSED);
         return;
     }
-    auth_grant(session, given ? given : auth_info_of_user(authzid, authcid), session->attempt->login, authcid);
+    auth_grant(session, given ? given : auth_info_of_user(authzid, authcid), login_for(session, authcid), authcid);
 }
 
 /* Whose it is, according to an AuthInfo: the name with which he authenticated, else the first. */

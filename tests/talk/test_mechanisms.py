@@ -12,6 +12,7 @@ from gatepost import Daemon, Talk, give, insecure_context, make_dir
 from OpenSSL import SSL
 from policies import AUTHENTICATED_MAY_RELAY, STATIC_USERS, policy
 from sasl import Scram, b64, keys, scram_login, unb64
+from tokens import AUDIENCE, Issuer, Key, claims
 
 KEYS = keys("tiger", b"0123456789abcdef", 5000)
 KEYS_1 = keys("tiger", b"0123456789abcdef", 5000, "sha1")
@@ -552,6 +553,40 @@ def test_a_handler_may_answer_in_place_of_the_rules():
         with secure(daemon.port) as client:
             client.expect("AUTH PLAIN " + b64("\0keys\0tiger"), "235")
             assert who(client).startswith("599 keys keys staff+seen-with-1 ")
+
+
+CLAIMS = """
+kumo.on('smtp_server_auth_bearer', function(authz, token, claims, conn_meta)
+  assert(#token > 100 and claims.iss)
+  if claims.sub == 'ann' then return true end
+  if claims.sub == 'eve' then return false end
+  if claims.sub == 'bot' then return 'robot' end
+  if claims.sub == 'max' then
+    return { identities = { { identity = 'max', context = 'BearerToken' } }, groups = { claims.team } }
+  end
+end)
+"""
+
+
+@pytest.mark.parametrize("user, authz, name", [
+    ("ann", "", "ann ann "), ("ann", "ann", "ann ann "), ("bob", "", "bob bob "), ("bot", "", "robot robot "),
+    ("max", "", "max max crew "), ("eve", "", None), ("ann", "eve", None), ("bot", "bot", None),
+])
+def test_a_handler_is_told_what_a_verified_token_claims(user, authz, name):
+    key = Key("ES256")
+    with Issuer(keys=[key]) as issuer:
+        store = (f"[store.sso]\ndriver = 'jwt'\nissuer = '{issuer.address}'\naudience = '{AUDIENCE}'\n"
+                 f"jwks_url = '{issuer.address}/jwks'\n")
+        with Daemon(policy(SETUP, CLAIMS, WHO_AM_I, listener=LISTENER), files={"auth.toml": store}) as daemon:
+            with secure(daemon.port) as client:
+                token = key.mint(claims(issuer.address, user, team="crew"))
+                reply = client.ask(f"AUTH OAUTHBEARER {oauthbearer(token, authz)}")
+                assert reply.startswith("235" if name else "334 ")
+                assert name is None or who(client).startswith(f"599 {name}")
+            with secure(daemon.port) as client:  # what the gate refuses no handler is asked about
+                forged = Key("ES256").mint(claims(issuer.address, user))
+                client.expect(f"AUTH OAUTHBEARER {oauthbearer(forged)}", "334 ")
+                client.expect("AQ==", "535 5.7.8")
 
 
 def test_the_last_client_of_a_stopping_daemon():
