@@ -338,4 +338,13 @@ void lookup_cancel(struct lookup *lookup)
     lookup_free(lookup);
 }
 
-size_t stores_purge(struct stores *stores, const char *user) { return cache_purge(stores->cache, user); }
+size_t stores_purge(struct stores *stores, const char *user)
+{
+    for (size_t i = 0; i < stores->slot_count; i++) {
+        const struct store_setup *setup = &stores->slots[i].setup;
+
+        if (setup->driver->purge)
+            setup->driver->purge(setup->store);
+    }
+    return cache_purge(stores->cache, user);
+}

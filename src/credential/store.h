@@ -71,6 +71,9 @@ struct store_driver {
     /* on_done will not be called; what the driver still needs of the ask (a password) it has copied or drops. The
      * time limit of an ask is the caller's: it cancels. */
     void (*cancel)(struct store *store, struct store_ask *ask);
+    /* Somebody was purged: what the driver keeps of answers is not to be believed from now on. From any thread, also
+     * before `start`. NULL where nothing is kept. */
+    void (*purge)(struct store *store);
     /* The last call: no ask is out. On the lookup thread when it was started, else any thread. */
     void (*close)(struct store *store);
 };

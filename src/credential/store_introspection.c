@@ -40,12 +40,17 @@ struct store {
 
     /* owned by the lookup thread */
     struct token_cache *cache; /* NULL without cache_ttl */
+    unsigned purges_seen;
+
+    /* shared */
+    atomic_uint purges;
 };
 
 struct introspection_ask {
     struct store *store;
     struct store_ask *ask;
     struct http_transfer *transfer;
+    unsigned purges; /* when the server was asked */
 };
 
 /* ---- settings ---- */
@@ -143,21 +148,23 @@ static json_t *read_answer(const struct http_response *response, struct error *e
     return NULL;
 }
 
-/* Not beyond the token's own end. */
-static void keep(const struct store *store, const struct store_ask *ask, json_t *fields)
+/* Not beyond the token's own end, and not what was said before a purge. */
+static void keep(const struct store *store, const struct introspection_ask *work, json_t *fields)
 {
     int64_t left_ms = claims_expiry_ms(json_object_get(fields, "claims")) - clock_wall_ms();
     uint64_t lifetime_ms = store->cache_ttl_ms;
 
-    if (left_ms <= 0)
+    if (left_ms <= 0 || work->purges != atomic_load(&store->purges))
         return;
     if ((uint64_t)left_ms < lifetime_ms)
         lifetime_ms = (uint64_t)left_ms;
-    token_cache_put(store->cache, ask->token, fields, lifetime_ms);
+    token_cache_put(store->cache, work->ask->token, fields, lifetime_ms);
 }
 
-static void judge(const struct store *store, struct store_ask *ask, json_t *answer, size_t answer_len)
+static void judge(const struct introspection_ask *work, json_t *answer, size_t answer_len)
 {
+    const struct store *store = work->store;
+    struct store_ask *ask = work->ask;
     enum token_verdict verdict = TOKEN_INACTIVE;
     json_t *fields = NULL;
 
@@ -168,7 +175,7 @@ static void judge(const struct store *store, struct store_ask *ask, json_t *answ
         return;
     }
     if (store->cache && answer_len <= CACHED_LIMIT_BYTES)
-        keep(store, ask, fields);
+        keep(store, work, fields);
     ask->on_done(ask, STORE_FOUND, fields, NULL);
     json_decref(fields);
 }
@@ -176,20 +183,19 @@ static void judge(const struct store *store, struct store_ask *ask, json_t *answ
 static void on_answer(void *ctx, const struct http_response *response, const struct error *error)
 {
     struct introspection_ask *work = ctx;
-    const struct store *store = work->store;
     struct store_ask *ask = work->ask;
     struct error fault = {0};
     json_t *answer = NULL;
 
     ask->driver = NULL;
-    free(work);
     if (response)
         answer = read_answer(response, &fault);
     if (answer)
-        judge(store, ask, answer, buf_len(&response->body));
+        judge(work, answer, buf_len(&response->body));
     else
         ask->on_done(ask, STORE_FAILED, NULL, response ? &fault : error);
     json_decref(answer);
+    free(work);
 }
 
 /* ---- asking ---- */
@@ -230,6 +236,7 @@ static void ask_server(struct store *store, struct store_ask *ask)
 
     work->store = store;
     work->ask = ask;
+    work->purges = store->purges_seen;
     ask->driver = work;
     buf_init(&body, BODY_LIMIT_BYTES);
     if (write_body(ask->token, &body))
@@ -244,10 +251,26 @@ static void ask_server(struct store *store, struct store_ask *ask)
     ask->on_done(ask, STORE_FAILED, NULL, &error);
 }
 
+/* Whose a token is does not show from it: one user's purge forgets them all. */
+static void heed_purges(struct store *store)
+{
+    unsigned purges = atomic_load(&store->purges);
+
+    if (!store->cache || purges == store->purges_seen)
+        return;
+    store->purges_seen = purges;
+    token_cache_free(store->cache);
+    store->cache = token_cache_new(TOKEN_CACHE_MOST);
+}
+
+static void introspection_purge(struct store *store) { atomic_fetch_add(&store->purges, 1); }
+
 static void introspection_ask(struct store *store, struct store_ask *ask)
 {
-    json_t *known = store->cache ? token_cache_get(store->cache, ask->token) : NULL;
+    json_t *known;
 
+    heed_purges(store);
+    known = store->cache ? token_cache_get(store->cache, ask->token) : NULL;
     if (known)
         ask->on_done(ask, STORE_FOUND, known, NULL);
     else if (ask->token.len == 0 || ask->token.len > JWT_LIMIT_BYTES)
@@ -276,5 +299,6 @@ const struct store_driver store_introspection = {
     .start = introspection_start,
     .ask = introspection_ask,
     .cancel = introspection_cancel,
+    .purge = introspection_purge,
     .close = introspection_close,
 };

@@ -241,6 +241,31 @@ static void nothing_is_kept_beyond_the_tokens_own_end(void **state)
     token_store_close(&store);
 }
 
+static void a_purge_forgets_at_once(void **state)
+{
+    struct test_store store = open_store("cache_ttl = 600\n");
+    int before = atomic_load(&server->requests);
+    struct test_ask test;
+
+    (void)state;
+    answer("{\"active\":true,\"username\":\"ann\"}");
+    expect_token(&store, "the-token-itself", "ann");
+    store.driver->purge(store.store);
+    answer("{\"active\":false}");
+    expect_token(&store, "the-token-itself", "inactive");
+    /* an answer that was on its way is believed once and not kept */
+    answer("{\"active\":true,\"username\":\"ann\"}");
+    token_begin(&store, &test, "another-token");
+    store.driver->purge(store.store);
+    ask_wait(&store, &test);
+    assert_string_equal(word_of(&test), "ann");
+    ask_forget(&test);
+    answer("{\"active\":false}");
+    expect_token(&store, "another-token", "inactive");
+    assert_int_equal(atomic_load(&server->requests) - before, 4);
+    token_store_close(&store);
+}
+
 static void failures_are_not_kept(void **state)
 {
     struct test_store store = open_store("cache_ttl = 600\n");
@@ -337,6 +362,7 @@ int main(void)
         cmocka_unit_test(nothing_is_kept_unless_asked_for),
         cmocka_unit_test(a_good_answer_is_kept_for_its_time),
         cmocka_unit_test(nothing_is_kept_beyond_the_tokens_own_end),
+        cmocka_unit_test(a_purge_forgets_at_once),
         cmocka_unit_test(failures_are_not_kept),
         cmocka_unit_test(the_cache_has_a_ceiling),
         cmocka_unit_test(settings_are_checked),
