@@ -23,9 +23,8 @@
     REASON(ADDRESS_NOT_ALLOWED, "address_not_allowed", AUTH_OUTCOME_REFUSED)                                           \
     REASON(NOT_FOR_RELAY, "not_for_relay", AUTH_OUTCOME_REFUSED) /* the secret has other scopes */                     \
     REASON(BAD_PROOF, "bad_proof", AUTH_OUTCOME_REFUSED)                                                               \
-    REASON(LOCKED, "locked",                                                                                           \
-           AUTH_OUTCOME_REFUSED) /* the secret was right, but there was too much guessing, or the user is held */      \
-    REASON(BUSY, "busy", AUTH_OUTCOME_ERROR) /* more logins than can be verified in time */                            \
+    REASON(LOCKED, "locked", AUTH_OUTCOME_REFUSED) /* after too much guessing: the secret was right */                 \
+    REASON(BUSY, "busy", AUTH_OUTCOME_ERROR)       /* more logins than can be verified in time */                      \
     REASON(BAD_TOKEN, "bad_token", AUTH_OUTCOME_REFUSED)                                                               \
     REASON(BINDING_DOWNGRADE, "binding_downgrade", AUTH_OUTCOME_REFUSED) /* somebody hid our -PLUS */                  \
     REASON(BINDING_MISMATCH, "binding_mismatch", AUTH_OUTCOME_REFUSED)   /* the client is on another channel */        \
