@@ -190,14 +190,20 @@ static void go_on_without(struct session *session, enum auth_reason otherwise)
     auth_grant(session, info, attempt->login, attempt->login->authcid);
 }
 
+static void wipe_text(const json_t *text)
+{
+    if (json_is_string(text))
+        secret_wipe((void *)(uintptr_t)json_string_value(text), json_string_length(text));
+}
+
 /* The result may hold a password. */
 static void wipe_texts(const json_t *value)
 {
     const char *key;
     json_t *member;
 
-    json_object_foreach((json_t *)(uintptr_t)value, key, member) if (json_is_string(member))
-        secret_wipe((void *)(uintptr_t)json_string_value(member), json_string_length(member));
+    wipe_text(value);
+    json_object_foreach((json_t *)(uintptr_t)value, key, member) wipe_text(member);
 }
 
 static void take_result(struct session *session, const json_t *value)

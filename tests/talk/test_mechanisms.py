@@ -3,7 +3,9 @@
 
 import hashlib
 import json
+import random
 import re
+import statistics
 import subprocess
 import time
 
@@ -208,6 +210,21 @@ def test_who_does_not_exist_has_a_salt_that_stays(daemon):
             assert scram.iterations == iterations and len(scram.salt) == 16
             seen.add((user, scram.salt))
     assert len(seen) == 3
+
+
+def test_who_does_not_exist_takes_as_long():
+    """Else the challenge would tell. Without the work that is done for nothing the medians are far apart."""
+    took = {"scott": [], "nobody": []}
+    listener = ", junk_command_limit = 10000"
+    with Daemon(policy(SCRAM_USERS, listener=listener)) as daemon, secure(daemon.port) as client:
+        for user in ["scott", *random.choices(list(took), k=400)]:
+            first = Scram(user, "x").first()
+            began = time.perf_counter()
+            client.expect(f"AUTH SCRAM-SHA-256 {first}", "334 ")
+            took[user].append(time.perf_counter() - began)
+            client.expect("*", "501")
+    known, unknown = (statistics.median(times) for times in took.values())
+    assert abs(known - unknown) < 0.25 * known
 
 
 def test_nobody_acts_as_another_by_scram(client):
