@@ -300,13 +300,24 @@ struct gate_rules *gate_rules_ref(struct gate_rules *rules)
     return rules;
 }
 
-/* Under the lock, lest gate_rules_load finds what is about to go. */
+static bool drop_one_of_many(struct gate_rules *rules)
+{
+    unsigned refs = atomic_load(&rules->refs);
+
+    while (refs > 1)
+        if (atomic_compare_exchange_weak(&rules->refs, &refs, refs - 1))
+            return true;
+    return false;
+}
+
+/* The last one goes under the lock, lest gate_rules_load finds what is about to go; the others, one per login, must
+ * not wait for somebody who reads files. */
 void gate_rules_unref(struct gate_rules **rules_at)
 {
     struct gate_rules *rules = *rules_at;
 
     *rules_at = NULL;
-    if (!rules)
+    if (!rules || drop_one_of_many(rules))
         return;
     pthread_mutex_lock(&all.lock);
     if (atomic_fetch_sub_explicit(&rules->refs, 1, memory_order_acq_rel) > 1)
