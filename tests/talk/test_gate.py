@@ -209,6 +209,27 @@ def test_an_edit_is_noticed_wherever_the_file_is():
     folder.rmdir()
 
 
+def test_cut_while_passwords_are_hashed():
+    """Verifications come back to loops that still run, or their sessions' memory would be lost or used after its end."""
+    users = "[user.ann]\npassword = '$2b$10$" + "a" * 53 + "'\n[password]\nthreads = 1\n"
+    with Daemon(policy(SETUP, listener=QUICK), files={"auth.toml": users}) as daemon:
+        clients = [Talk(daemon.port) for _ in range(12)]
+        for client in clients:
+            client.expect("EHLO me", "250")
+            client.starttls()
+            client.expect("EHLO me", "250")
+        for client in clients:
+            client.line("AUTH PLAIN " + base64.b64encode(b"\0ann\0lion").decode())
+        daemon.process.send_signal(signal.SIGTERM)
+        daemon.err.wait("stopping")
+        daemon.process.send_signal(signal.SIGTERM)
+        assert daemon.process.wait(DEADLINE) == 0
+        daemon.err.thread.join(DEADLINE)
+        daemon.check_sanitizers()
+        for client in clients:
+            client.close()
+
+
 # ---- what is refused at the start ----
 
 BAD = {
