@@ -39,6 +39,7 @@ struct store {
 
     /* fixed after start */
     struct http_client *http;
+    struct http_client *client; /* of its own: requests that hang take no place from other stores */
 };
 
 struct http_ask {
@@ -162,6 +163,7 @@ static void http_close(struct store *store)
         free(store->headers[i].name);
         secret_free(store->headers[i].value);
     }
+    http_client_free(store->client);
     free(store->url);
     free(store->ca_file);
     free(store);
@@ -199,7 +201,11 @@ static struct store *record_open(struct settings *settings, struct error *error)
     return open_either(settings, false, error);
 }
 
-static void http_start_store(struct store *store, const struct store_house *house) { store->http = house->http; }
+static void http_start_store(struct store *store, const struct store_house *house)
+{
+    store->client = http_client_new(house->loop, NULL);
+    store->http = store->client ? store->client : house->http;
+}
 
 /* ---- asking ---- */
 

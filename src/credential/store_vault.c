@@ -35,6 +35,7 @@ struct store {
 
     /* fixed after start */
     struct store_house house;
+    struct http_client *client; /* of its own: requests that hang take no place from other stores */
 };
 
 struct vault_ask {
@@ -115,6 +116,7 @@ static struct vault_keeper *read_login(struct store *store, struct settings *set
 static void vault_close(struct store *store)
 {
     vault_keeper_free(store->keeper);
+    http_client_free(store->client);
     free(store->address);
     free(store->mount);
     free(store->path);
@@ -150,7 +152,10 @@ static struct store *vault_open(struct settings *settings, struct error *error)
 static void vault_start(struct store *store, const struct store_house *house)
 {
     store->house = *house;
-    vault_keeper_start(store->keeper, house);
+    store->client = http_client_new(house->loop, NULL);
+    if (store->client)
+        store->house.http = store->client;
+    vault_keeper_start(store->keeper, &store->house);
 }
 
 /* ---- asking ---- */
