@@ -7,7 +7,6 @@
 #define GATEPOST_CREDENTIAL_POSTGRESQL_H
 
 #include <jansson.h>
-#include <libpq-fe.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -16,6 +15,10 @@
 #include "credential/store.h"
 #include "credential/store_pool.h"
 #include "loop/loop.h"
+
+/* libpq's own names of its types, so that who includes this need not have its header. */
+struct pg_conn;   /* PGconn */
+struct pg_result; /* PGresult */
 
 /* ---- where the server is: postgresql_where.c ---- */
 
@@ -38,7 +41,7 @@ int pg_where_resolve(const struct pg_where *where, struct pg_places *places_out,
 void pg_places_done(struct pg_places *places);
 
 /* A connection that has begun; never NULL but for want of memory. */
-PGconn *pg_where_connect(const struct pg_where *where, const struct pg_places *places);
+struct pg_conn *pg_where_connect(const struct pg_where *where, const struct pg_places *places);
 
 /* ---- its socket on the loop: postgresql_watch.c ---- */
 
@@ -62,10 +65,10 @@ struct pg_answer {
 void pg_answer_init(struct pg_answer *answer);
 void pg_answer_done(struct pg_answer *answer); /* wipes; may be done twice */
 /* A result in single-row mode. -1 when the answer cannot be read to its end: the connection is of no more use. */
-int pg_answer_add(struct pg_answer *answer, const PGresult *result) __attribute__((warn_unused_result));
+int pg_answer_add(struct pg_answer *answer, const struct pg_result *result) __attribute__((warn_unused_result));
 /* After the last result. FOUND: the record is the caller's (store_fields_free); FAILED: `error`. */
 enum store_outcome pg_answer_conclude(struct pg_answer *answer, json_t **record_out, struct error *error);
-void pg_result_clear(PGresult *result); /* wipes and frees */
+void pg_result_clear(struct pg_result *result); /* wipes and frees */
 
 /* ---- one connection: postgresql_link.c ---- */
 

@@ -3,6 +3,8 @@
  * What the server answers to one question: rows, which come one by one so that a query that forgot its WHERE fills no
  * memory, or why there are none. The server's words are told on, but not those about data, which may quote it.
  */
+#include <libpq-fe.h>
+
 #include "base/secret.h"
 #include "credential/postgresql.h"
 #include "credential/store_fields.h"

@@ -9,6 +9,7 @@
  * connection serves again; one that does not end in time costs the connection. The awkward truth: libpq's buffers hold
  * stored passwords and are freed, not wiped; results are wiped here.
  */
+#include <libpq-fe.h>
 #include <stdlib.h>
 #include <uv.h>
 

@@ -4,6 +4,7 @@
  * loop and wait. The awkward truth: a password in a connection string is in the operator's file for everybody who may
  * read that; `password_file` is the better place.
  */
+#include <libpq-fe.h>
 #include <netdb.h>
 #include <stdlib.h>
 

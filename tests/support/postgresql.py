@@ -86,8 +86,8 @@ class Postgres:
                               check=False).returncode == 0
 
     def sql(self, text: str) -> str:
-        done = subprocess.run([binary("psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", str(self.dir), "-p",
-                               str(self.port), "-U", ADMIN, "-d", "postgres", "-f", "-"], input=text,
+        done = subprocess.run([binary("psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", str(self.dir),
+                               "-p", str(self.port), "-U", ADMIN, "-d", "postgres", "-f", "-"], input=text,
                               capture_output=True, text=True, check=False, timeout=60)
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -10,6 +10,7 @@ import os
 import shutil
 import socket
 import sqlite3
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -25,8 +26,8 @@ REFUSED = "535 5.7.8 authentication failed"
 NO_CACHE = "[cache]\npositive_ttl = 0\nnegative_ttl = 0\nstale_for = 0\nrecheck = 0\n[password]\nremember = 0\n"
 LOCAL = "[store.local]\ndriver = 'table'\n[user.local]\npassword = 'tiger'\n"
 
-STRANGE_NAMES = ["o'neil", 'say "hi"', "'; DROP TABLE users; --", "' OR '1'='1", "back\\slash", "per%cent", "$1", ":user",
-                 "ünïcode"]
+STRANGE_NAMES = ["o'neil", 'say "hi"', "'; DROP TABLE users; --", "' OR '1'='1", "back\\slash", "per%cent", "$1",
+                 ":user", "ünïcode"]
 
 
 def login(daemon: Daemon, user: str, password: str) -> str:
@@ -63,7 +64,8 @@ CREATE TABLE keys (name text, label text, password text, not_after timestamptz);
 INSERT INTO users (name, password) VALUES ('ann', 'tiger'), ('slow', 'tiger'), ('none', NULL), ('empty', '');
 INSERT INTO users VALUES ('gone', 'tiger', true, NULL, NULL), ('past', 'tiger', false, '{}', '2001-01-01'),
     ('fine', 'tiger', false, '{staff,"night shift"}', 'infinity');
-INSERT INTO keys VALUES ('ann', 'old', 'lion', now() - interval '1 day'), ('ann', 'new', 'lynx', now() + interval '1 day'),
+INSERT INTO keys VALUES ('ann', 'old', 'lion', now() - interval '1 day'),
+    ('ann', 'new', 'lynx', now() + interval '1 day'),
     ('ann', 'other', 'puma', NULL);
 CREATE VIEW sleepy AS SELECT *, CASE WHEN name = 'slow' THEN pg_sleep(600)::text END AS nap FROM users;
 GRANT SELECT ON users, keys, sleepy TO relay;
@@ -372,8 +374,6 @@ def test_passwd_file_follows_its_file():
 def test_passwd_file_of_htpasswd():
     if not shutil.which("htpasswd"):
         pytest.skip("there is no htpasswd")
-    import subprocess
-
     lines = ""
     for user, option in (("bcrypt", "-B"), ("sha512", "-5"), ("sha256", "-2")):
         made = subprocess.run(["htpasswd", "-nb", option, user, "tiger"], capture_output=True, text=True, check=False)
