@@ -213,7 +213,7 @@ def test_who_does_not_exist_has_a_salt_that_stays(daemon):
 
 
 def test_who_does_not_exist_takes_as_long():
-    """Else the challenge would tell. Without the work that is done for nothing the medians are far apart."""
+    """Else the challenge would tell: without the work that is done for nothing it comes five times as fast."""
     took = {"scott": [], "nobody": []}
     listener = ", junk_command_limit = 10000"
     with Daemon(policy(SCRAM_USERS, listener=listener)) as daemon, secure(daemon.port) as client:
@@ -223,8 +223,9 @@ def test_who_does_not_exist_takes_as_long():
             client.expect(f"AUTH SCRAM-SHA-256 {first}", "334 ")
             took[user].append(time.perf_counter() - began)
             client.expect("*", "501")
-    known, unknown = (statistics.median(times) for times in took.values())
-    assert abs(known - unknown) < 0.25 * known
+    # what undisturbed exchanges took: the pool's threads give way to whatever else the machine has to do
+    known, unknown = (statistics.quantiles(times, n=10)[0] for times in took.values())
+    assert known / 1.5 < unknown < known * 1.5
 
 
 def test_nobody_acts_as_another_by_scram(client):
