@@ -170,7 +170,8 @@ static struct store *passwd_open(struct settings *settings, struct error *error)
 {
     struct store *store = mem_zalloc(sizeof *store);
 
-    store->path = mem_strdup(settings_need_text(settings, "path"));
+    settings_need_text(settings, "path");
+    store->path = mem_strdup(settings_path(settings, "path", ""));
     list_init(&store->waiting);
     if (!settings_end(settings, error))
         store->file = passwd_file_load(store->path, error);

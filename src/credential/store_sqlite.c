@@ -343,7 +343,8 @@ static struct store *sqlite_open(struct settings *settings, struct error *error)
 {
     struct store *store = mem_zalloc(sizeof *store);
 
-    store->path = mem_strdup(settings_need_text(settings, "path"));
+    settings_need_text(settings, "path");
+    store->path = mem_strdup(settings_path(settings, "path", ""));
     store->query = mem_strdup(settings_text(settings, "query", QUERY_USUAL));
     store->timeout_ms = settings_duration_ms(settings, "timeout", STORE_TIMEOUT_USUAL_MS, 1, UINT32_MAX);
     store->busy_ms = settings_duration_ms(settings, "busy_timeout", BUSY_USUAL_MS, 0, UINT32_MAX);
