@@ -23,18 +23,6 @@ int auth_channel_binding(void *ctx, enum auth_binding binding, struct buf *out)
         out);
 }
 
-static bool can_bind(struct session *session)
-{
-    struct buf data;
-    bool can;
-
-    buf_init(&data, AUTH_BINDING_LIMIT);
-    can = auth_channel_binding(session, AUTH_BINDING_TLS_EXPORTER, &data) == 0 ||
-          auth_channel_binding(session, AUTH_BINDING_TLS_SERVER_END_POINT, &data) == 0;
-    buf_done(&data);
-    return can;
-}
-
 bool auth_certificate_of(struct session *session, struct auth_certificate *certificate_out)
 {
     const struct tls_peer_names *names = tls_peer_names(session->socket);
@@ -67,7 +55,7 @@ static bool can_carry(struct session *session, const struct auth_mechanism *mech
 {
     if (auth_mechanism_asks(mechanism) == AUTH_ASK_EXTERNAL)
         return tls_peer_subject(session->socket) != NULL;
-    return !auth_mechanism_is_bound(mechanism) || can_bind(session);
+    return !auth_mechanism_is_bound(mechanism) || tls_can_bind(session->socket);
 }
 
 enum policy_event auth_event_of(enum auth_question_kind kind)

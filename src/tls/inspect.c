@@ -58,9 +58,14 @@ static const EVP_MD *end_point_digest(const X509 *certificate)
     return EVP_get_digestbynid(digest);
 }
 
+static X509 *server_certificate(SSL *ssl)
+{
+    return SSL_is_server(ssl) ? SSL_get_certificate(ssl) : SSL_get0_peer_certificate(ssl);
+}
+
 static int bind_end_point(SSL *ssl, struct buf *out)
 {
-    X509 *certificate = SSL_is_server(ssl) ? SSL_get_certificate(ssl) : SSL_get0_peer_certificate(ssl);
+    X509 *certificate = server_certificate(ssl);
     unsigned char binding[EVP_MAX_MD_SIZE];
     const EVP_MD *digest = certificate ? end_point_digest(certificate) : NULL;
     unsigned len;
@@ -68,6 +73,14 @@ static int bind_end_point(SSL *ssl, struct buf *out)
     if (!digest || !X509_digest(certificate, digest, binding, &len))
         return -1;
     return buf_append(out, binding, len);
+}
+
+bool tls_can_bind(const struct socket *socket)
+{
+    const struct tls_layer *layer = tls_layer_of(socket);
+    X509 *certificate = layer ? server_certificate(layer->ssl) : NULL;
+
+    return layer && (SSL_version(layer->ssl) >= TLS1_3_VERSION || (certificate && end_point_digest(certificate)));
 }
 
 int tls_channel_binding(struct socket *socket, enum tls_binding binding, struct buf *out)

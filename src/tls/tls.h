@@ -90,6 +90,8 @@ const char *tls_server_name(const struct socket *socket); /* SNI, or NULL */
 bool tls_is_on(const struct socket *socket);
 
 enum tls_binding { TLS_BINDING_EXPORTER, TLS_BINDING_SERVER_END_POINT };
+/* True when the connection has one of them; costs nothing, while making one takes hashing. */
+bool tls_can_bind(const struct socket *socket);
 /* Channel binding data (RFC 9266, RFC 5929); -1 when the connection has none. */
 int tls_channel_binding(struct socket *socket, enum tls_binding binding, struct buf *out)
     __attribute__((warn_unused_result));
