@@ -241,7 +241,17 @@ const char *auth_info_identity(const struct auth_info *info, enum auth_context c
 
 const char *auth_info_first_identity(const struct auth_info *info) { return info->identities[0].name; }
 
+const char *auth_info_group_at(const struct auth_info *info, size_t index)
+{
+    return index < info->group_count ? info->groups[index] : NULL;
+}
+
 const char *auth_info_tenant(const struct auth_info *info) { return info->tenant; }
+
+const char *auth_info_group(const struct auth_info *info, size_t index)
+{
+    return index < info->group_count ? info->groups[index] : NULL;
+}
 
 const json_t *auth_info_limits(const struct auth_info *info) { return info->limits; }
 
