@@ -248,11 +248,6 @@ const char *auth_info_group_at(const struct auth_info *info, size_t index)
 
 const char *auth_info_tenant(const struct auth_info *info) { return info->tenant; }
 
-const char *auth_info_group(const struct auth_info *info, size_t index)
-{
-    return index < info->group_count ? info->groups[index] : NULL;
-}
-
 const json_t *auth_info_limits(const struct auth_info *info) { return info->limits; }
 
 bool auth_identity_is_sound(struct span text)

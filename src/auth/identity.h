@@ -55,7 +55,6 @@ bool auth_info_has_identity(const struct auth_info *info, const char *identity, 
 const char *auth_info_identity(const struct auth_info *info, enum auth_context context);
 const char *auth_info_first_identity(const struct auth_info *info);
 
-const char *auth_info_group(const struct auth_info *info, size_t index); /* NULL past the last */
 
 const char *auth_info_group_at(const struct auth_info *info, size_t index); /* NULL past the last */
 const char *auth_info_tenant(const struct auth_info *info);                 /* NULL when nobody said */
