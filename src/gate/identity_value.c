@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One field's value: mailboxes and groups of RFC 5322, section 3.4, without the obsolete forms (routes, blanks and
+ * comments inside an address, empty elements), whose readers disagree. Of display names and comments only the text is
+ * kept; at the end it is searched for addresses.
+ */
+#include "base/buf.h"
+#include "gate/identity_header.h"
+#include "gate/identity_words.h"
+#include "message/headers.h"
+
+#define VALUE_LIMIT_BYTES ((size_t)64 * 1024)
+#define COMMENT_DEPTH_MOST 20
+
+struct reader {
+    struct span rest;
+    struct buf shown; /* names and comments, a line end between any two that do not touch */
+    gate_covers_fn *covers;
+    void *ctx;
+    struct gate_finding *finding;
+    size_t addresses;
+    bool in_group;
+};
+
+/* All readers give -1 when there is a finding. */
+static int found(struct reader *reader, enum gate_shown shown, struct span what)
+{
+    struct gate_finding *finding = reader->finding;
+    size_t len = what.len < sizeof finding->what ? what.len : sizeof finding->what - 1;
+
+    finding->shown = shown;
+    memcpy(finding->what, what.data, len);
+    finding->what[len] = '\0';
+    return -1;
+}
+
+static int unclear(struct reader *reader, const char *why) { return found(reader, GATE_SHOWN_UNCLEAR, span_of(why)); }
+
+static char peek(const struct reader *reader) { return reader->rest.len > 0 ? reader->rest.data[0] : '\0'; }
+
+static void skip(struct reader *reader, size_t len) { reader->rest = span_from(reader->rest, len); }
+
+static int keep(struct reader *reader, const char *text, size_t len)
+{
+    return buf_append(&reader->shown, text, len) ? unclear(reader, "it is too long") : 0;
+}
+
+/* ---- blanks, comments, words ---- */
+
+static int take_comment(struct reader *reader)
+{
+    int depth = 0;
+
+    do {
+        char c = peek(reader);
+
+        if (reader->rest.len == 0)
+            return unclear(reader, "a comment does not end");
+        depth += c == '(' ? 1 : c == ')' ? -1 : 0;
+        if (depth > COMMENT_DEPTH_MOST)
+            return unclear(reader, "comments are nested too deep");
+        if (c == '\\') {
+            skip(reader, 1);
+            c = peek(reader);
+        }
+        if (keep(reader, c == '(' || c == ')' ? "\n" : &c, 1))
+            return -1;
+        skip(reader, 1);
+    } while (depth > 0);
+    return 0;
+}
+
+static int skip_blanks(struct reader *reader)
+{
+    for (;;) {
+        char c = peek(reader);
+
+        if (c == '(') {
+            if (keep(reader, "\n", 1) || take_comment(reader))
+                return -1;
+        } else if (c == ' ' || c == '\t') {
+            skip(reader, 1);
+        } else {
+            return 0;
+        }
+    }
+}
+
+static bool is_special(char c) { return (unsigned char)c <= ' ' || c == 0x7f || strchr("()<>[]:;@\\,\"", c); }
+
+/* Length of the quoted string at the start, with its quotes; 0 when it does not end. */
+static size_t quoted_length(struct span text)
+{
+    for (size_t i = 1; i < text.len; i++) {
+        if (text.data[i] == '"')
+            return i + 1;
+        if (text.data[i] == '\\')
+            i++;
+    }
+    return 0;
+}
+
+static int keep_quoted(struct reader *reader, struct span quoted)
+{
+    for (size_t i = 1; i + 1 < quoted.len; i++) {
+        if (quoted.data[i] == '\\')
+            i++;
+        if (keep(reader, &quoted.data[i], 1))
+            return -1;
+    }
+    return 0;
+}
+
+/* Length of the atom or quoted string at the start; 0: neither. -1 in `*result` is a finding. */
+static size_t word_length(struct reader *reader, int *result)
+{
+    size_t len = 0;
+
+    if (peek(reader) == '"') {
+        len = quoted_length(reader->rest);
+        *result = len ? 0 : unclear(reader, "a quoted string does not end");
+        return len;
+    }
+    while (len < reader->rest.len && !is_special(reader->rest.data[len]))
+        len++;
+    return len;
+}
+
+/* ---- addresses ---- */
+
+static int take_address(struct reader *reader, struct span text)
+{
+    struct gate_address address;
+
+    reader->addresses++;
+    if (gate_address_read(text, &address))
+        return unclear(reader, "an address is written in a way that can be read differently");
+    if (!reader->covers(reader->ctx, &address))
+        return found(reader, GATE_SHOWN_FOREIGN, span_of(address.text));
+    return 0;
+}
+
+static size_t domain_length(struct span text)
+{
+    size_t len = 0;
+
+    if (text.len > 0 && text.data[0] == '[') {
+        len = span_find(text, ']') + 1;
+        return len > text.len ? 0 : len;
+    }
+    while (len < text.len && !is_special(text.data[len]))
+        len++;
+    return len;
+}
+
+/* Of the local@domain at the start; 0: there is none. */
+static size_t address_length(struct span text)
+{
+    size_t local = 0, domain;
+
+    if (text.len > 0 && text.data[0] == '"')
+        local = quoted_length(text);
+    else
+        while (local < text.len && !is_special(text.data[local]))
+            local++;
+    if (local == 0 || local >= text.len || text.data[local] != '@')
+        return 0;
+    domain = domain_length(span_from(text, local + 1));
+    return domain ? local + 1 + domain : 0;
+}
+
+/* "<local@domain>"; blanks at its ends are let pass. */
+static int take_angle(struct reader *reader)
+{
+    size_t len;
+
+    skip(reader, 1);
+    while (peek(reader) == ' ' || peek(reader) == '\t')
+        skip(reader, 1);
+    len = address_length(reader->rest);
+    if (len == 0)
+        return unclear(reader, "between < and > is no plain address");
+    if (take_address(reader, span_head(reader->rest, len)))
+        return -1;
+    skip(reader, len);
+    while (peek(reader) == ' ' || peek(reader) == '\t')
+        skip(reader, 1);
+    if (peek(reader) != '>')
+        return unclear(reader, "between < and > is no plain address");
+    skip(reader, 1);
+    return 0;
+}
+
+/* Words up to the next special character; they are a name. */
+static int take_phrase(struct reader *reader, size_t *words_out)
+{
+    *words_out = 0;
+    for (;;) {
+        const char *before = reader->rest.data;
+        int result = 0;
+        size_t len;
+
+        if (skip_blanks(reader))
+            return -1;
+        if (reader->rest.data > before && keep(reader, " ", 1))
+            return -1;
+        len = word_length(reader, &result);
+        if (result || len == 0)
+            return result;
+        if (peek(reader) == '"' ? keep_quoted(reader, span_head(reader->rest, len))
+                                : keep(reader, reader->rest.data, len))
+            return -1;
+        skip(reader, len);
+        ++*words_out;
+    }
+}
+
+static int take_named(struct reader *reader)
+{
+    size_t words;
+
+    if (keep(reader, "\n", 1) || take_phrase(reader, &words))
+        return -1;
+    if (peek(reader) == '<')
+        return take_angle(reader);
+    if (peek(reader) == ':' && !reader->in_group && words > 0) {
+        reader->in_group = true;
+        skip(reader, 1);
+        return 0;
+    }
+    return unclear(reader, "it is not a list of addresses");
+}
+
+/* ---- the list ---- */
+
+/* What stands behind an entry: a comma and another, the end of the group, the end. */
+static int take_separator(struct reader *reader)
+{
+    if (skip_blanks(reader))
+        return -1;
+    if (reader->in_group && peek(reader) == ';') {
+        reader->in_group = false;
+        skip(reader, 1);
+        return take_separator(reader);
+    }
+    if (reader->rest.len == 0)
+        return reader->in_group ? unclear(reader, "a group does not end") : 0;
+    if (peek(reader) != ',')
+        return unclear(reader, "it is not a list of addresses");
+    skip(reader, 1);
+    if (skip_blanks(reader))
+        return -1;
+    return reader->rest.len == 0 ? unclear(reader, "it is not a list of addresses") : 0;
+}
+
+static int take_entry(struct reader *reader)
+{
+    bool was_in_group = reader->in_group;
+    size_t len;
+
+    if (skip_blanks(reader))
+        return -1;
+    if (reader->in_group && peek(reader) == ';')
+        return take_separator(reader);
+    len = address_length(reader->rest);
+    if (len > 0) {
+        if (take_address(reader, span_head(reader->rest, len)))
+            return -1;
+        skip(reader, len);
+        return take_separator(reader);
+    }
+    if (take_named(reader))
+        return -1;
+    return reader->in_group && !was_in_group ? 0 : take_separator(reader);
+}
+
+/* ---- what is shown beside ---- */
+
+static bool ends_token(char c) { return is_special(c) && c != '@'; }
+
+/* The @ and those that look like it, each made an @. */
+static int plain_ats(struct span text, struct buf *out)
+{
+    while (text.len > 0) {
+        bool is_other =
+            span_starts_with(text, SPAN_LIT("\xEF\xBC\xA0")) || span_starts_with(text, SPAN_LIT("\xEF\xB9\xAB"));
+
+        if (buf_append(out, is_other ? "@" : text.data, 1))
+            return -1;
+        text = span_from(text, is_other ? 3 : 1);
+    }
+    return 0;
+}
+
+/* 'ann@example.com'. is the address without what surrounds it. */
+static struct span bare(struct span token)
+{
+    while (token.len > 0 && strchr("'`.!?", token.data[0]))
+        token = span_from(token, 1);
+    while (token.len > 0 && strchr("'`.!?", token.data[token.len - 1]))
+        token.len--;
+    return token;
+}
+
+/* With something before the @, and a dotted name or a literal behind: a client may show it as an address. */
+static bool looks_like_address(struct span token)
+{
+    size_t at = span_find(token, '@');
+
+    return at > 0 && at < token.len && span_find(span_from(token, at), '.') < token.len - at;
+}
+
+static int judge_token(struct reader *reader, struct span token)
+{
+    struct gate_address address;
+
+    token = bare(token);
+    if (!looks_like_address(token))
+        return 0;
+    if (gate_address_read(token, &address) || !reader->covers(reader->ctx, &address))
+        return found(reader, GATE_SHOWN_FOREIGN, token);
+    return 0;
+}
+
+static int judge_tokens(struct reader *reader, struct span text)
+{
+    while (text.len > 0) {
+        size_t len = 0;
+
+        while (len < text.len && !ends_token(text.data[len]))
+            len++;
+        if (judge_token(reader, span_head(text, len)))
+            return -1;
+        text = span_from(text, len + 1);
+    }
+    return 0;
+}
+
+static int judge_shown(struct reader *reader)
+{
+    struct buf decoded, plain;
+    int result = 0;
+
+    buf_init(&decoded, 2 * VALUE_LIMIT_BYTES);
+    buf_init(&plain, 2 * VALUE_LIMIT_BYTES);
+    if (gate_words_decode(buf_span(&reader->shown), &decoded) || plain_ats(buf_span(&decoded), &plain))
+        result = unclear(reader, "a name is in a charset that cannot be read");
+    result = result ? result : judge_tokens(reader, buf_span(&plain));
+    buf_done(&decoded);
+    buf_done(&plain);
+    return result;
+}
+
+/* ---- the whole value ---- */
+
+/* A line of blanks in a folded value ends the header for some. */
+static bool has_blank_line(struct span value)
+{
+    struct span rest = value, line;
+
+    for (bool first = true; span_split(&rest, '\n', &line); first = false)
+        if (!first && span_trim(line).len == 0)
+            return true;
+    return false;
+}
+
+static bool has_control(struct span text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (((unsigned char)text.data[i] < ' ' && text.data[i] != '\t') || text.data[i] == 0x7f)
+            return true;
+    return false;
+}
+
+static int judge(struct reader *reader, struct span value, struct buf *text)
+{
+    if (value.len > VALUE_LIMIT_BYTES || header_unfold(value, text))
+        return unclear(reader, "it is too long");
+    if (has_blank_line(value))
+        return unclear(reader, "a line of it is blank");
+    reader->rest = buf_span(text);
+    if (has_control(reader->rest) || !span_is_utf8(reader->rest))
+        return unclear(reader, "it holds bytes that are no text");
+    do {
+        if (take_entry(reader))
+            return -1;
+    } while (reader->rest.len > 0 || reader->in_group);
+    if (reader->addresses == 0)
+        return unclear(reader, "there is no address in it");
+    return judge_shown(reader);
+}
+
+void gate_value_judge(struct span value, gate_covers_fn *covers, void *ctx, struct gate_finding *finding_out)
+{
+    struct gate_finding finding = {.shown = GATE_SHOWN_COVERED};
+    struct reader reader = {.covers = covers, .ctx = ctx, .finding = &finding};
+    struct buf text;
+
+    buf_init(&text, VALUE_LIMIT_BYTES);
+    buf_init(&reader.shown, 2 * VALUE_LIMIT_BYTES);
+    if (judge(&reader, value, &text) == 0)
+        finding.shown = GATE_SHOWN_COVERED;
+    buf_done(&text);
+    buf_done(&reader.shown);
+    *finding_out = finding;
+}
