@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Taking from an allowance, one command at a time: all limits that a command touches are one call of tally, which
+ * grants all of them or none. The awkward truth is the client that leaves while Redis is asked: what was asked for is
+ * still taken, so whoever leaves a question leaves it to give back by itself.
+ */
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "base/must.h"
+#include "gate/budget_private.h"
+#include "gate/gate_private.h"
+
+struct gate_spending {
+    struct gate_allowance *allowance;
+    double *taken; /* by limit */
+    size_t recipients;
+    char **new_to; /* the recipients' names, where somebody has to know them */
+    size_t named;
+};
+
+enum purpose { TO_TRY, TO_TAKE, TO_BEGIN_SESSION, TO_COUNT_INVALID };
+
+struct item {
+    size_t limit;
+    double amount; /* taken, unless the item before it was there */
+    bool depends;
+};
+
+struct gate_spend {
+    enum purpose purpose;
+    struct gate_allowance *allowance;
+    struct gate_spending *spending; /* TO_TAKE; not to be touched once it is left */
+    char *name;                     /* of the recipient or session, or NULL */
+    gate_spend_fn *on_done;
+    void *ctx;
+    bool is_left;
+    size_t count;
+    struct item items[TALLY_OPS_MOST];
+};
+
+static bool has(const struct gate_allowance *allowance, enum gate_limit kind)
+{
+    for (size_t i = 0; i < allowance->count; i++)
+        if (allowance->limits[i].kind == kind)
+            return true;
+    return false;
+}
+
+/* ---- the answer ---- */
+
+/* As long as the refused ones are fewer than it takes for a judgement, there is none. */
+static bool is_over_ratio(const struct budget_limit *limit, const struct tally_result *pair, struct gate_excess *out)
+{
+    double refused = pair[0].value, all = pair[1].value;
+
+    if (refused < limit->invalid_least || refused <= limit->most * all)
+        return false;
+    *out = (struct gate_excess){.limit = limit->kind, .budget = limit->budget};
+    out->retry_ms = (uint64_t)fmax((double)BUDGET_HOUR_MS * log2(refused / limit->invalid_least), 1000);
+    return true;
+}
+
+static bool find_excess(const struct gate_spend *spend, const struct tally_answer *answer, struct gate_excess *out)
+{
+    const struct budget_limit *limits = spend->allowance->limits;
+
+    if (answer->refused_by >= 0) {
+        const struct item *item = &spend->items[answer->refused_by];
+        const struct budget_limit *limit = &limits[item->limit];
+
+        *out = (struct gate_excess){.limit = limit->kind, .budget = limit->budget};
+        out->retry_ms = answer->results[answer->refused_by].left_ms;
+        out->is_never = spend->purpose != TO_BEGIN_SESSION && item->amount > limit->most;
+        return true;
+    }
+    for (size_t i = 0; i + 1 < spend->count; i++)
+        if (limits[spend->items[i].limit].kind == GATE_LIMIT_INVALID_RECIPIENTS &&
+            is_over_ratio(&limits[spend->items[i++].limit], &answer->results[i - 1], out))
+            return true;
+    return false;
+}
+
+static bool is_taken(const struct gate_spend *spend, const struct tally_answer *answer, size_t i)
+{
+    return spend->items[i].amount > 0 && !(spend->items[i].depends && answer->results[i - 1].was_there);
+}
+
+static void keep_name(struct gate_spending *spending, char *name)
+{
+    spending->new_to = mem_realloc(spending->new_to, (spending->named + 1) * sizeof *spending->new_to);
+    spending->new_to[spending->named++] = name;
+}
+
+static void keep(struct gate_spend *spend, const struct tally_answer *answer)
+{
+    struct gate_spending *spending = spend->spending;
+
+    for (size_t i = 0; i < spend->count; i++)
+        if (is_taken(spend, answer, i))
+            spending->taken[spend->items[i].limit] += spend->items[i].amount;
+    if (!spend->name)
+        return;
+    spending->recipients++;
+    if (has(spending->allowance, GATE_LIMIT_NEW_RECIPIENTS_PER_DAY)) {
+        keep_name(spending, spend->name);
+        spend->name = NULL;
+    }
+}
+
+static void undo(const struct gate_spend *spend, const struct tally_answer *answer)
+{
+    struct budget_ops ops = {.count = 0};
+
+    if (spend->purpose == TO_BEGIN_SESSION)
+        gate_session_end(spend->allowance, spend->name);
+    for (size_t i = 0; spend->purpose == TO_TAKE && i < spend->count; i++)
+        if (is_taken(spend, answer, i))
+            budget_ops_take(&ops, spend->allowance, spend->items[i].limit, -spend->items[i].amount);
+    budget_ops_send(&ops);
+}
+
+static void free_spend(struct gate_spend *spend)
+{
+    gate_allowance_unref(&spend->allowance);
+    free(spend->name);
+    free(spend);
+}
+
+static void on_answer(void *ctx, const struct tally_answer *answer)
+{
+    struct gate_spend *spend = ctx;
+    struct gate_excess excess;
+    bool is_excess = find_excess(spend, answer, &excess);
+
+    if (spend->is_left) {
+        if (!is_excess)
+            undo(spend, answer);
+        gate_work_ended();
+    } else {
+        if (is_excess)
+            budget_figures_count(excess.budget, excess.limit);
+        else if (spend->purpose == TO_TAKE)
+            keep(spend, answer);
+        spend->on_done(spend->ctx, is_excess ? &excess : NULL);
+    }
+    free_spend(spend);
+}
+
+void gate_spend_leave(struct gate_spend *spend)
+{
+    if (!spend)
+        return;
+    spend->is_left = true;
+    gate_work_goes_on();
+}
+
+/* ---- the question ---- */
+
+static struct gate_spend *spend_new(enum purpose purpose, struct gate_allowance *allowance, const char *name,
+                                    gate_spend_fn *on_done, void *ctx)
+{
+    struct gate_spend *spend = mem_zalloc(sizeof *spend);
+
+    spend->purpose = purpose;
+    spend->allowance = gate_allowance_ref(allowance);
+    spend->name = name ? mem_strdup(name) : NULL;
+    spend->on_done = on_done;
+    spend->ctx = ctx;
+    return spend;
+}
+
+static struct gate_spend *run(struct gate_spend *spend, struct loop *loop, struct budget_ops *ops)
+{
+    static const struct tally_answer nothing = {.refused_by = -1};
+
+    spend->count = ops->count;
+    for (size_t i = 0; i < ops->count; i++)
+        spend->items[i] = (struct item){
+            .limit = ops->limits[i],
+            .amount = ops->ops[i].kind == TALLY_TAKE ? ops->ops[i].amount : 0,
+            .depends = ops->ops[i].if_new > 0,
+        };
+    if (!ops->count) {
+        on_answer(spend, &nothing);
+        return NULL;
+    }
+    MUST(tally_get());
+    return tally_run(tally_get(), loop, ops->ops, ops->count, on_answer, spend) ? spend : NULL;
+}
+
+/* How much of a limit a message of so many bytes takes. */
+static double message_takes(enum gate_limit kind, uint64_t bytes)
+{
+    if (kind == GATE_LIMIT_MESSAGES_PER_HOUR || kind == GATE_LIMIT_MESSAGES_PER_DAY)
+        return 1;
+    return kind == GATE_LIMIT_BYTES_PER_DAY ? (double)bytes : 0;
+}
+
+struct gate_spend *gate_spend_try(struct gate_allowance *allowance, struct loop *loop, uint64_t bytes,
+                                  gate_spend_fn *on_done, void *ctx)
+{
+    struct gate_spend *spend = spend_new(TO_TRY, allowance, NULL, on_done, ctx);
+    struct budget_ops ops = {.count = 0};
+
+    for (size_t i = 0; i < allowance->count; i++) {
+        double amount = message_takes(allowance->limits[i].kind, bytes);
+
+        if (allowance->limits[i].kind == GATE_LIMIT_INVALID_RECIPIENTS) {
+            budget_ops_invalid(&ops, allowance, i, 0, 0);
+        } else if (amount > 0) { /* taken and given back in one step: refused is the taking, and it knows until when */
+            budget_ops_take(&ops, allowance, i, amount);
+            budget_ops_take(&ops, allowance, i, -amount);
+        }
+    }
+    return run(spend, loop, &ops);
+}
+
+struct gate_spend *gate_spend_recipient(struct gate_spending *spending, struct loop *loop, const char *recipient,
+                                        gate_spend_fn *on_done, void *ctx)
+{
+    struct gate_spend *spend = spend_new(TO_TAKE, spending->allowance, recipient, on_done, ctx);
+    const struct gate_allowance *allowance = spending->allowance;
+    struct budget_ops ops = {.count = 0};
+
+    spend->spending = spending;
+    for (size_t i = 0; i < allowance->count; i++) {
+        enum gate_limit kind = allowance->limits[i].kind;
+
+        if (kind == GATE_LIMIT_NEW_RECIPIENTS_PER_DAY) {
+            budget_ops_known(&ops, allowance, i, recipient, TALLY_IS_MARKED);
+            budget_ops_take(&ops, allowance, i, 1);
+            ops.ops[ops.count - 1].if_new = (uint8_t)(ops.count - 1);
+        } else if (kind == GATE_LIMIT_RECIPIENTS_PER_HOUR || kind == GATE_LIMIT_RECIPIENTS_PER_DAY) {
+            budget_ops_take(&ops, allowance, i, 1);
+        }
+    }
+    return run(spend, loop, &ops);
+}
+
+struct gate_spend *gate_spend_message(struct gate_spending *spending, struct loop *loop, uint64_t bytes,
+                                      gate_spend_fn *on_done, void *ctx)
+{
+    struct gate_spend *spend = spend_new(TO_TAKE, spending->allowance, NULL, on_done, ctx);
+    struct budget_ops ops = {.count = 0};
+
+    spend->spending = spending;
+    for (size_t i = 0; i < spending->allowance->count; i++) {
+        double amount = message_takes(spending->allowance->limits[i].kind, bytes);
+
+        if (amount > 0)
+            budget_ops_take(&ops, spending->allowance, i, amount);
+    }
+    return run(spend, loop, &ops);
+}
+
+struct gate_spend *gate_spend_invalid(struct gate_allowance *allowance, struct loop *loop, gate_spend_fn *on_done,
+                                      void *ctx)
+{
+    struct gate_spend *spend = spend_new(TO_COUNT_INVALID, allowance, NULL, on_done, ctx);
+    struct budget_ops ops = {.count = 0};
+
+    for (size_t i = 0; i < allowance->count; i++)
+        if (allowance->limits[i].kind == GATE_LIMIT_INVALID_RECIPIENTS)
+            budget_ops_invalid(&ops, allowance, i, 1, 1);
+    return run(spend, loop, &ops);
+}
+
+/* ---- a transaction ---- */
+
+struct gate_spending *gate_spending_new(struct gate_allowance *allowance)
+{
+    struct gate_spending *spending = mem_zalloc(sizeof *spending);
+
+    spending->allowance = gate_allowance_ref(allowance);
+    spending->taken = mem_zalloc(allowance->count * sizeof *spending->taken);
+    return spending;
+}
+
+static void give_back(const struct gate_spending *spending, struct budget_ops *ops)
+{
+    for (size_t i = 0; i < spending->allowance->count; i++) {
+        if (spending->taken[i] <= 0)
+            continue;
+        budget_ops_make_room(ops, 1);
+        budget_ops_take(ops, spending->allowance, i, -spending->taken[i]);
+    }
+}
+
+/* From now on they are known; before, each transaction that named one has counted it, so that a transaction held open
+ * and given up makes nobody known. */
+static void make_known(const struct gate_spending *spending, size_t limit, struct budget_ops *ops)
+{
+    for (size_t i = 0; i < spending->named; i++) {
+        budget_ops_make_room(ops, 1);
+        budget_ops_known(ops, spending->allowance, limit, spending->new_to[i], TALLY_MARK);
+        ops->ops[ops->count - 1].amount = 1;
+    }
+}
+
+static void settle(const struct gate_spending *spending, struct budget_ops *ops)
+{
+    for (size_t i = 0; i < spending->allowance->count; i++) {
+        enum gate_limit kind = spending->allowance->limits[i].kind;
+
+        if (kind == GATE_LIMIT_NEW_RECIPIENTS_PER_DAY)
+            make_known(spending, i, ops);
+        if (kind != GATE_LIMIT_INVALID_RECIPIENTS || !spending->recipients)
+            continue;
+        budget_ops_make_room(ops, 2);
+        budget_ops_invalid(ops, spending->allowance, i, 0, (double)spending->recipients);
+    }
+}
+
+void gate_spending_end(struct gate_spending **spending_at, bool is_accepted)
+{
+    struct gate_spending *spending = *spending_at;
+    struct budget_ops ops = {.count = 0};
+
+    *spending_at = NULL;
+    if (!spending)
+        return;
+    if (is_accepted)
+        settle(spending, &ops);
+    else
+        give_back(spending, &ops);
+    budget_ops_send(&ops);
+    for (size_t i = 0; i < spending->named; i++)
+        free(spending->new_to[i]);
+    free(spending->new_to);
+    free(spending->taken);
+    gate_allowance_unref(&spending->allowance);
+    free(spending);
+}
+
+/* ---- a session ---- */
+
+static void add_sessions(struct budget_ops *ops, const struct gate_allowance *allowance, const char *session_id,
+                         enum tally_kind kind)
+{
+    for (size_t i = 0; i < allowance->count; i++)
+        if (allowance->limits[i].kind == GATE_LIMIT_SESSIONS)
+            budget_ops_session(ops, allowance, i, session_id, kind);
+}
+
+struct gate_spend *gate_spend_session(struct gate_allowance *allowance, struct loop *loop, const char *session_id,
+                                      gate_spend_fn *on_done, void *ctx)
+{
+    struct gate_spend *spend = spend_new(TO_BEGIN_SESSION, allowance, session_id, on_done, ctx);
+    struct budget_ops ops = {.count = 0};
+
+    add_sessions(&ops, allowance, session_id, TALLY_JOIN);
+    for (size_t i = 0; i < ops.count; i++)
+        ops.ops[i].limit = allowance->limits[ops.limits[i]].most;
+    return run(spend, loop, &ops);
+}
+
+void gate_session_renew(struct gate_allowance *allowance, const char *session_id)
+{
+    struct budget_ops ops = {.count = 0};
+
+    add_sessions(&ops, allowance, session_id, TALLY_JOIN);
+    budget_ops_send(&ops);
+}
+
+void gate_session_end(struct gate_allowance *allowance, const char *session_id)
+{
+    struct budget_ops ops = {.count = 0};
+
+    add_sessions(&ops, allowance, session_id, TALLY_LEAVE);
+    budget_ops_send(&ops);
+}
