@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The table given to kumo.configure_local_logs, checked key by key: a log that was not
+ * The table given to kumo.configure_local_logs or kumo.aaa.configure_acct_log, checked key by key: a log that was not
  * configured as the operator meant is noticed when it is needed, so nothing unknown is
  * let through.
  */
@@ -99,7 +99,7 @@ static int read_floor(const json_t *value, const char *key, struct log_floor *ou
 
 static int find_type(const char *name)
 {
-    for (int i = 0; i < RECORD_TYPE_COUNT; i++)
+    for (int i = 0; i < RECORD_DISPOSITION_COUNT; i++)
         if (strcmp(name, record_type_name((enum record_type)i)) == 0)
             return i;
     return -1;
@@ -167,8 +167,8 @@ static int read_stream(const char *type_name, const json_t *params, struct log_s
 /* `Any` stands for the types that are not listed, in whatever order they are. */
 static int read_per_record(const json_t *value, const char *key, struct log_config *config, struct error *error)
 {
-    struct log_stream streams[RECORD_TYPE_COUNT + 1] = {{0}}; /* the last one: Any */
-    bool listed[RECORD_TYPE_COUNT + 1] = {false};
+    struct log_stream streams[RECORD_DISPOSITION_COUNT + 1] = {{0}}; /* the last one: Any */
+    bool listed[RECORD_DISPOSITION_COUNT + 1] = {false};
     const char *name;
     json_t *params;
     int result = 0;
@@ -177,7 +177,7 @@ static int read_per_record(const json_t *value, const char *key, struct log_conf
         return wrong_type(error, key, "a table");
     json_object_foreach((json_t *)(uintptr_t)value, name, params)
     {
-        int type = strcmp(name, "Any") == 0 ? RECORD_TYPE_COUNT : find_type(name);
+        int type = strcmp(name, "Any") == 0 ? RECORD_DISPOSITION_COUNT : find_type(name);
 
         if (type < 0)
             result = error_set(error, ERROR_PERM, "unknown record type 'per_record.%s'", name);
@@ -187,15 +187,15 @@ static int read_per_record(const json_t *value, const char *key, struct log_conf
             break;
         listed[type] = true;
     }
-    for (int i = 0; result == 0 && i < RECORD_TYPE_COUNT; i++) {
-        const struct log_stream *from = listed[i] ? &streams[i] : &streams[RECORD_TYPE_COUNT];
+    for (int i = 0; result == 0 && i < RECORD_DISPOSITION_COUNT; i++) {
+        const struct log_stream *from = listed[i] ? &streams[i] : &streams[RECORD_DISPOSITION_COUNT];
 
-        if (listed[i] || listed[RECORD_TYPE_COUNT]) {
+        if (listed[i] || listed[RECORD_DISPOSITION_COUNT]) {
             stream_done(&config->streams[i]);
             stream_copy(&config->streams[i], from);
         }
     }
-    for (int i = 0; i <= RECORD_TYPE_COUNT; i++)
+    for (int i = 0; i <= RECORD_DISPOSITION_COUNT; i++)
         stream_done(&streams[i]);
     return result;
 }
@@ -290,36 +290,73 @@ static int refuse_filter_event(const json_t *value, const char *key, struct log_
     return error_set(error, ERROR_PERM, "'%s' is not supported: use per_record to choose what is logged", key);
 }
 
+static int read_flag(const json_t *value, const char *key, bool *out, struct error *error)
+{
+    if (!json_is_boolean(value))
+        return wrong_type(error, key, "true or false");
+    *out = json_is_true(value);
+    return 0;
+}
+
+static int read_logins(const json_t *value, const char *key, struct log_config *config, struct error *error)
+{
+    return read_flag(value, key, &config->streams[RECORD_LOGIN].enable, error);
+}
+
+static int read_failed_logins(const json_t *value, const char *key, struct log_config *config, struct error *error)
+{
+    return read_flag(value, key, &config->streams[RECORD_FAILED_LOGIN].enable, error);
+}
+
+/* Of access to the HTTP listener's resources, for which there are no rules here: nothing to record. */
+static int read_authz(const json_t *value, const char *key, struct log_config *config, struct error *error)
+{
+    bool on;
+
+    (void)config;
+    return read_flag(value, key, &on, error);
+}
+
+enum { LOCAL = 1, ACCT = 2 };
+
 static const struct {
     const char *name;
     read_key_fn *read;
+    int kinds;
 } keys[] = {
-    {"log_dir", read_log_dir},
-    {"log_dir_timezone", read_timezone},
-    {"max_segment_duration", read_segment_duration},
-    {"max_file_size", read_max_file_size},
-    {"max_record_size", read_max_record_size},
-    {"back_pressure", read_back_pressure},
-    {"compression_level", read_compression_level},
-    {"min_free_space", read_min_free_space},
-    {"min_free_inodes", read_min_free_inodes},
-    {"headers", read_headers},
-    {"meta", read_meta},
-    {"per_record", read_per_record},
-    {"filter_event", refuse_filter_event},
+    {"log_dir", read_log_dir, LOCAL | ACCT},
+    {"log_dir_timezone", read_timezone, LOCAL | ACCT},
+    {"max_segment_duration", read_segment_duration, LOCAL | ACCT},
+    {"max_file_size", read_max_file_size, LOCAL | ACCT},
+    {"max_record_size", read_max_record_size, LOCAL},
+    {"back_pressure", read_back_pressure, LOCAL | ACCT},
+    {"compression_level", read_compression_level, LOCAL | ACCT},
+    {"min_free_space", read_min_free_space, LOCAL | ACCT},
+    {"min_free_inodes", read_min_free_inodes, LOCAL | ACCT},
+    {"headers", read_headers, LOCAL},
+    {"meta", read_meta, LOCAL},
+    {"per_record", read_per_record, LOCAL},
+    {"filter_event", refuse_filter_event, LOCAL},
+    {"log_authn_ok", read_logins, ACCT},
+    {"log_authn_fail", read_failed_logins, ACCT},
+    {"log_authz_allow", read_authz, ACCT},
+    {"log_authz_deny", read_authz, ACCT},
 };
 
 static int read_key(const char *name, const json_t *value, struct log_config *config, struct error *error)
 {
+    int kind = config->is_accounting ? ACCT : LOCAL;
+
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-        if (strcmp(keys[i].name, name) == 0)
+        if (strcmp(keys[i].name, name) == 0 && (keys[i].kinds & kind))
             return keys[i].read(value, name, config, error);
     return error_set(error, ERROR_PERM, "unknown key '%s'", name);
 }
 
-static void set_defaults(struct log_config *config)
+static void set_defaults(struct log_config *config, bool is_accounting)
 {
     *config = (struct log_config){
+        .is_accounting = is_accounting,
         .max_file_bytes = DEFAULT_MAX_FILE_BYTES,
         .max_record_bytes = DEFAULT_MAX_RECORD_BYTES,
         .back_pressure = DEFAULT_BACK_PRESSURE,
@@ -327,10 +364,11 @@ static void set_defaults(struct log_config *config)
         .min_free_inodes = {0, 10},
     };
     for (int i = 0; i < RECORD_TYPE_COUNT; i++)
-        stream_copy(&config->streams[i], &(struct log_stream){.enable = true});
+        stream_copy(&config->streams[i],
+                    &(struct log_stream){.enable = is_accounting == (i >= RECORD_DISPOSITION_COUNT)});
 }
 
-int log_config_from_json(const json_t *params, struct log_config *config_out, struct error *error)
+static int read_config(const json_t *params, bool is_accounting, struct log_config *config_out, struct error *error)
 {
     struct log_config config;
     const char *name;
@@ -339,7 +377,7 @@ int log_config_from_json(const json_t *params, struct log_config *config_out, st
 
     if (!json_is_object(params))
         return error_set(error, ERROR_PERM, "the parameters must be a table");
-    set_defaults(&config);
+    set_defaults(&config, is_accounting);
     json_object_foreach((json_t *)(uintptr_t)params, name, value)
     {
         result = read_key(name, value, &config, error);
@@ -354,6 +392,16 @@ int log_config_from_json(const json_t *params, struct log_config *config_out, st
     }
     *config_out = config;
     return 0;
+}
+
+int log_config_from_json(const json_t *params, struct log_config *config_out, struct error *error)
+{
+    return read_config(params, false, config_out, error);
+}
+
+int log_config_from_acct_json(const json_t *params, struct log_config *config_out, struct error *error)
+{
+    return read_config(params, true, config_out, error);
 }
 
 static void free_names(char **names)

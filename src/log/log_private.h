@@ -44,6 +44,19 @@ int record_format(const struct record *record, const struct log_fields *fields, 
 
 const char *log_node_id(void);
 
+/* ---- logs.c: any record on its way into the queue ---- */
+
+struct log_submission {
+    enum record_type type;
+    const void *record;
+    const char *id; /* that a complaint about it names; may be NULL */
+    int (*format)(const void *record, const struct log_fields *fields, int64_t now_us, struct buf *out);
+};
+
+int log_submit(const struct log_submission *submission, struct error *error);
+
+/* ---- json_writer.c ---- */
+
 /* JSON is written without a tree in between; the first failure sticks. */
 struct json_writer {
     struct buf *out;
@@ -57,6 +70,11 @@ void json_text(struct json_writer *writer, struct span text);
 void json_open_object(struct json_writer *writer);
 void json_close_object(struct json_writer *writer);
 void json_value(struct json_writer *writer, const json_t *value);
+void json_member_text(struct json_writer *writer, const char *name, const char *value); /* NULL: "" */
+void json_member_text_or_null(struct json_writer *writer, const char *name, const char *value);
+void json_member_number(struct json_writer *writer, const char *name, int64_t value);
+void json_member_flag(struct json_writer *writer, const char *name, bool value);
+void json_member_time(struct json_writer *writer, const char *name, int64_t wall_us); /* RFC 3339, UTC */
 
 /* The members of `meta`, and the headers of a header section, whose names are asked for. */
 void fields_write_meta(struct json_writer *writer, const json_t *meta, char *const *names);

@@ -82,7 +82,7 @@ bool record_accepts(void)
 }
 
 /* At most once a minute; the record itself is not shown. */
-static void complain_too_large(const struct log *log, const struct record *record)
+static void complain_too_large(const struct log *log, const struct log_submission *submission)
 {
     uint64_t now_ms = clock_mono_ms();
     size_t count = 0;
@@ -98,10 +98,10 @@ static void complain_too_large(const struct log *log, const struct record *recor
     pthread_mutex_unlock(&house.lock);
     if (count > 0)
         diag(DIAG_ERROR, NULL, "log %s: %zu records over max_record_size dropped, last: %s of %s", log->config.log_dir,
-             count, record_type_name(record->type), record->id ? record->id : "no message");
+             count, record_type_name(submission->type), submission->id ? submission->id : "no message");
 }
 
-static struct log_entry *make_entry(struct log *log, const struct record *record, int64_t now_us)
+static struct log_entry *make_entry(struct log *log, const struct log_submission *submission, int64_t now_us)
 {
     struct log_fields fields = {log->config.headers, log->config.meta};
     struct log_entry *entry = NULL;
@@ -109,13 +109,13 @@ static struct log_entry *make_entry(struct log *log, const struct record *record
 
     buf_init(&line, (size_t)log->config.max_record_bytes);
     /* it grows by doubling: most never have to */
-    if (!buf_reserve(&line, USUAL_RECORD_BYTES) || record_format(record, &fields, log_node_id(), now_us, &line) < 0) {
-        complain_too_large(log, record);
+    if (!buf_reserve(&line, USUAL_RECORD_BYTES) || submission->format(submission->record, &fields, now_us, &line) < 0) {
+        complain_too_large(log, submission);
     } else {
         struct span text = buf_span(&line);
 
         entry = mem_alloc(sizeof *entry + text.len);
-        *entry = (struct log_entry){.log = log, .file = log->file_of_type[record->type], .len = text.len};
+        *entry = (struct log_entry){.log = log, .file = log->file_of_type[submission->type], .len = text.len};
         memcpy(entry->line, text.data, text.len);
     }
     buf_done(&line);
@@ -133,7 +133,7 @@ static void enqueue(struct log_entry *entry)
     pthread_mutex_unlock(&house.lock);
 }
 
-int record_submit(const struct record *record, struct error *error)
+int log_submit(const struct log_submission *submission, struct error *error)
 {
     size_t count = log_count();
     int64_t now_us = clock_wall_us();
@@ -141,19 +141,32 @@ int record_submit(const struct record *record, struct error *error)
     for (size_t i = 0; i < count; i++) {
         struct log *log = house.logs[i];
 
-        if (log->config.streams[record->type].enable && !has_room(log, record->type)) {
+        if (log->config.streams[submission->type].enable && !has_room(log, submission->type)) {
             metrics_count(METRIC_LOG_RECORDS_LOST);
             return error_set(error, ERROR_AGAIN, "log %s takes no more records now", log->config.log_dir);
         }
     }
     for (size_t i = 0; i < count; i++) {
         struct log *log = house.logs[i];
-        struct log_entry *entry = log->config.streams[record->type].enable ? make_entry(log, record, now_us) : NULL;
+        struct log_entry *entry =
+            log->config.streams[submission->type].enable ? make_entry(log, submission, now_us) : NULL;
 
         if (entry)
             enqueue(entry);
     }
     return 0;
+}
+
+static int format_record(const void *record, const struct log_fields *fields, int64_t now_us, struct buf *out)
+{
+    return record_format(record, fields, log_node_id(), now_us, out);
+}
+
+int record_submit(const struct record *record, struct error *error)
+{
+    struct log_submission submission = {record->type, record, record->id, format_record};
+
+    return log_submit(&submission, error);
 }
 
 /* ---- the thread ---- */
@@ -326,9 +339,13 @@ static void log_free(struct log *log)
 
 static int prepare(struct log *log, struct error *error)
 {
-    for (size_t i = 0; i < log_count(); i++)
+    for (size_t i = 0; i < log_count(); i++) {
+        if (log->config.is_accounting && house.logs[i]->config.is_accounting)
+            return error_set(error, ERROR_PERM, "there is an accounting log already, in %s",
+                             house.logs[i]->config.log_dir);
         if (strcmp(house.logs[i]->config.log_dir, log->config.log_dir) == 0)
             return error_set(error, ERROR_PERM, "log_dir %s is used by another log", log->config.log_dir);
+    }
     if (log_count() == LOGS_MOST)
         return error_set(error, ERROR_PERM, "more than %d logs", LOGS_MOST);
     for (size_t i = 0; i < log->file_count; i++)

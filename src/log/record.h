@@ -27,6 +27,10 @@ enum record_type {
     RECORD_REJECTION,
     RECORD_ADMIN_REBIND,
     RECORD_DELAYED,
+    RECORD_DISPOSITION_COUNT,
+    /* of the accounting log (log/audit.h) */
+    RECORD_LOGIN = RECORD_DISPOSITION_COUNT,
+    RECORD_FAILED_LOGIN,
     RECORD_TYPE_COUNT,
 };
 

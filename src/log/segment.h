@@ -32,6 +32,7 @@ struct log_stream {
 };
 
 struct log_config {
+    bool is_accounting; /* keeps logins, and nothing that happens to messages */
     char *log_dir;
     uint64_t max_segment_ms; /* 0: no limit */
     uint64_t max_file_bytes; /* before compression */
@@ -48,6 +49,9 @@ struct log_config {
 /* From the table given to kumo.configure_local_logs. Unknown keys, wrong types and what is not
  * supported are errors that name the key. On success the config is the caller's to log_config_done. */
 int log_config_from_json(const json_t *params, struct log_config *config_out, struct error *error)
+    __attribute__((warn_unused_result));
+/* The same from the table given to kumo.aaa.configure_acct_log. */
+int log_config_from_acct_json(const json_t *params, struct log_config *config_out, struct error *error)
     __attribute__((warn_unused_result));
 void log_config_done(struct log_config *config);
 

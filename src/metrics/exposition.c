@@ -43,6 +43,8 @@ int metrics_write(struct buf *out)
         if (write_row(&rows[i], is_first, out) < 0)
             return -1;
     }
+    if (metrics_write_histograms(out) < 0)
+        return -1;
     metrics_collect(out);
     return 0;
 }

@@ -15,9 +15,13 @@
 #include "base/must.h"
 #include "metrics/metrics_private.h"
 
+/* A histogram is a run of values: its buckets, then the sum. */
+#define HISTOGRAM_VALUES (METRICS_BOUNDS + 2)
+#define VALUES_COUNT (METRIC_COUNT + HISTOGRAM_COUNT * HISTOGRAM_VALUES)
+
 struct block {
     /* owned by its thread; read by others */
-    _Atomic int64_t values[METRIC_COUNT];
+    _Atomic int64_t values[VALUES_COUNT];
     /* shared, under lock */
     struct list_node node;
 };
@@ -34,12 +38,12 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t thread_end_key;
 static struct list blocks;
 static struct list collectors;
-static int64_t folded[METRIC_COUNT];
+static int64_t folded[VALUES_COUNT];
 static _Thread_local struct block *mine;
 
-static int64_t load(const struct block *block, int metric)
+static int64_t load(const struct block *block, int value)
 {
-    return atomic_load_explicit(&block->values[metric], memory_order_relaxed);
+    return atomic_load_explicit(&block->values[value], memory_order_relaxed);
 }
 
 static void on_thread_end(void *arg)
@@ -47,7 +51,7 @@ static void on_thread_end(void *arg)
     struct block *block = arg;
 
     pthread_mutex_lock(&lock);
-    for (int i = 0; i < METRIC_COUNT; i++)
+    for (int i = 0; i < VALUES_COUNT; i++)
         folded[i] += load(block, i);
     list_remove(&blocks, &block->node);
     pthread_mutex_unlock(&lock);
@@ -74,13 +78,24 @@ static struct block *new_block(void)
     return mine = block;
 }
 
-void metrics_add(enum metric metric, int64_t amount)
+static void add(int value, int64_t amount)
 {
     struct block *block = mine ? mine : new_block();
 
     /* Only this thread writes here: a plain load and store, seen whole by readers. */
-    atomic_store_explicit(&block->values[metric], load(block, (int)metric) + amount, memory_order_relaxed);
+    atomic_store_explicit(&block->values[value], load(block, value) + amount, memory_order_relaxed);
 }
+
+static int64_t sum_of(int value)
+{
+    int64_t sum = folded[value];
+
+    for (struct list_node *node = list_first(&blocks); node; node = list_next(&blocks, node))
+        sum += load(CONTAINER_OF(node, struct block, node), value);
+    return sum;
+}
+
+void metrics_add(enum metric metric, int64_t amount) { add((int)metric, amount); }
 
 int64_t metrics_get(enum metric metric)
 {
@@ -88,11 +103,33 @@ int64_t metrics_get(enum metric metric)
 
     pthread_once(&once, set_up);
     pthread_mutex_lock(&lock);
-    sum = folded[metric];
-    for (struct list_node *node = list_first(&blocks); node; node = list_next(&blocks, node))
-        sum += load(CONTAINER_OF(node, struct block, node), (int)metric);
+    sum = sum_of((int)metric);
     pthread_mutex_unlock(&lock);
     return sum;
+}
+
+static int first_value_of(enum histogram histogram) { return METRIC_COUNT + (int)histogram * HISTOGRAM_VALUES; }
+
+void metrics_observe_us(enum histogram histogram, uint64_t took_us)
+{
+    int first = first_value_of(histogram), bucket = 0;
+
+    while (bucket < METRICS_BOUNDS && took_us > metrics_bounds_us[bucket])
+        bucket++;
+    add(first + bucket, 1);
+    add(first + METRICS_BOUNDS + 1, took_us < INT64_MAX ? (int64_t)took_us : INT64_MAX);
+}
+
+void metrics_get_histogram(enum histogram histogram, struct histogram_sum *sum_out)
+{
+    int first = first_value_of(histogram);
+
+    pthread_once(&once, set_up);
+    pthread_mutex_lock(&lock);
+    for (int i = 0; i <= METRICS_BOUNDS; i++)
+        sum_out->buckets[i] = sum_of(first + i);
+    sum_out->sum_us = sum_of(first + METRICS_BOUNDS + 1);
+    pthread_mutex_unlock(&lock);
 }
 
 void metrics_add_collector(metrics_collect_fn *collect, void *ctx)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Counters: one table (metrics/table.h) gives each its name, help text and kind. Counting
- * is per thread, without locks, and summed when read.
+ * Counters and histograms: tables (metrics/table.h) give each its name, help text and kind.
+ * Counting is per thread, without locks, and summed when read.
  */
 #ifndef GATEPOST_METRICS_METRICS_H
 #define GATEPOST_METRICS_METRICS_H
@@ -17,6 +17,9 @@ void metrics_add(enum metric metric, int64_t amount);
 static inline void metrics_count(enum metric metric) { metrics_add(metric, 1); }
 
 int64_t metrics_get(enum metric metric);
+
+/* One event that took so long. From any thread. */
+void metrics_observe_us(enum histogram histogram, uint64_t took_us);
 
 /* Values that only their owner knows (queue lengths per queue, spool figures): `collect`
  * appends whole exposition lines; called on the admin thread at each scrape. */

@@ -27,6 +27,29 @@
     METRIC(AUTH_REFUSED, counter, "gatepost_auth_total{result=\"refused\"}", "SASL exchanges by result")               \
     METRIC(AUTH_ERROR, counter, "gatepost_auth_total{result=\"error\"}", "SASL exchanges by result")                   \
     METRIC(AUTH_CANCELLED, counter, "gatepost_auth_total{result=\"cancelled\"}", "SASL exchanges by result")           \
+    METRIC(GUESSES_COUNTED, counter, "gatepost_guesses_total{result=\"counted\"}",                                     \
+           "failed logins, by whether they count against limits")                                                      \
+    METRIC(GUESSES_REPEATED, counter, "gatepost_guesses_total{result=\"repeated\"}",                                   \
+           "failed logins, by whether they count against limits")                                                      \
+    METRIC(GUESS_LOCKS_ADDRESS, counter, "gatepost_guess_locks_total{rule=\"address\"}",                               \
+           "limits of guessing reached, by rule")                                                                      \
+    METRIC(GUESS_LOCKS_PAIR, counter, "gatepost_guess_locks_total{rule=\"address_user\"}",                             \
+           "limits of guessing reached, by rule")                                                                      \
+    METRIC(GUESS_LOCKS_USER, counter, "gatepost_guess_locks_total{rule=\"user\"}",                                     \
+           "limits of guessing reached, by rule")                                                                      \
+    METRIC(GUESS_CONNECTIONS_REFUSED, counter, "gatepost_guess_connections_refused_total",                             \
+           "connections of blocked addresses, turned away before TLS")                                                 \
+    METRIC(SUSPECTS_ONE_PASSWORD, counter, "gatepost_auth_suspects_total{kind=\"one_password_many_users\"}",           \
+           "suspicions, by kind")                                                                                      \
+    METRIC(SUSPECTS_ONE_USER, counter, "gatepost_auth_suspects_total{kind=\"one_user_many_prefixes\"}",                \
+           "suspicions, by kind")                                                                                      \
+    METRIC(SUSPECTS_SUCCESS, counter, "gatepost_auth_suspects_total{kind=\"success_after_failures\"}",                 \
+           "suspicions, by kind")                                                                                      \
+    METRIC(WEBHOOKS_OK, counter, "gatepost_auth_webhooks_total{result=\"ok\"}", "suspicions posted, by result")        \
+    METRIC(WEBHOOKS_FAILED, counter, "gatepost_auth_webhooks_total{result=\"failed\"}",                                \
+           "suspicions posted, by result")                                                                             \
+    METRIC(WEBHOOKS_DROPPED, counter, "gatepost_auth_webhooks_total{result=\"dropped\"}",                              \
+           "suspicions posted, by result")                                                                             \
     METRIC(TLS_HANDSHAKES, counter, "gatepost_tls_handshakes_total{result=\"ok\"}", "inbound handshakes")              \
     METRIC(TLS_HANDSHAKES_FAILED, counter, "gatepost_tls_handshakes_total{result=\"failed\"}", "inbound handshakes")   \
     METRIC(POLICY_RELOADS, counter, "gatepost_policy_reloads_total{result=\"ok\"}", "policy loads by result")          \
@@ -67,8 +90,26 @@
     METRIC(TALLY_REDIS_LOST, counter, "gatepost_tally_redis_lost_total", "times that Redis could no longer be used")   \
     METRIC(LOG_RECORDS_LOST, counter, "gatepost_log_records_lost_total", "records a full log did not take")
 
+/* The one list of histograms, of durations in seconds: a name, "exposition name{labels}" and help, like the counters.
+ */
+#define HISTOGRAMS_TABLE(HISTOGRAM)                                                                                    \
+    HISTOGRAM(AUTH_OK, "gatepost_auth_seconds{result=\"ok\"}", "from AUTH to the verdict, without delays on purpose")  \
+    HISTOGRAM(AUTH_REFUSED, "gatepost_auth_seconds{result=\"refused\"}",                                               \
+              "from AUTH to the verdict, without delays on purpose")                                                   \
+    HISTOGRAM(AUTH_ERROR, "gatepost_auth_seconds{result=\"error\"}",                                                   \
+              "from AUTH to the verdict, without delays on purpose")                                                   \
+    HISTOGRAM(AUTH_CANCELLED, "gatepost_auth_seconds{result=\"cancelled\"}",                                           \
+              "from AUTH to the verdict, without delays on purpose")                                                   \
+    HISTOGRAM(STORE_LOOKUP, "gatepost_store_lookup_seconds", "until a credential store had answered")                  \
+    HISTOGRAM(PASSWORD_WAIT, "gatepost_password_wait_seconds", "in the queue of the password pool")                    \
+    HISTOGRAM(PASSWORD_HASH, "gatepost_password_hash_seconds", "until a password was verified, in the pool")
+
 #define METRIC_ENUM(name, kind, exposition, help) METRIC_##name,
 enum metric { METRICS_TABLE(METRIC_ENUM) METRIC_COUNT };
 #undef METRIC_ENUM
+
+#define HISTOGRAM_ENUM(name, exposition, help) HISTOGRAM_##name,
+enum histogram { HISTOGRAMS_TABLE(HISTOGRAM_ENUM) HISTOGRAM_COUNT };
+#undef HISTOGRAM_ENUM
 
 #endif

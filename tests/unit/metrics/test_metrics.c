@@ -78,6 +78,46 @@ static void the_exposition_has_one_help_per_name(void **state)
     buf_done(&out);
 }
 
+static void *observe(void *arg)
+{
+    metrics_observe_us(HISTOGRAM_AUTH_OK, 100); /* the bound itself is in */
+    metrics_observe_us(HISTOGRAM_AUTH_OK, 101);
+    metrics_observe_us(HISTOGRAM_AUTH_OK, 61000000); /* over the last bound */
+    metrics_observe_us(HISTOGRAM_STORE_LOOKUP, 1500000);
+    return arg;
+}
+
+static void buckets_are_cumulative(void **state)
+{
+    static const char *const lines[] = {
+        "# TYPE gatepost_auth_seconds histogram\n",
+        "gatepost_auth_seconds_bucket{result=\"ok\",le=\"0.0001\"} 2\n",
+        "gatepost_auth_seconds_bucket{result=\"ok\",le=\"0.00025\"} 4\n",
+        "gatepost_auth_seconds_bucket{result=\"ok\",le=\"60\"} 4\n",
+        "gatepost_auth_seconds_bucket{result=\"ok\",le=\"+Inf\"} 6\n",
+        "gatepost_auth_seconds_sum{result=\"ok\"} 122.000402\n",
+        "gatepost_auth_seconds_count{result=\"ok\"} 6\n",
+        "gatepost_auth_seconds_count{result=\"refused\"} 0\n",
+        "gatepost_store_lookup_seconds_bucket{le=\"1\"} 0\n",
+        "gatepost_store_lookup_seconds_bucket{le=\"2.5\"} 2\n",
+        "gatepost_store_lookup_seconds_sum 3\n",
+        "gatepost_store_lookup_seconds_count 2\n",
+    };
+    pthread_t thread;
+    struct buf out;
+
+    (void)state;
+    observe(NULL);
+    assert_int_equal(pthread_create(&thread, NULL, observe, NULL), 0);
+    pthread_join(thread, NULL);
+    buf_init(&out, 1 << 20);
+    assert_int_equal(metrics_write(&out), 0);
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+        if (occurrences(buf_cstr(&out), lines[i]) != 1)
+            fail_msg("not once: %s", lines[i]);
+    buf_done(&out);
+}
+
 static void a_full_buffer_is_an_error(void **state)
 {
     struct buf out;
@@ -93,7 +133,8 @@ struct row {
 };
 
 #define ROW(name, kind, exposition, help) {#kind, exposition, help},
-static const struct row rows[] = {METRICS_TABLE(ROW)};
+#define HISTOGRAM_ROW(name, exposition, help) {"histogram", exposition, help},
+static const struct row rows[] = {METRICS_TABLE(ROW) HISTOGRAMS_TABLE(HISTOGRAM_ROW)};
 
 /* The lines that tools/gen-metrics-doc makes, one per row. */
 static void the_docs_agree_with_the_table(void **state)
@@ -129,6 +170,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_are_summed_and_leave_their_counts),
         cmocka_unit_test(the_exposition_has_one_help_per_name),
+        cmocka_unit_test(buckets_are_cumulative),
         cmocka_unit_test(a_full_buffer_is_an_error),
         cmocka_unit_test(the_docs_agree_with_the_table),
     };
