@@ -42,6 +42,9 @@ struct admin_ops {
     /* Whether new mail is taken. */
     bool (*is_live)(void *ctx);
     void (*bump_config_epoch)(void *ctx);
+    /* Questions and orders about logins: `verb` is the route's word ("show"), `question` an object. A new reference;
+     * NULL with an error, of kind PERM when the question is at fault. */
+    json_t *(*ask_auth)(void *ctx, const char *verb, const json_t *question, struct error *error);
 };
 
 #define ADMIN_LISTENERS_MOST 16

@@ -6,8 +6,10 @@
 #define GATEPOST_ADMIN_ADMIN_PRIVATE_H
 
 #include "admin/admin.h"
+#include "base/span.h"
 
 #define ADMIN_ANSWER_BYTES ((size_t)64 << 20)
+#define ADMIN_BODY_BYTES ((size_t)32 << 10) /* of a body that a route reads; what is longer may still be ignored */
 
 struct server;
 
@@ -31,7 +33,10 @@ const struct sockaddr *server_address(const struct server *server);
 
 struct admin_query {
     const struct admin *admin;
-    const char *limit; /* the query parameter of that name, or NULL */
+    const char *limit, *who;  /* the query parameters of that name, or NULL */
+    const char *content_type; /* or NULL */
+    struct span body;         /* empty when it is longer than ADMIN_BODY_BYTES */
+    bool is_body_long;
 };
 
 struct admin_answer {
@@ -51,9 +56,19 @@ struct admin_route {
 /* NULL when there is none; `*allow_out` is then the method the path has, or NULL. */
 const struct admin_route *routes_find(const char *method, const char *path, const char **allow_out);
 
+/* Takes `value`. */
+void answer_json(struct admin_answer *answer, unsigned status, json_t *value);
 /* {"error": "..."} */
 void answer_error(struct admin_answer *answer, unsigned status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* ---- routes_auth.c ---- */
+
+void routes_auth_show(const struct admin_query *query, struct admin_answer *answer);
+void routes_auth_unlock(const struct admin_query *query, struct admin_answer *answer);
+void routes_auth_block(const struct admin_query *query, struct admin_answer *answer);
+void routes_auth_purge(const struct admin_query *query, struct admin_answer *answer);
+void routes_auth_test(const struct admin_query *query, struct admin_answer *answer);
 
 /* ---- metrics_json.c ---- */
 

@@ -17,8 +17,7 @@
 
 static int append_dump(const char *data, size_t len, void *ctx) { return buf_append(ctx, data, len); }
 
-/* Takes `value`. */
-static void answer_json(struct admin_answer *answer, unsigned status, json_t *value)
+void answer_json(struct admin_answer *answer, unsigned status, json_t *value)
 {
     answer->status = status;
     answer->content_type = "application/json";
@@ -143,6 +142,11 @@ static const struct admin_route routes[] = {
     {"GET", "/api/gatepost/status/v1", get_status},
     {"GET", "/api/gatepost/queues/v1", get_queues},
     {"POST", "/api/admin/bump-config-epoch", post_bump_epoch},
+    {"GET", "/api/gatepost/auth/show/v1", routes_auth_show},
+    {"POST", "/api/gatepost/auth/unlock/v1", routes_auth_unlock},
+    {"POST", "/api/gatepost/auth/block/v1", routes_auth_block},
+    {"POST", "/api/gatepost/auth/purge/v1", routes_auth_purge},
+    {"POST", "/api/gatepost/auth/test/v1", routes_auth_test},
 };
 
 const struct admin_route *routes_find(const char *method, const char *path, const char **allow_out)

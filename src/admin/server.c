@@ -16,6 +16,7 @@
 #include "admin/connections.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/secret.h"
 #include "log/diag.h"
 
 #define THREADS 2
@@ -38,6 +39,7 @@ struct server {
 struct request {
     uint64_t body_bytes;
     bool too_large;
+    struct buf body; /* may hold a password */
 };
 
 const struct sockaddr *server_address(const struct server *server) { return (const struct sockaddr *)&server->address; }
@@ -96,9 +98,16 @@ static const char *lookup(struct MHD_Connection *connection, enum MHD_ValueKind 
 }
 
 static enum MHD_Result run_route(struct server *server, struct MHD_Connection *connection,
-                                 const struct admin_route *route)
+                                 const struct admin_route *route, const struct request *request)
 {
-    struct admin_query query = {server->admin, lookup(connection, MHD_GET_ARGUMENT_KIND, "limit")};
+    struct admin_query query = {
+        .admin = server->admin,
+        .limit = lookup(connection, MHD_GET_ARGUMENT_KIND, "limit"),
+        .who = lookup(connection, MHD_GET_ARGUMENT_KIND, "who"),
+        .content_type = lookup(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_TYPE),
+        .body = buf_span(&request->body),
+        .is_body_long = request->body_bytes > buf_len(&request->body),
+    };
     struct admin_answer answer = {.status = 500};
 
     buf_init(&answer.body, ADMIN_ANSWER_BYTES);
@@ -121,7 +130,14 @@ static enum MHD_Result respond(struct server *server, struct MHD_Connection *con
     /* A browser says where a request comes from; no page of ours sends any. */
     if (strcmp(route->method, "GET") != 0 && lookup(connection, MHD_HEADER_KIND, "Origin"))
         return refuse(connection, MHD_HTTP_FORBIDDEN, "requests from web pages are refused", NULL);
-    return run_route(server, connection, route);
+    return run_route(server, connection, route, request);
+}
+
+static void wipe_body(struct buf *body)
+{
+    if (body->data)
+        secret_wipe(body->data, body->capacity);
+    buf_clear(body);
 }
 
 /* ---- libmicrohttpd's calls: once for the header, for each part of the body, at the end ---- */
@@ -131,6 +147,15 @@ static struct place *place_of(struct MHD_Connection *connection)
     return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
 }
 
+/* The block has its full size from the start, so that growing leaves no copies behind. */
+static void take_body(struct buf *body, const char *data, size_t len)
+{
+    if (buf_len(body) == 0 && !buf_reserve(body, ADMIN_BODY_BYTES))
+        return;
+    if (buf_append(body, data, len) < 0)
+        wipe_body(body);
+}
+
 static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, const char *path, const char *method,
                                   const char *version, const char *data, size_t *data_len, void **request_slot)
 {
@@ -138,17 +163,18 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, 
     struct request *request = *request_slot;
 
     (void)version;
-    (void)data;
     if (!request) {
         if (!is_trusted(server, connection))
             return refuse(connection, MHD_HTTP_FORBIDDEN, "this address is not in trusted_hosts", NULL);
-        *request_slot = mem_zalloc(sizeof *request);
+        request = *request_slot = mem_zalloc(sizeof *request);
+        buf_init(&request->body, ADMIN_BODY_BYTES);
         return MHD_YES;
     }
     if (*data_len > 0) {
         request->body_bytes += *data_len;
         request->too_large = request->too_large || request->body_bytes > server->params.request_body_limit_bytes;
-        *data_len = 0; /* no route reads a body */
+        take_body(&request->body, data, *data_len);
+        *data_len = 0;
         /* No end in sight: close instead of reading on. */
         return request->body_bytes > 2 * server->params.request_body_limit_bytes + CONNECTION_BYTES ? MHD_NO : MHD_YES;
     }
@@ -161,11 +187,15 @@ static void on_completed(void *ctx, struct MHD_Connection *connection, void **re
 {
     struct server *server = ctx;
 
+    struct request *request = *request_slot;
+
     (void)code;
-    if (!*request_slot)
+    if (!request)
         return;
     connections_set_busy(server->connections, place_of(connection), false);
-    free(*request_slot);
+    wipe_body(&request->body);
+    buf_done(&request->body);
+    free(request);
     *request_slot = NULL;
 }
 

@@ -39,7 +39,22 @@ static void bump(void *ctx)
     bumps++;
 }
 
-static const struct admin_ops ops = {describe_queues, is_live, bump};
+static json_t *ask_auth(void *ctx, const char *verb, const json_t *question, struct error *error)
+{
+    (void)ctx;
+    if (json_object_get(question, "who") && !json_is_string(json_object_get(question, "who"))) {
+        error_set(error, ERROR_PERM, "who is no text");
+        return NULL;
+    }
+    if (!json_object_get(question, "who")) {
+        error_set(error, ERROR_TEMP, "not now");
+        return NULL;
+    }
+    return json_pack("{s:s, s:O}", "verb", verb, "question", question);
+}
+
+static const struct admin_ops ops = {
+    .describe_queues = describe_queues, .is_live = is_live, .bump_config_epoch = bump, .ask_auth = ask_auth};
 static const struct admin_ops no_ops;
 
 static struct admin *admin;
@@ -247,6 +262,62 @@ static void bump_epoch(void **state)
     assert_int_equal(bumps, 1);
 }
 
+#define JSON "Content-Type: application/json"
+
+static long post(const char *path, const char *type, const char *text)
+{
+    return ask("POST", path, type, text, strlen(text));
+}
+
+static void questions_about_logins(void **state)
+{
+    static const char *const verbs[] = {"unlock", "block", "purge", "test"};
+
+    (void)state;
+    assert_int_equal(ask("GET", "/api/gatepost/auth/show/v1?who=a%40b%20%C3%A9", NULL, NULL, 0), 200);
+    assert_non_null(strstr(buf_cstr(&body), "\"verb\":\"show\""));
+    assert_non_null(strstr(buf_cstr(&body), "{\"who\":\"a@b \xc3\xa9\"}"));
+    assert_int_equal(ask("GET", "/api/gatepost/auth/show/v1?who=%FF", NULL, NULL, 0), 400);
+    expect_error();
+    assert_int_equal(ask("GET", "/api/gatepost/auth/show/v1", NULL, NULL, 0), 503);
+    expect_error();
+    assert_int_equal(ask("POST", "/api/gatepost/auth/show/v1", JSON, "{}", 2), 405);
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
+        char path[64], verb[32];
+
+        snprintf(path, sizeof path, "/api/gatepost/auth/%s/v1", verbs[i]);
+        snprintf(verb, sizeof verb, "\"verb\":\"%s\"", verbs[i]);
+        assert_int_equal(post(path, JSON, "{\"who\":\"ann\"}"), 200);
+        assert_non_null(strstr(buf_cstr(&body), verb));
+        assert_int_equal(ask("GET", path, NULL, NULL, 0), 405);
+        assert_int_equal(post(path, JSON, "{\"who\":1}"), 400);
+        expect_error();
+    }
+}
+
+static void bodies_that_are_not_taken(void **state)
+{
+    static const char path[] = "/api/gatepost/auth/unlock/v1";
+    static char large[ADMIN_BODY_BYTES + 1];
+
+    (void)state;
+    assert_int_equal(post(path, JSON "; charset=utf-8", "{\"who\":\"ann\"}"), 200);
+    assert_int_equal(post(path, NULL, "{\"who\":\"ann\"}"), 415); /* what a form of a web page can send */
+    assert_int_equal(post(path, "Content-Type: text/plain", "{\"who\":\"ann\"}"), 415);
+    assert_int_equal(post(path, "Content-Type: application/jsonx", "{\"who\":\"ann\"}"), 415);
+    assert_int_equal(post(path, JSON, ""), 400);
+    assert_int_equal(post(path, JSON, "[]"), 400);
+    assert_int_equal(post(path, JSON, "{\"who\":"), 400);
+    assert_int_equal(post(path, JSON, "{\"who\":\"a\",\"who\":\"b\"}"), 400);
+    assert_int_equal(post(path, JSON, "{\"who\":\"\xff\"}"), 400);
+    expect_error();
+    memset(large, ' ', sizeof large);
+    memcpy(large, "{\"who\":\"ann\"}", 13);
+    assert_int_equal(ask("POST", path, JSON, large, ADMIN_BODY_BYTES), 200);
+    assert_int_equal(ask("POST", path, JSON, large, ADMIN_BODY_BYTES + 1), 413);
+    expect_error();
+}
+
 static void unknown_paths_and_methods(void **state)
 {
     (void)state;
@@ -263,6 +334,7 @@ static void nothing_behind_the_routes(void **state)
     listen_with("{\"listen\":\"[::1]:0\"}", &no_ops);
     assert_int_equal(ask("GET", "/api/gatepost/queues/v1", NULL, NULL, 0), 501);
     assert_int_equal(ask("POST", "/api/admin/bump-config-epoch", NULL, "", 0), 501);
+    assert_int_equal(post("/api/gatepost/auth/unlock/v1", JSON, "{}"), 501);
     assert_int_equal(ask("GET", "/api/check-liveness/v1", NULL, NULL, 0), 200);
 }
 
@@ -357,6 +429,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(status, start, stop),
         cmocka_unit_test_setup_teardown(queues, start, stop),
         cmocka_unit_test_setup_teardown(bump_epoch, start, stop),
+        cmocka_unit_test_setup_teardown(questions_about_logins, start, stop),
+        cmocka_unit_test_setup_teardown(bodies_that_are_not_taken, start, stop),
         cmocka_unit_test_setup_teardown(unknown_paths_and_methods, start, stop),
         cmocka_unit_test_setup_teardown(nothing_behind_the_routes, NULL, stop),
         cmocka_unit_test_setup_teardown(strangers_are_refused, NULL, stop),
