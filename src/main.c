@@ -30,6 +30,7 @@
 #include "relay.h"
 #include "script.h"
 #include "setup.h"
+#include "tally/tally.h"
 
 #define JOB_THREADS 4
 #define JOB_QUEUE_LIMIT 1024
@@ -133,6 +134,7 @@ static void close_house(struct house *house)
     policy_free(house->policy);
     gate_stop();
     password_pool_stop();
+    tally_stop();
     jobs_free(house->jobs);
     sqlite_pool_done();
     loop_free(house->loop);
@@ -164,7 +166,7 @@ static int open_policy(struct house *house, struct error *error)
     if (!house->jobs)
         return -1;
     await_set_jobs(house->jobs);
-    if (password_pool_start(error) || gate_start(error))
+    if (tally_start(error) || password_pool_start(error) || gate_start(error))
         return -1;
     house->policy = policy_new(&options, error);
     if (!house->policy)

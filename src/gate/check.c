@@ -177,6 +177,7 @@ static struct gate_login *make_login(const struct gate_check *check)
     login = gate_login_of(check->rules, name, strcmp(authzid, check->user) ? authzid : name);
     login->credential = check->credential ? credential_ref(check->credential) : NULL;
     login->claims = json_incref(check->claims);
+    login->is_by_gate = true;
     free(login->store);
     free(login->label);
     login->store = mem_strdup(check->store);
@@ -202,16 +203,16 @@ static struct auth_info *with_record(struct auth_info *info, const struct creden
     return with;
 }
 
-static struct auth_info *make_info(const struct gate_check *check, const struct gate_login *login)
+struct auth_info *gate_info_of(const struct gate_login *login, const struct credential *token_user)
 {
-    const struct credential *sources[] = {check->credential, check->token_user};
+    const struct credential *sources[] = {login->credential, token_user};
     const char *groups[2 * CREDENTIAL_LIST_MOST];
     size_t count = 0;
 
     for (size_t i = 0; i < 2; i++)
         for (size_t k = 0; sources[i] && k < sources[i]->groups.count && (!i || sources[0] != sources[1]); k++)
             groups[count++] = sources[i]->groups.texts[k];
-    return with_record(auth_info_of_member(login->authzid, login->authcid, groups, count), check->credential);
+    return with_record(auth_info_of_member(login->authzid, login->authcid, groups, count), login->credential);
 }
 
 static void say(struct gate_check *check, struct gate_verdict *verdict)
@@ -219,6 +220,8 @@ static void say(struct gate_check *check, struct gate_verdict *verdict)
     MUST(!check->is_over);
     check->is_over = true;
     verdict->store = check->store;
+    verdict->user = check->credential ? check->credential->name : check->user;
+    verdict->is_known = check->credential != NULL;
     verdict->is_cached = check->is_cached;
     verdict->took_us = clock_mono_us() - check->began_us;
     check->on_done(check->ctx, verdict);
@@ -230,7 +233,7 @@ void gate_check_end(struct gate_check *check, enum auth_reason reason)
 
     if (reason == AUTH_REASON_OK) {
         verdict.login = make_login(check);
-        verdict.info = make_info(check, verdict.login);
+        verdict.info = gate_info_of(verdict.login, check->token_user);
     }
     say(check, &verdict);
     gate_login_unref(&verdict.login);

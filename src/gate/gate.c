@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "credential/lookup.h"
 #include "gate/gate_private.h"
+#include "gate/guess_private.h"
 #include "password/pool.h"
 
 static atomic_size_t working;
@@ -20,6 +21,7 @@ int gate_start(struct error *error)
 
 void gate_stop(void)
 {
+    guess_webhook_stop();
     lookup_stop();
     gate_remember_stop();
 }
@@ -34,6 +36,8 @@ int gate_work_begin(struct job *job)
     atomic_fetch_sub(&working, 1);
     return -1;
 }
+
+void gate_work_goes_on(void) { atomic_fetch_add(&working, 1); }
 
 void gate_work_ended(void) { atomic_fetch_sub(&working, 1); }
 

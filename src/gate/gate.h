@@ -31,6 +31,8 @@ bool gate_is_working(void);
 /* Puts a job into the password pool. From now until gate_work_ended (in the job's `done`) gate_is_working. -1: the
  * pool is full. */
 int gate_work_begin(struct job *job) __attribute__((warn_unused_result));
+/* The same for what is no job: something will come home to a loop, and then gate_work_ended is called. */
+void gate_work_goes_on(void);
 void gate_work_ended(void);
 
 /* ---- rules: what auth.toml says. Immutable, counted, shared by threads ---- */
@@ -43,6 +45,8 @@ struct gate_rules;
 /* The same files with the same content give the same rules, caches and all: every VM calls this. Blocks. NULL with
  * an error that names file, line and key. */
 struct gate_rules *gate_rules_load(const char *const *paths, size_t count, struct error *error);
+/* Those that were loaded last among those in use: what an operator means who names none. A new reference, or NULL. */
+struct gate_rules *gate_rules_current(void);
 struct gate_rules *gate_rules_ref(struct gate_rules *rules);
 void gate_rules_unref(struct gate_rules **rules);
 
@@ -77,6 +81,7 @@ struct gate_login {
     char *store;                   /* "" when a handler decided */
     char *label;                   /* of the secret that matched, or "" */
     json_t *claims;                /* of a token; or NULL */
+    bool is_by_gate;               /* the gate let them in; else a handler did, in its own words */
 };
 struct gate_login *gate_login_ref(struct gate_login *login);
 void gate_login_unref(struct gate_login **login);
@@ -91,6 +96,8 @@ struct gate_verdict {
     const struct scram_keys *keys; /* AUTH_ASK_SCRAM_KEYS with OK: borrowed, dummy ones for who does not exist. There is
                                       no `info` yet: AUTH_ASK_PROVED has the last word */
     const char *store;             /* the one that answered; "" */
+    const char *user;              /* as the record has it, else as it was asked for; NULL: nobody can tell */
+    bool is_known; /* a store has this user */
     bool is_cached;
     uint64_t took_us;
 };

@@ -14,6 +14,7 @@
 #include "crypto/digest.h"
 #include "data/settings.h"
 #include "gate/gate.h"
+#include "gate/identity_private.h"
 #include "loop/jobs.h"
 #include "password/password.h"
 
@@ -75,6 +76,31 @@ bool gate_remembers(const struct gate_memo *memo);
 void gate_remember(const struct gate_memo *memo, const char *user, uint64_t for_ms);
 void gate_forget(const char *user); /* NULL: everybody */
 
+/* ---- guess_settings.c, shared.c: [guessing] and [shared]; the tables may be NULL ---- */
+
+struct gate_guessing;
+struct gate_shared;
+
+struct gate_guessing *gate_guessing_read(struct settings *table);
+void gate_guessing_free(struct gate_guessing *guessing);
+
+struct gate_shared *gate_shared_read(struct settings *table);
+void gate_shared_free(struct gate_shared *shared);
+/* The counting room goes by it from now on. Does nothing when it does so already. One at a time. */
+int gate_shared_use(const struct gate_shared *shared, struct error *error) __attribute__((warn_unused_result));
+
+/* ---- audit.c: [audit] ---- */
+
+enum gate_unknown_users { GATE_UNKNOWN_KEEP, GATE_UNKNOWN_HASH, GATE_UNKNOWN_DROP };
+
+struct gate_audit {
+    enum gate_unknown_users unknown_users;
+    char *key; /* NULL: the process's own */
+};
+
+void gate_audit_read(struct gate_audit *audit, struct settings *table /* or NULL */);
+void gate_audit_done(struct gate_audit *audit);
+
 /* ---- rules.c ---- */
 
 enum gate_token_records { GATE_TOKEN_USE_RECORDS, GATE_TOKEN_NEED_RECORDS, GATE_TOKEN_IGNORE_RECORDS };
@@ -87,7 +113,12 @@ struct gate_rules {
     /* fixed after load */
     struct stores *stores;
     struct gate_external external;
+    struct gate_identity identity;
     enum gate_token_records token_records;
+    struct gate_guessing *guessing;
+    struct gate_shared *shared;
+    struct gate_budgets *budgets;
+    struct gate_audit audit;
     uint64_t remember_ms;
     size_t pool_threads, pool_queue_limit; /* of the password pool; 0: the default */
     uint64_t pool_time_limit_ms;
@@ -203,6 +234,9 @@ void gate_check_enter(struct gate_check *check);
 void gate_check_leave(struct gate_check *check);
 const char *gate_check_authzid(const struct gate_check *check);
 enum auth_reason gate_check_admission(const struct gate_check *check, const struct credential_secret *secret);
+
+/* What policies see of a login; `token_user` (or NULL) is what a token says of its user besides. */
+struct auth_info *gate_info_of(const struct gate_login *login, const struct credential *token_user);
 
 /* One per kind of question. */
 void gate_ask_password(struct gate_check *check);

@@ -48,6 +48,7 @@ struct gate_guess_result {
     bool is_known;                  /* the prefix, for this user */
     unsigned failures;              /* that the delay of a refusal grows with, this one included; 0: it does not grow */
     uint64_t delay_most_ms;
+    bool is_doubtful;              /* of a login that is let in: it may be a guess that came right */
     const json_t *const *suspects; /* for the event auth_suspect; borrowed for the call */
     size_t suspect_count;
 };
@@ -62,9 +63,9 @@ struct gate_guess *gate_guess_judge(struct gate_rules *rules, struct loop *loop,
 /* It was wrong, or locked: counts it. */
 struct gate_guess *gate_guess_refused(struct gate_rules *rules, struct loop *loop, const struct gate_attempt *attempt,
                                       gate_guess_fn *on_done, void *ctx);
-/* The user is in: the failures of this prefix for this user are forgotten, and it is known. */
-struct gate_guess *gate_guess_accepted(struct gate_rules *rules, struct loop *loop, const struct gate_attempt *attempt,
-                                       gate_guess_fn *on_done, void *ctx);
+/* The user is in: the failures of this prefix for this user are forgotten, and it is known; unless the judge found the
+ * login doubtful: then it takes another one, a day later. */
+void gate_guess_accepted(struct gate_rules *rules, const struct gate_attempt *attempt, bool is_doubtful);
 /* on_done will not run; what is counted is counted. NULL is fine. */
 void gate_guess_cancel(struct gate_guess *guess);
 

@@ -12,6 +12,7 @@
 #include "base/secret.h"
 #include "credential/lookup.h"
 #include "data/data.h"
+#include "gate/budget_private.h"
 #include "gate/gate_private.h"
 #include "log/diag.h"
 #include "password/pool.h"
@@ -145,8 +146,13 @@ static int read_rules(struct gate_rules *rules, struct settings *root, struct er
     if (!rules->stores)
         return -1;
     gate_external_read(&rules->external, settings_table(root, "external"));
+    gate_identity_read(&rules->identity, root);
     rules->token_records =
         (enum gate_token_records)settings_choice(settings_table(root, "token"), "records", token_records, 0);
+    rules->guessing = gate_guessing_read(settings_table(root, "guessing"));
+    rules->shared = gate_shared_read(settings_table(root, "shared"));
+    rules->budgets = gate_budgets_read(root);
+    gate_audit_read(&rules->audit, settings_table(root, "audit"));
     read_password(rules, root);
     read_mechanisms(rules, root);
     if (settings_end(root, error))
@@ -248,6 +254,11 @@ static void free_rules(struct gate_rules *rules)
 {
     stores_unref(&rules->stores);
     gate_external_done(&rules->external);
+    gate_identity_done(&rules->identity);
+    gate_guessing_free(rules->guessing);
+    gate_shared_free(rules->shared);
+    gate_budgets_free(rules->budgets);
+    gate_audit_done(&rules->audit);
     gate_cost_done(&rules->cost);
     free(rules);
 }
@@ -274,6 +285,7 @@ struct gate_rules *gate_rules_load(const char *const *paths, size_t count, struc
 {
     unsigned char digest[CRYPTO_SHA256_BYTES];
     struct gate_rules *rules = NULL;
+    bool fails = false;
 
     if (!count) {
         error_set(error, ERROR_PERM, "no file of rules was named");
@@ -284,12 +296,28 @@ struct gate_rules *gate_rules_load(const char *const *paths, size_t count, struc
         rules = find(digest);
         if (rules) {
             gate_rules_ref(rules);
+            list_remove(&all.list, &rules->node);
+            list_push_back(&all.list, &rules->node); /* the current ones, again */
         } else if ((rules = make(paths, count, error))) {
             memcpy(rules->digest, digest, sizeof rules->digest);
             password_pool_limit(rules->pool_threads, rules->pool_queue_limit, rules->pool_time_limit_ms);
             list_push_back(&all.list, &rules->node);
         }
+        fails = rules && gate_shared_use(rules->shared, error);
     }
+    pthread_mutex_unlock(&all.lock);
+    if (fails)
+        gate_rules_unref(&rules);
+    return rules;
+}
+
+struct gate_rules *gate_rules_current(void)
+{
+    struct gate_rules *rules = NULL;
+
+    pthread_mutex_lock(&all.lock);
+    if (list_last(&all.list))
+        rules = gate_rules_ref(CONTAINER_OF(list_last(&all.list), struct gate_rules, node));
     pthread_mutex_unlock(&all.lock);
     return rules;
 }
@@ -357,3 +385,5 @@ bool gate_rules_offer(const struct gate_rules *rules, const struct auth_mechanis
         return rules->mechanisms & (UINT32_C(1) << auth_mechanism_index(mechanism));
     return gate_rules_answer(rules, kind) && kind != AUTH_ASK_SCRAM_KEYS && !auth_mechanism_is_legacy(mechanism);
 }
+
+const struct gate_budgets *gate_rules_budgets(const struct gate_rules *rules) { return rules->budgets; }

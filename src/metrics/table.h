@@ -50,6 +50,12 @@
            "suspicions posted, by result")                                                                             \
     METRIC(WEBHOOKS_DROPPED, counter, "gatepost_auth_webhooks_total{result=\"dropped\"}",                              \
            "suspicions posted, by result")                                                                             \
+    METRIC(IDENTITY_REFUSED, counter, "gatepost_identity_total{result=\"refused\"}",                                   \
+           "senders, authors and tenants that a login may not use, by what was done")                                  \
+    METRIC(IDENTITY_REWRITTEN, counter, "gatepost_identity_total{result=\"rewritten\"}",                               \
+           "senders, authors and tenants that a login may not use, by what was done")                                  \
+    METRIC(IDENTITY_LOGGED, counter, "gatepost_identity_total{result=\"logged\"}",                                     \
+           "senders, authors and tenants that a login may not use, by what was done")                                  \
     METRIC(TLS_HANDSHAKES, counter, "gatepost_tls_handshakes_total{result=\"ok\"}", "inbound handshakes")              \
     METRIC(TLS_HANDSHAKES_FAILED, counter, "gatepost_tls_handshakes_total{result=\"failed\"}", "inbound handshakes")   \
     METRIC(POLICY_RELOADS, counter, "gatepost_policy_reloads_total{result=\"ok\"}", "policy loads by result")          \

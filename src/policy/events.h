@@ -22,6 +22,7 @@
     EVENT(SMTP_AUTH_BEARER, "smtp_server_auth_bearer", single)                                                         \
     EVENT(SMTP_AUTH_EXTERNAL, "smtp_server_auth_external", single)                                                     \
     EVENT(SMTP_AUTHENTICATED, "smtp_server_authenticated", single)                                                     \
+    EVENT(AUTH_SUSPECT, "auth_suspect", every)                                                                         \
     EVENT(SMTP_MAIL_FROM, "smtp_server_mail_from", single)                                                             \
     EVENT(GET_LISTENER_DOMAIN, "get_listener_domain", multiple)                                                        \
     EVENT(SMTP_RCPT_TO, "smtp_server_rcpt_to", single)                                                                 \

@@ -6,6 +6,9 @@
  */
 #include "receive/auth_attempt.h"
 
+#include <stdlib.h>
+
+#include "base/mem.h"
 #include "base/must.h"
 #include "base/secret.h"
 #include "tls/tls.h"
@@ -93,7 +96,6 @@ static void fill_facts(struct session *session)
     struct receive_connection *connection = session->connection;
     struct auth_attempt *attempt = session->attempt;
 
-    sockaddr_format((const struct sockaddr *)&connection->params->listen, attempt->listener_text);
     attempt->facts = (struct gate_facts){
         .peer = connection->remote_ip,
         .local = connection->local_ip,
@@ -164,12 +166,23 @@ static void take_gate_verdict(struct session *session, const struct gate_verdict
     }
 }
 
+static void keep_for_record(struct auth_attempt *attempt, const struct gate_verdict *verdict)
+{
+    free(attempt->user);
+    free(attempt->store);
+    attempt->user = verdict->user ? mem_strdup(verdict->user) : NULL;
+    attempt->store = mem_strdup(verdict->store);
+    attempt->is_known = verdict->is_known;
+    attempt->is_cached = verdict->is_cached;
+}
+
 static void on_gate(void *ctx, const struct gate_verdict *verdict)
 {
     struct session *session = ctx;
 
     session->attempt->check = NULL;
     session->waiting = WAITING_NOT;
+    keep_for_record(session->attempt, verdict);
     take_gate_verdict(session, verdict);
     session_resume_soon(session);
 }

@@ -7,12 +7,16 @@
  *   auth_ask.c      who answers the exchange's question: the policy's handler, else the gate
  *   auth_result.c   what a handler's result means
  *   auth_scram.c    the same for keys, which may have to be made from a password first
+ *   auth_guess.c    what was guessed lately has its say before the end
  *   auth_verdict.c  the end: in, refused, or no verdict
+ *   auth_record.c   what is written down about it, auth_figures.c what is counted
  */
 #ifndef GATEPOST_RECEIVE_AUTH_ATTEMPT_H
 #define GATEPOST_RECEIVE_AUTH_ATTEMPT_H
 
+#include "gate/attempt.h"
 #include "gate/gate.h"
+#include "gate/guess.h"
 #include "receive/receive_private.h"
 
 struct scram_making;
@@ -20,6 +24,7 @@ struct scram_making;
 struct auth_attempt {
     struct auth_exchange *exchange;
     uint64_t began_ms;
+    uint64_t began_us;                   /* by the clock that is read each time: for the record */
     struct auth_certificate certificate; /* what EXTERNAL goes by; its texts belong to the socket */
 
     /* who answers */
@@ -29,6 +34,20 @@ struct auth_attempt {
     char listener_text[SOCKADDR_TEXT_BYTES];
     struct scram_making *making; /* while keys are made from a password */
     bool has_handlers_keys;      /* SCRAM: the keys came from a handler, so the proof is all there is to judge */
+
+    /* what was guessed lately */
+    struct gate_guess *guess; /* while that is asked for */
+    session_then_fn *then;    /* that goes on after it */
+    enum auth_reason refusal; /* meanwhile */
+    unsigned guess_failures;  /* that the delay grows with */
+    uint64_t guess_delay_most_ms;
+    bool is_doubtful; /* a login that looks like a guess that came right */
+
+    /* what the gate said, for the record */
+    char *user, *store; /* NULL: it was not asked, or did not get that far */
+    bool is_known;
+    bool is_cached;
+    uint64_t took_us; /* until the verdict; 0: there is none yet */
 
     /* what they answered, until the client has said its last */
     char *authcid;                /* whose the token or the certificate is */
@@ -44,6 +63,21 @@ struct auth_attempt {
 void auth_take_step(struct session *session, enum auth_step step);
 /* Ends the exchange and the attempt, with one line for whoever has to find out what happened. */
 void auth_end(struct session *session, enum auth_reason reason);
+
+/* ---- auth_describe.c ---- */
+
+/* The facts of the attempt as they are known now. Borrowed from the session. */
+void auth_describe(struct session *session, enum auth_reason reason, struct gate_attempt *attempt_out);
+
+/* ---- auth_record.c ---- */
+
+/* It is over: in the accounting log, on the diagnostic log, in the counters. */
+void auth_record(struct session *session, enum auth_reason reason);
+
+/* ---- auth_figures.c ---- */
+
+void auth_count(const struct auth_mechanism *mechanism, enum auth_reason reason, uint64_t took_us);
+const char *auth_outcome_word(enum auth_reason reason); /* "ok", "refused", "error", "cancelled" */
 
 /* ---- auth_offer.c ---- */
 
@@ -69,6 +103,19 @@ void auth_take_result(struct session *session, const json_t *value);
 
 void auth_take_keys(struct session *session, const json_t *value);
 void auth_abandon_keys(struct session *session);
+
+/* ---- auth_guess.c ---- */
+
+/* The secret was right: goes on with `then`, or refuses. */
+void auth_guess_judge(struct session *session, session_then_fn *then);
+/* It was not: counts that, and goes on with `then`. attempt->refusal has the reason. */
+void auth_guess_refused(struct session *session, enum auth_reason reason, session_then_fn *then);
+void auth_guess_accepted(struct session *session);
+
+/* ---- auth_suspect.c ---- */
+
+/* Raises auth_suspect for each; nobody waits for what the handlers do. */
+void auth_tell_suspects(struct receive_listener *listener, const json_t *const *suspects, size_t count);
 
 /* ---- auth_verdict.c: each goes on with the exchange or ends it ---- */
 

@@ -42,13 +42,24 @@ static void say_refused(struct session *session)
         session_reply(session, &reply, SESSION_COMMAND);
 }
 
-static uint64_t failure_delay_ms(const struct session *session)
+static uint64_t grown_ms(const struct session *session, unsigned failures, uint64_t most_ms)
 {
     uint64_t step = session->connection->params->auth_failure_delay_ms;
-    uint64_t elapsed = loop_now_ms(session->listener->loop) - session->attempt->began_ms;
 
-    for (unsigned i = 1; i < session->auth_failures && step < DELAY_MOST_MS; i++)
+    for (unsigned i = 1; i < failures && step && step < most_ms; i++)
         step *= 2;
+    return step;
+}
+
+static uint64_t failure_delay_ms(const struct session *session)
+{
+    const struct auth_attempt *attempt = session->attempt;
+    uint64_t step = grown_ms(session, session->auth_failures, DELAY_MOST_MS);
+    uint64_t guessing = grown_ms(session, attempt->guess_failures, attempt->guess_delay_most_ms);
+    uint64_t elapsed = loop_now_ms(session->listener->loop) - attempt->began_ms;
+
+    if (guessing > step)
+        step = guessing;
     return step == 0 ? 0 : step - elapsed % step;
 }
 
@@ -81,15 +92,21 @@ void auth_tell_refusal(struct session *session)
     session_delay(session, failure_delay_ms(session), tell_refused);
 }
 
-void auth_refuse(struct session *session, enum auth_reason reason)
+static void answer_no(struct session *session)
 {
     struct auth_exchange *exchange = session->attempt->exchange;
+    enum auth_reason reason = session->attempt->refusal;
 
-    MUST(auth_reason_outcome(reason) == AUTH_OUTCOME_REFUSED);
     if (auth_exchange_answer(exchange, &(struct auth_answer){.reason = reason}) == AUTH_STEP_CHALLENGE)
         auth_tell_refusal(session);
     else
         auth_conclude_refusal(session, reason);
+}
+
+void auth_refuse(struct session *session, enum auth_reason reason)
+{
+    MUST(auth_reason_outcome(reason) == AUTH_OUTCOME_REFUSED);
+    auth_guess_refused(session, reason, answer_no);
 }
 
 void auth_refuse_as_told(struct session *session, const struct policy_result *result)
@@ -178,6 +195,11 @@ static void on_authenticated(struct session *session, const struct policy_result
         auth_refuse(session, reason);
 }
 
+static void ask_for_last_word(struct session *session)
+{
+    session_ask(session, POLICY_EVENT_SMTP_AUTHENTICATED, push_authenticated, on_authenticated);
+}
+
 void auth_grant(struct session *session, struct auth_info *info, struct gate_login *login, const char *authcid)
 {
     struct auth_attempt *attempt = session->attempt;
@@ -191,7 +213,7 @@ void auth_grant(struct session *session, struct auth_info *info, struct gate_log
     attempt->authcid = authcid ? mem_strdup(authcid) : NULL;
     json_decref(attempt->info_json);
     attempt->info_json = auth_info_to_json(info);
-    session_ask(session, POLICY_EVENT_SMTP_AUTHENTICATED, push_authenticated, on_authenticated);
+    auth_guess_judge(session, ask_for_last_word);
 }
 
 void auth_accept(struct session *session)
@@ -203,6 +225,7 @@ void auth_accept(struct session *session)
     if (!attempt->login && connection->checked && !strcmp(connection->checked->authcid, question->authcid))
         attempt->login = gate_login_ref(connection->checked);
     gate_login_unref(&connection->checked);
+    auth_guess_accepted(session);
     if (!attempt->login && attempt->rules)
         attempt->login = gate_login_of(attempt->rules, question->authcid, question->authzid);
     connection->login = attempt->login;

@@ -5,9 +5,9 @@
  */
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/must.h"
-#include "metrics/metrics.h"
 #include "receive/auth_attempt.h"
 
 /* ---- an attempt's life ---- */
@@ -22,8 +22,10 @@ static void begin_attempt(struct session *session, const struct auth_mechanism *
 
     if (auth_certificate_of(session, &attempt->certificate))
         channel.certificate = &attempt->certificate;
+    attempt->began_us = clock_mono_us();
     attempt->began_ms = loop_now_ms(session->listener->loop);
     attempt->rules = rules ? gate_rules_ref(rules) : NULL;
+    sockaddr_format((const struct sockaddr *)&session->connection->params->listen, attempt->listener_text);
     attempt->exchange = auth_exchange_new(mechanism, &channel);
     session->attempt = attempt;
 }
@@ -33,6 +35,7 @@ static void free_attempt(struct session *session)
     struct auth_attempt *attempt = session->attempt;
 
     gate_check_cancel(attempt->check);
+    gate_guess_cancel(attempt->guess);
     auth_abandon_keys(session);
     auth_exchange_free(attempt->exchange);
     auth_info_unref(&attempt->info);
@@ -40,33 +43,16 @@ static void free_attempt(struct session *session)
     gate_login_unref(&attempt->login);
     gate_rules_unref(&attempt->rules);
     free(attempt->authcid);
+    free(attempt->user);
+    free(attempt->store);
     free(attempt->rejection);
     free(attempt);
     session->attempt = NULL;
 }
 
-static void count_outcome(enum auth_outcome outcome)
-{
-    static const enum metric metrics[] = {
-        [AUTH_OUTCOME_OK] = METRIC_AUTH_OK,
-        [AUTH_OUTCOME_REFUSED] = METRIC_AUTH_REFUSED,
-        [AUTH_OUTCOME_ERROR] = METRIC_AUTH_ERROR,
-        [AUTH_OUTCOME_CANCELLED] = METRIC_AUTH_CANCELLED,
-    };
-
-    metrics_count(metrics[outcome]);
-}
-
-/* No secret is in the line. */
 void auth_end(struct session *session, enum auth_reason reason)
 {
-    const struct auth_exchange *exchange = session->attempt->exchange;
-    const struct auth_question *question = auth_exchange_question(exchange);
-
-    count_outcome(auth_reason_outcome(reason));
-    diag(DIAG_INFO, &session->scope, "login mechanism=%s authcid=%s authzid=%s result=%s",
-         auth_mechanism_name(auth_exchange_mechanism(exchange)), question->authcid ? question->authcid : "-",
-         question->authzid ? question->authzid : "-", auth_reason_name(reason));
+    auth_record(session, reason);
     free_attempt(session);
 }
 

@@ -27,8 +27,10 @@ static void become(struct session *session, const struct smtp_xclient *xclient)
 {
     struct receive_connection *connection = session->connection;
 
-    if (is_said(xclient, SMTP_XCLIENT_ADDR))
+    if (is_said(xclient, SMTP_XCLIENT_ADDR)) {
+        connection->proxy_ip = connection->remote_ip;
         connection->remote_ip = xclient->addr;
+    }
     if (is_said(xclient, SMTP_XCLIENT_PORT))
         connection->remote_port = xclient->port;
     if (is_said(xclient, SMTP_XCLIENT_DESTADDR))
@@ -40,7 +42,7 @@ static void become(struct session *session, const struct smtp_xclient *xclient)
     relay_forget(session);
     session_use_params(session,
                        receive_params_for(session->listener->params, &connection->local_ip, &connection->remote_ip));
-    session_greet(session);
+    session_welcome(session, session_greet);
 }
 
 void cmd_xclient(struct session *session, const struct smtp_command *command)

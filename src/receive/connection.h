@@ -33,8 +33,9 @@ struct receive_connection {
     /* who is talking, and to which of our addresses: PROXY and XCLIENT change them */
     struct ip remote_ip, local_ip;
     uint16_t remote_port, local_port;
-    char *ehlo_domain; /* NULL before EHLO */
-    bool is_esmtp;     /* greeted with EHLO */
+    struct ip proxy_ip; /* who told us so; family 0: nobody */
+    char *ehlo_domain;  /* NULL before EHLO */
+    bool is_esmtp;      /* greeted with EHLO */
 
     /* NULL without TLS */
     char *tls_protocol;

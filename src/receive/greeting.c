@@ -32,6 +32,7 @@ static void use_proxy(struct session *session, const struct smtp_proxy *proxy)
 
     if (proxy->is_local)
         return;
+    connection->proxy_ip = connection->remote_ip;
     connection->remote_ip = ip_of_sockaddr((const struct sockaddr *)&proxy->source);
     connection->remote_port = sockaddr_port((const struct sockaddr *)&proxy->source);
     connection->local_ip = ip_of_sockaddr((const struct sockaddr *)&proxy->destination);
@@ -58,10 +59,7 @@ size_t session_take_proxy(struct session *session, struct span input)
     }
     session->line_began_ms = 0;
     use_proxy(session, &proxy);
-    if (session->listener->params->tls_mode == RECEIVE_TLS_IMPLICIT)
-        session_start_tls(session);
-    else
-        session_greet(session);
+    session_welcome(session, session_open);
     return used;
 }
 

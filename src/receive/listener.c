@@ -90,6 +90,7 @@ struct receive_listener *receive_listener_new(struct loop *loop, int fd, struct 
     listener->ops = ops;
     listener->ctx = ctx;
     list_init(&listener->sessions);
+    list_init(&listener->suspicions);
     listener->scratch = mem_alloc(SCRATCH_BYTES);
     return listener;
 }
@@ -138,6 +139,7 @@ void receive_listener_free(struct receive_listener *listener)
     listener->on_drained = NULL;
     while (!list_is_empty(&listener->sessions))
         session_close(CONTAINER_OF(list_first(&listener->sessions), struct session, node), "stopping");
+    auth_drop_suspicions(listener);
     receive_params_unref(&listener->params);
     receive_share_unref(&listener->share);
     free(listener->scratch);

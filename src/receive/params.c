@@ -111,6 +111,17 @@ static int read_tls_mode(struct receive_params *params, const char *key, const j
     return 0;
 }
 
+static int read_refuse_before_tls(struct receive_params *params, const char *key, const json_t *value,
+                                  struct error *error)
+{
+    bool at_once;
+
+    if (params_read_bool(key, value, &at_once, error))
+        return -1;
+    params->refuse_before_tls = at_once ? RECEIVE_REFUSE_AT_ONCE : RECEIVE_REFUSE_LATER;
+    return 0;
+}
+
 static int read_implicit_tls(struct receive_params *params, const char *key, const json_t *value, struct error *error)
 {
     bool implicit;
@@ -210,6 +221,7 @@ static const struct field fields[] = {
     {.key = "relay_hosts", .type = FIELD_CIDRS, .at = AT(relay_hosts)},
     {.key = "allow_xclient", .type = FIELD_BOOL, .at = AT(allow_xclient)},
     {.key = "require_proxy_protocol", .type = FIELD_BOOL, .at = AT(require_proxy_protocol)},
+    {.key = "refuse_before_tls", .type = FIELD_SPECIAL, .read = read_refuse_before_tls},
     {.key = "client_timeout", .type = FIELD_DURATION, .at = AT(client_timeout_ms)},
     {.key = "data_processing_timeout", .type = FIELD_DURATION, .at = AT(data_processing_timeout_ms)},
     {.key = "request_deadline", .type = FIELD_DURATION, .at = AT(transaction_deadline_ms)},

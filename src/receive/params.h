@@ -24,6 +24,8 @@ struct receive_tls;
 enum receive_batch { RECEIVE_BIFURCATE_ALWAYS, RECEIVE_BATCH_BY_DOMAIN };
 enum receive_tls_mode { RECEIVE_TLS_STARTTLS, RECEIVE_TLS_IMPLICIT };
 
+enum receive_refusal { RECEIVE_REFUSE_AS_RULES_SAY, RECEIVE_REFUSE_LATER, RECEIVE_REFUSE_AT_ONCE };
+
 struct receive_cidrs {
     struct cidr *blocks;
     size_t count;
@@ -62,6 +64,7 @@ struct receive_params {
     struct receive_cidrs relay_hosts;
     bool allow_xclient;
     bool require_proxy_protocol;
+    enum receive_refusal refuse_before_tls; /* clients whose address is blocked */
 
     /* which SASL mechanisms may be used: bit n is auth_mechanism_at(n) */
     uint32_t auth_mechanisms;          /* under TLS */

@@ -52,7 +52,10 @@ enum session_waiting {
 };
 
 struct auth_attempt;
+struct gate_guess;
 struct relay_memory;
+struct session_budget;
+struct live;
 struct transaction;
 struct session;
 
@@ -74,6 +77,7 @@ struct receive_listener {
     void *ctx;
     struct listener *listener; /* NULL once stopped */
     struct list sessions;
+    struct list suspicions; /* that handlers are being told of */
     void (*on_drained)(void *ctx);
     void *drained_ctx;
     bool stopping;
@@ -103,6 +107,8 @@ struct session {
     struct policy_call *call;
     session_policy_fn *then_policy;
     session_then_fn *then_delay;
+    struct gate_guess *welcome; /* while it is asked whether the address is blocked */
+    session_then_fn *then_welcome;
     struct timer delay;
     struct deferred resume;
 
@@ -126,6 +132,9 @@ struct session {
     struct receive_reception *reception; /* from the end of data to its answer */
     struct auth_attempt *attempt;        /* a login under way */
     struct relay_memory *relay_memory;
+    struct session_budget *budget; /* NULL: nothing limits it */
+    struct live *live;             /* while it is logged in */
+    bool is_dismissed;             /* it has to go as soon as it can */
     unsigned auth_failures;
     unsigned junk_commands;
     uint64_t idle_commands;
@@ -139,6 +148,8 @@ struct session {
 /* ---- session.c: birth, states, death ---- */
 
 void session_start(struct receive_listener *listener, int fd, const struct sockaddr *remote);
+/* Who the client is, is settled: the handshake, or the greeting. */
+void session_open(struct session *session);
 /* The only writer of the state. */
 void session_enter(struct session *session, enum session_state state);
 /* Ends it at once; what was written is still sent. Harmless when it has ended. */
@@ -158,6 +169,12 @@ void session_resume_soon(struct session *session);
 bool session_has_input(const struct session *session);
 bool session_has_bytes_behind(const struct session *session);
 void session_drop_input(struct session *session);
+
+/* ---- welcome.c: whose address is blocked for guessing gets no further ---- */
+
+/* Turns the client away or goes on with `then`. Without asking policy, and before TLS. */
+void session_welcome(struct session *session, session_then_fn *then);
+void session_abandon_welcome(struct session *session);
 
 /* ---- greeting.c: from accept to 220 ---- */
 
@@ -182,6 +199,8 @@ void session_replyf_close(struct session *session, int code, const char *format,
     __attribute__((format(printf, 3, 4)));
 /* We are shutting down: 421, and the end. */
 void session_say_goodbye(struct session *session);
+/* Says it and closes, without asking policy and without a record: cheap enough for a flood. */
+void session_turn_away(struct session *session, const char *text);
 /* Answers, then calls `then` (still within the command). */
 void session_reply_then(struct session *session, const struct smtp_reply *reply, session_then_fn *then);
 
@@ -225,6 +244,9 @@ void session_auth_line(struct session *session, const struct span *line);
 uint64_t session_auth_began_ms(const struct session *session);
 void session_abandon_auth(struct session *session);
 
+/* auth_suspect.c: their handlers are left where they are */
+void auth_drop_suspicions(struct receive_listener *listener);
+
 /* auth_offer.c: may this session use the mechanism now? */
 enum session_offer {
     OFFER_MADE,
@@ -243,6 +265,14 @@ size_t session_take_chunk(struct session *session, struct span input);
 void session_end_of_data(struct session *session);
 /* The session ends: what is being stored goes on alone, the rest is dropped. */
 void session_abandon_reception(struct session *session);
+
+/* ---- sessions.c: those that are logged in ---- */
+
+void session_register(struct session *session);
+void session_unregister(struct session *session);
+/* The operator wants it closed. */
+void session_dismiss(struct session *session);
+void session_say_dismissed(struct session *session);
 
 /* ---- relay_check.c: may mail go from `sender_domain` to `recipient_domain`? ---- */
 

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/must.h"
 #include "metrics/metrics.h"
+#include "receive/budget.h"
 #include "receive/receive_private.h"
 #include "receive/transaction.h"
 #include "tls/tls.h"
@@ -189,7 +190,10 @@ void session_close(struct session *session, const char *why)
     diag(DIAG_DEBUG, &session->scope, "closed: %s", why);
     session_enter(session, SESSION_CLOSED);
     session_cancel_ask(session);
+    session_abandon_welcome(session);
     session_abandon_auth(session);
+    session_unregister(session);
+    budget_log_out(session);
     timer_stop(&session->timeout);
     timer_stop(&session->delay);
     loop_undefer(session->listener->loop, &session->resume);
@@ -259,6 +263,14 @@ static void init_session(struct session *session, struct receive_listener *liste
     session->last_input_ms = loop_now_ms(listener->loop);
 }
 
+void session_open(struct session *session)
+{
+    if (session->listener->params->tls_mode == RECEIVE_TLS_IMPLICIT)
+        session_start_tls(session);
+    else
+        session_greet(session);
+}
+
 static void begin(struct session *session)
 {
     struct receive_connection *connection = session->connection;
@@ -269,10 +281,9 @@ static void begin(struct session *session)
     if (connection->params->require_proxy_protocol) {
         session->line_began_ms = session->last_input_ms; /* a header that trickles in ends too */
         session_enter(session, SESSION_PROXY);
-    } else if (session->listener->params->tls_mode == RECEIVE_TLS_IMPLICIT)
-        session_start_tls(session);
-    else
-        session_greet(session);
+    } else {
+        session_welcome(session, session_open);
+    }
 }
 
 void session_start(struct receive_listener *listener, int fd, const struct sockaddr *remote)

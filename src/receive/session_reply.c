@@ -173,6 +173,15 @@ void session_reply_close(struct session *session, const struct smtp_reply *reply
     session_reply(session, reply, SESSION_COMMAND);
 }
 
+void session_turn_away(struct session *session, const char *text)
+{
+    struct smtp_reply reply;
+
+    smtp_reply_set(&reply, 421, span_of(text));
+    send_reply(session, &reply);
+    session_close(session, "turned away");
+}
+
 static void say_421(struct session *session)
 {
     session_replyf_close(session, 421, "%s disconnecting due to previous error", session->connection->params->hostname);
