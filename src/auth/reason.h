@@ -24,6 +24,7 @@
     REASON(NOT_FOR_RELAY, "not_for_relay", AUTH_OUTCOME_REFUSED) /* the secret has other scopes */                     \
     REASON(BAD_PROOF, "bad_proof", AUTH_OUTCOME_REFUSED)                                                               \
     REASON(LOCKED, "locked", AUTH_OUTCOME_REFUSED) /* after too much guessing: the secret was right */                 \
+    REASON(BUDGET, "budget", AUTH_OUTCOME_REFUSED) /* the secret was right; too many sessions at once */               \
     REASON(BUSY, "busy", AUTH_OUTCOME_ERROR)       /* more logins than can be verified in time */                      \
     REASON(BAD_TOKEN, "bad_token", AUTH_OUTCOME_REFUSED)                                                               \
     REASON(BINDING_DOWNGRADE, "binding_downgrade", AUTH_OUTCOME_REFUSED) /* somebody hid our -PLUS */                  \

@@ -75,10 +75,12 @@ static bool find_excess(const struct gate_spend *spend, const struct tally_answe
         out->is_never = spend->purpose != TO_BEGIN_SESSION && item->amount > limit->most;
         return true;
     }
-    for (size_t i = 0; i + 1 < spend->count; i++)
-        if (limits[spend->items[i].limit].kind == GATE_LIMIT_INVALID_RECIPIENTS &&
-            is_over_ratio(&limits[spend->items[i++].limit], &answer->results[i - 1], out))
+    for (size_t i = 0; i < spend->count; i++) {
+        const struct budget_limit *limit = &limits[spend->items[i].limit];
+
+        if (limit->kind == GATE_LIMIT_INVALID_RECIPIENTS && is_over_ratio(limit, &answer->results[i++], out))
             return true;
+    }
     return false;
 }
 

@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/must.h"
 #include "receive/auth_attempt.h"
+#include "receive/budget.h"
 
 #define DELAY_MOST_MS 60000
 
@@ -216,6 +217,41 @@ void auth_grant(struct session *session, struct auth_info *info, struct gate_log
     auth_guess_judge(session, ask_for_last_word);
 }
 
+static void be_logged_in(struct session *session)
+{
+    struct receive_connection *connection = session->connection;
+    struct auth_attempt *attempt = session->attempt;
+    const struct auth_question *question = auth_exchange_question(attempt->exchange);
+
+    connection->login = attempt->login;
+    connection->authz_id = mem_strdup(attempt->login ? attempt->login->authzid : question->authzid);
+    connection->authn_id = mem_strdup(attempt->login ? attempt->login->authcid : question->authcid);
+    connection->auth = attempt->info;
+    attempt->login = NULL;
+    attempt->info = NULL;
+    /* whatever policy noted under these names before is not who this is */
+    json_object_del(connection->session_meta, "authz_id");
+    json_object_del(connection->session_meta, "authn_id");
+    relay_forget(session);
+    session_register(session);
+}
+
+static void on_budget(struct session *session, const struct smtp_reply *refusal)
+{
+    if (refusal && refusal->code == 454) {
+        auth_no_verdict(session, AUTH_REASON_STORE_ERROR);
+        return;
+    }
+    if (!refusal)
+        be_logged_in(session);
+    auth_end(session, refusal ? AUTH_REASON_BUDGET : AUTH_REASON_OK);
+    session_enter(session, SESSION_COMMAND);
+    if (refusal)
+        session_reply(session, refusal, SESSION_COMMAND);
+    else
+        session_replyf(session, 235, "2.7.0 authentication succeeded");
+}
+
 void auth_accept(struct session *session)
 {
     struct receive_connection *connection = session->connection;
@@ -228,17 +264,6 @@ void auth_accept(struct session *session)
     auth_guess_accepted(session);
     if (!attempt->login && attempt->rules)
         attempt->login = gate_login_of(attempt->rules, question->authcid, question->authzid);
-    connection->login = attempt->login;
-    connection->authz_id = mem_strdup(attempt->login ? attempt->login->authzid : question->authzid);
-    connection->authn_id = mem_strdup(attempt->login ? attempt->login->authcid : question->authcid);
-    connection->auth = attempt->info;
-    attempt->login = NULL;
-    attempt->info = NULL;
-    /* whatever policy noted under these names before is not who this is */
-    json_object_del(connection->session_meta, "authz_id");
-    json_object_del(connection->session_meta, "authn_id");
-    relay_forget(session);
-    auth_end(session, AUTH_REASON_OK);
-    session_enter(session, SESSION_COMMAND);
-    session_replyf(session, 235, "2.7.0 authentication succeeded");
+    budget_log_in(session, attempt->rules, attempt->login ? attempt->login->authcid : question->authcid, attempt->info,
+                  on_budget);
 }

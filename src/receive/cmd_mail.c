@@ -6,6 +6,8 @@
  */
 #include <stdlib.h>
 
+#include "receive/identity.h"
+#include "receive/budget.h"
 #include "receive/limits.h"
 #include "receive/receive_private.h"
 #include "receive/transaction.h"
@@ -59,18 +61,31 @@ static bool has_room(struct session *session)
     return false;
 }
 
+static void on_budget(struct session *session, const struct smtp_reply *refusal)
+{
+    if (refusal) {
+        session_drop_transaction(session);
+        session_reply(session, refusal, SESSION_COMMAND);
+    } else {
+        session_ask(session, POLICY_EVENT_SMTP_MAIL_FROM, push_sender, on_sender);
+    }
+}
+
 void cmd_mail(struct session *session, const struct smtp_command *command)
 {
     struct smtp_mail mail;
     struct smtp_reply refusal;
+    char *instead;
 
     if (smtp_mail_parse(command->args, &mail, &refusal)) {
         session_reply(session, &refusal, SESSION_COMMAND);
         return;
     }
-    if (!is_offered(session, &mail) || !has_room(session))
+    if (!is_offered(session, &mail) || !has_room(session) ||
+        !identity_admits_sender(session, mail.sender.text, &instead))
         return;
-    session->transaction = transaction_new(session->connection->params, mail.sender.text, mail.smtputf8,
-                                           loop_now_ms(session->listener->loop));
-    session_ask(session, POLICY_EVENT_SMTP_MAIL_FROM, push_sender, on_sender);
+    session->transaction = transaction_new(session->connection->params, instead ? span_of(instead) : mail.sender.text,
+                                           mail.smtputf8, loop_now_ms(session->listener->loop));
+    free(instead);
+    budget_mail(session, mail.has_size ? mail.size : 0, on_budget);
 }

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "receive/identity.h"
+#include "receive/budget.h"
 #include "receive/receive_private.h"
 #include "receive/transaction.h"
 
@@ -15,17 +17,25 @@ static void forget_pending(struct session *session)
     session->rcpt_asked = NULL;
 }
 
-static void on_recipient(struct session *session, const struct policy_result *result)
+static void on_budget(struct session *session, const struct smtp_reply *refusal)
 {
-    if (session_refused(session, result)) {
-        forget_pending(session);
-        return;
-    }
-    if (transaction_add_recipient(session->transaction, span_of(session->rcpt_asked)))
+    if (refusal)
+        session_reply(session, refusal, SESSION_COMMAND);
+    else if (transaction_add_recipient(session->transaction, span_of(session->rcpt_asked)))
         session_replyf(session, 452, "4.5.3 no room for more recipients");
     else
         session_replyf(session, 250, "2.1.5 OK");
     forget_pending(session);
+}
+
+static void on_recipient(struct session *session, const struct policy_result *result)
+{
+    if (result->outcome == POLICY_REJECTED || result->outcome == POLICY_DISCONNECT)
+        budget_note_refusal(session, result->reply.code);
+    if (session_refused(session, result))
+        forget_pending(session);
+    else
+        budget_recipient(session, session->rcpt_asked, on_budget);
 }
 
 /* ---- smtp_server_rcpt_to(recipient, conn_meta) ---- */
@@ -41,6 +51,7 @@ static int push_recipient(lua_State *L, void *ctx)
 static void refuse_relay(struct session *session)
 {
     forget_pending(session);
+    budget_note_refusal(session, 550);
     session_replyf(session, 550, "5.7.1 relaying not permitted for %s", session->peer_text);
 }
 
@@ -75,6 +86,12 @@ void cmd_rcpt(struct session *session, const struct smtp_command *command)
     }
     if (rcpt.notify || rcpt.orcpt_type[0]) {
         session_replyf(session, 555, "5.5.4 a parameter that was not offered");
+        return;
+    }
+    if (!identity_still_admits(session))
+        return;
+    if (budget_refuses_guessing(session, &refusal)) {
+        session_reply(session, &refusal, SESSION_COMMAND);
         return;
     }
     forget_pending(session);

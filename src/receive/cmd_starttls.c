@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "metrics/metrics.h"
+#include "receive/budget.h"
 #include "receive/receive_private.h"
 #include "receive/transaction.h"
 #include "tls/tls.h"
@@ -27,6 +28,8 @@ static void note_tls(struct session *session)
 static void forget_clear_text(struct session *session)
 {
     session_drop_transaction(session);
+    session_unregister(session);
+    budget_log_out(session);
     receive_connection_forget(session->connection);
     relay_forget(session);
     session->lines = smtp_line_reader_make(session->lines.limit_bytes);

@@ -135,6 +135,10 @@ static void run(struct session *session, const struct smtp_command *command)
 /* Shutting down: whoever is in the middle of a message may finish it. */
 static bool is_leaving(struct session *session)
 {
+    if (session->is_dismissed) {
+        session_say_dismissed(session);
+        return true;
+    }
     if (!session->listener->stopping || session->transaction)
         return false;
     session_replyf_close(session, 421, "4.3.2 %s is shutting down", session->connection->params->hostname);

@@ -9,7 +9,9 @@
 
 #include "base/mem.h"
 #include "base/must.h"
+#include "receive/budget.h"
 #include "receive/end_of_data.h"
+#include "receive/identity.h"
 #include "receive/limits.h"
 
 #define MESSAGE_CLASS "message" /* policy/modules/mod_message_private.h */
@@ -42,6 +44,7 @@ static struct receive_reception *reception_new(struct session *session, timer_fn
 
 static void reception_free(struct receive_reception *reception)
 {
+    gate_spending_end(&reception->spending, false);
     timer_stop(&reception->processing);
     message_free(reception->message);
     free_list(&reception->pending);
@@ -132,6 +135,7 @@ void receive_stored(struct receive_reception *reception, const struct smtp_reply
 
     MUST(reception->is_storing);
     reception->is_storing = false;
+    gate_spending_end(&reception->spending, !failure);
     if (!session) {
         reception_free(reception);
         return;
@@ -152,10 +156,17 @@ static void store(struct session *session)
     struct list messages;
 
     timer_stop(&reception->processing);
+    if (session->is_dismissed) {
+        session_say_dismissed(session);
+        return;
+    }
     if (list_is_empty(&reception->accepted)) {
+        gate_spending_end(&session->transaction->spending, true);
         confirm(session);
         return;
     }
+    reception->spending = session->transaction->spending;
+    session->transaction->spending = NULL;
     list_init(&messages);
     list_splice(&messages, &reception->accepted);
     reception->is_storing = true;
@@ -297,16 +308,26 @@ static void on_late(void *ctx)
     session_resume_soon(session);
 }
 
+static void on_budget(struct session *session, const struct smtp_reply *refusal)
+{
+    if (refusal) {
+        refuse(session, refusal);
+        return;
+    }
+    timer_start(&session->reception->processing, session->connection->params->data_processing_timeout_ms);
+    session_ask(session, POLICY_EVENT_SMTP_DATA, push_message, on_data);
+}
+
 void session_end_of_data(struct session *session)
 {
     struct smtp_reply refusal;
 
     session_set_command(session, SPAN_LIT("DATA"));
     session->reception = reception_new(session, on_late);
-    if (reception_make_message(session->reception, session->transaction, &refusal)) {
+    if (reception_make_message(session->reception, session->transaction, &refusal) ||
+        identity_judge_message(session, session->reception->message, &refusal)) {
         refuse(session, &refusal);
         return;
     }
-    timer_start(&session->reception->processing, session->connection->params->data_processing_timeout_ms);
-    session_ask(session, POLICY_EVENT_SMTP_DATA, push_message, on_data);
+    budget_message(session, message_body_bytes(session->reception->message), on_budget);
 }

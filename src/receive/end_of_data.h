@@ -17,6 +17,7 @@ struct receive_reception {
     struct list accepted;    /* to be stored */
     struct buf ids;          /* "OK ids=..." */
     uint64_t charged_bytes;  /* of the process's budget */
+    struct gate_spending *spending; /* from the transaction, once it is being stored */
     struct timer processing;
     bool is_storing;
     bool is_advancing; /* see advance() */

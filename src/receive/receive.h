@@ -72,6 +72,15 @@ void receive_listener_free(struct receive_listener *listener);
 
 size_t receive_listener_sessions(const struct receive_listener *listener);
 
+/* ---- who is logged in; from any thread ---- */
+
+/* [{user, peer, listener, id, since}], since in seconds of the wall clock; acting_as where that is somebody else. NULL
+ * for everybody. */
+json_t *receive_sessions_list(const char *user, size_t most);
+/* Those of a user (logged in as, or acting as), the one with an id, or both; NULL is any. They are told 421 at once, or
+ * when what they wait for is there; a message that was not handed over to be stored is not. Returns how many. */
+size_t receive_sessions_close(const char *user, const char *id);
+
 /* How many bytes of messages may be in the middle of coming in, over the whole process;
  * beyond it mail is put off with 452. Default 1 GiB. */
 void receive_set_memory_limit(uint64_t bytes);

@@ -34,6 +34,7 @@ void transaction_free(struct transaction *transaction)
 {
     if (!transaction)
         return;
+    gate_spending_end(&transaction->spending, false);
     limits_give_bytes(transaction->charged_bytes);
     buf_done(&transaction->body);
     arena_done(&transaction->arena);

@@ -8,6 +8,7 @@
 #define GATEPOST_RECEIVE_TRANSACTION_H
 
 #include "base/arena.h"
+#include "gate/budget.h"
 #include "receive/receive_private.h"
 
 struct transaction {
@@ -18,6 +19,7 @@ struct transaction {
     size_t recipient_room;
     bool smtputf8;
     uint64_t began_ms;
+    struct gate_spending *spending; /* of budgets; NULL: there are none */
 
     /* the text */
     struct buf body;
