@@ -69,6 +69,19 @@ static void free_request(struct request *request)
     free(request);
 }
 
+static int compare_texts(const char *a, const char *b) { return strcmp(a ? a : "", b ? b : ""); }
+
+/* By user, then by prefix: the counting room keeps no order. */
+static int compare_entries(const void *a, const void *b)
+{
+    const struct gate_guess_entry *x = a, *y = b;
+    int order = compare_texts(x->user, y->user);
+
+    if (!order)
+        order = compare_texts(x->prefix, y->prefix);
+    return order ? order : strcmp(x->what, y->what);
+}
+
 static void finish(struct request *request)
 {
     struct gate_guess_list list = {.is_complete = request->is_complete,
@@ -76,6 +89,8 @@ static void finish(struct request *request)
                                    .count = request->count,
                                    .entries = request->entries};
 
+    if (request->count)
+        qsort(request->entries, request->count, sizeof *request->entries, compare_entries);
     if (request->removes)
         request->on_changed(request->ctx, request->changed);
     else
