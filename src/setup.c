@@ -124,6 +124,18 @@ static int configure_local_logs(void *ctx, const struct log_config *config, stru
     return setup->validate_only ? 0 : log_open(config, error);
 }
 
+/* ---- kumo.aaa.configure_acct_log ---- */
+
+static int configure_acct_log(void *ctx, const struct log_config *config, struct error *error)
+{
+    struct setup *setup = ctx;
+
+    if (setup->has_acct_log)
+        return error_set(error, ERROR_PERM, "the accounting log is configured twice");
+    setup->has_acct_log = true;
+    return setup->validate_only ? 0 : log_open(config, error);
+}
+
 /* ---- kumo.start_http_listener ---- */
 
 static int start_http_listener(void *ctx, const struct admin_params *params, struct error *error)
@@ -181,6 +193,7 @@ static const struct house_ops house = {
     .start_http_listener = start_http_listener,
     .define_spool = define_spool,
     .configure_local_logs = configure_local_logs,
+    .configure_acct_log = configure_acct_log,
     .configure_resolver = configure_resolver,
     .validation_failed = validation_failed,
 };

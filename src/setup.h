@@ -30,6 +30,7 @@ struct setup {
     bool validate_only; /* nothing is bound, opened or made */
     size_t worker_count;
     bool validation_failed; /* kumo.validation_failed was called */
+    bool has_acct_log;
 
     struct setup_listener *listeners;
     size_t listener_count;

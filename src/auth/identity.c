@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/must.h"
 
 struct identity {
     char *name;
@@ -35,6 +36,12 @@ static const char *const context_names[AUTH_CONTEXT_COUNT] = {
     [AUTH_CONTEXT_LOCAL_SYSTEM] = "LocalSystem",
     [AUTH_CONTEXT_GENERIC] = "GenericAuth",
 };
+
+const char *auth_context_name(enum auth_context context)
+{
+    MUST(context < AUTH_CONTEXT_COUNT);
+    return context_names[context];
+}
 
 static struct auth_info *new_info(size_t identities, size_t groups)
 {

@@ -29,6 +29,8 @@ enum auth_context {
     AUTH_CONTEXT_COUNT,
 };
 
+const char *auth_context_name(enum auth_context context);
+
 struct auth_info;
 
 /* What a bare `true` of the policy means: this authentication identity, acting as itself. */
@@ -54,7 +56,6 @@ bool auth_info_has_identity(const struct auth_info *info, const char *identity, 
 /* The first identity of that context, or NULL. */
 const char *auth_info_identity(const struct auth_info *info, enum auth_context context);
 const char *auth_info_first_identity(const struct auth_info *info);
-
 
 const char *auth_info_group_at(const struct auth_info *info, size_t index); /* NULL past the last */
 const char *auth_info_tenant(const struct auth_info *info);                 /* NULL when nobody said */

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/must.h"
 #include "credential/credential_private.h"
+#include "metrics/metrics.h"
 
 #define SERVICE_NAME "smtp"
 
@@ -130,6 +131,7 @@ static void count(struct ask *ask, const struct answer *answer)
     uint64_t took_us = clock_mono_us() - ask->began_us;
 
     atomic_fetch_add_explicit(&ask->slot->took_us, took_us, memory_order_relaxed);
+    metrics_observe_us(HISTOGRAM_STORE_LOOKUP, took_us);
     if (answer->outcome == STORE_FAILED)
         atomic_fetch_add_explicit(&ask->slot->failures, 1, memory_order_relaxed);
 }

@@ -36,6 +36,7 @@ struct gate_attempt {
     enum auth_reason reason;
     const char *store; /* that answered; "" when a handler decided, or nobody */
     const char *label; /* of the secret that matched, or "" */
+    bool is_known;     /* a store has this user, or he is in */
     bool is_cached;
     uint64_t took_us; /* from AUTH to the verdict, without delays on purpose */
     int64_t wall_ms;

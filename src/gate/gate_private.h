@@ -21,29 +21,45 @@
 /* ---- cost.c: what a refusal costs, whoever is refused ---- */
 
 /* A password that is refused costs as many verifications as the record with the most secrets that was asked for, but
- * GATE_ROUNDS_MOST at most for those who have fewer; what a user's own secrets do not use up is spent on a dummy of
- * the form that was verified last. */
+ * GATE_ROUNDS_MOST at most for those who have fewer. */
 #define GATE_ROUNDS_MOST 4
+#define GATE_FORMS_MOST 8
+
+struct gate_form {
+    struct password_shape shape;
+    char *dummy; /* of that shape; no password matches it */
+    uint64_t seen;
+};
+
+/* What a challenge of SCRAM shows of a user, and what it takes to make. */
+struct gate_scram_form {
+    uint32_t iterations, salt_len;
+    uint32_t derives; /* 1: the keys are made from a plain password, which takes time */
+    uint64_t seen;
+};
 
 struct gate_cost {
     pthread_mutex_t lock;
     /* under lock */
-    char *dummy;
-    uint64_t learnt; /* hash of the form that `dummy` is like */
+    struct gate_form forms[GATE_FORMS_MOST]; /* that users have, those seen lately */
+    size_t form_count;                       /* at least 1 */
+    bool is_guess;                           /* nobody was verified yet */
     size_t rounds;
-    uint32_t scram_iterations;
-    bool scram_derives; /* keys are made from plain passwords, which takes time */
+    struct gate_scram_form scram_forms[GATE_FORMS_MOST];
+    size_t scram_count;
+    bool is_scram_guess;
+    uint64_t turn;
 };
 
-/* `like` is a stored form to start with, or NULL: then a hash of `scheme` and `cost` is what users are taken for. */
-void gate_cost_init(struct gate_cost *cost, const char *like, enum password_scheme scheme,
-                    const struct password_cost *hash_cost);
+/* Until a user's form is learnt, users are taken to have a hash of `scheme` and `cost`. */
+void gate_cost_init(struct gate_cost *cost, enum password_scheme scheme, const struct password_cost *hash_cost);
 void gate_cost_done(struct gate_cost *cost);
 void gate_cost_learn(struct gate_cost *cost, const char *stored);
-void gate_cost_learn_scram(struct gate_cost *cost, uint32_t iterations, bool derives);
 void gate_cost_learn_count(struct gate_cost *cost, size_t secrets);
-char *gate_cost_dummy(struct gate_cost *cost, size_t *rounds_out); /* the caller's */
-void gate_cost_scram(struct gate_cost *cost, uint32_t *iterations_out, bool *derives_out);
+void gate_cost_learn_scram(struct gate_cost *cost, const struct gate_scram_form *form);
+/* A stored form for `user`, who has none: the same for the same name. The caller's. */
+char *gate_cost_dummy(struct gate_cost *cost, const char *user, size_t *rounds_out);
+struct gate_scram_form gate_cost_scram(struct gate_cost *cost, const char *user);
 
 /* ---- external.c: whose is a certificate ---- */
 
@@ -144,6 +160,7 @@ size_t gate_secrets_in_order(const struct credential *credential, const struct i
 struct gate_verify;
 
 struct gate_verify_ask {
+    const char *user;                      /* as asked for */
     const struct credential *credential;   /* NULL: nobody; a dummy is verified */
     const struct ip *peer;                 /* orders the secrets */
     const char *password;                  /* copied */

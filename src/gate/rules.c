@@ -55,22 +55,34 @@ static void read_mechanisms(struct gate_rules *rules, struct settings *root)
     }
 }
 
-/* A form that users of this file have, for the first dummy to be like. */
-static const char *form_of_users(const struct settings *root)
+/* Returns how many. */
+static size_t learn_passwords(struct gate_cost *cost, const json_t *password)
+{
+    size_t i, count = 0;
+    json_t *item;
+
+    json_array_foreach(password, i, item) count += learn_passwords(cost, item);
+    if (!json_is_string(password))
+        return count;
+    gate_cost_learn(cost, json_string_value(password));
+    return 1;
+}
+
+/* What the users of this file have is what those are taken to have who are in none. */
+static void learn_users(struct gate_cost *cost, const struct settings *root)
 {
     const char *name;
     json_t *user;
 
     json_object_foreach((json_t *)settings_peek(root, "user"), name, user)
     {
-        const json_t *password = json_object_get(user, "password");
+        size_t i, count = learn_passwords(cost, json_object_get(user, "password"));
+        json_t *secret;
 
-        if (json_is_array(password))
-            password = json_array_get(password, 0);
-        if (json_is_string(password) && !password_check(json_string_value(password), NULL))
-            return json_string_value(password);
+        json_array_foreach(json_object_get(user, "secrets"), i, secret) count +=
+            learn_passwords(cost, json_object_get(secret, "password"));
+        gate_cost_learn_count(cost, count);
     }
-    return NULL;
 }
 
 static bool is_weak(const json_t *password)
@@ -134,8 +146,8 @@ static void read_password(struct gate_rules *rules, struct settings *root)
     else if (table && password_hash(scheme, &cost, SPAN_LIT("probe"), &probe, &error))
         settings_fault(table, NULL, "%s", error.sentence);
     buf_done(&probe);
-    gate_cost_init(&rules->cost, form_of_users(root), scheme == PASSWORD_SCHEME_COUNT ? PASSWORD_ARGON2ID : scheme,
-                   &cost);
+    gate_cost_init(&rules->cost, scheme == PASSWORD_SCHEME_COUNT ? PASSWORD_ARGON2ID : scheme, &cost);
+    learn_users(&rules->cost, root);
 }
 
 static int read_rules(struct gate_rules *rules, struct settings *root, struct error *error)

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/secret.h"
 #include "gate/gate_private.h"
+#include "metrics/metrics.h"
 
 struct gate_verify {
     struct job job;
@@ -37,8 +38,8 @@ static void free_verify(struct gate_verify *verify)
     free(verify);
 }
 
-/* Returns how many verifications it took. */
-static size_t try_secrets(struct gate_verify *verify)
+/* Returns how many verifications it took; the last of them was of *own_out. */
+static size_t try_secrets(struct gate_verify *verify, const char **own_out)
 {
     size_t count = verify->credential ? verify->credential->secret_count : 0, spent = 0;
     bool has_match = false;
@@ -56,6 +57,7 @@ static size_t try_secrets(struct gate_verify *verify)
         }
         if (!spent++)
             gate_cost_learn(&verify->rules->cost, stored);
+        *own_out = stored;
         if (verdict != PASSWORD_MATCHES || has_match)
             continue;
         has_match = true;
@@ -68,13 +70,23 @@ static size_t try_secrets(struct gate_verify *verify)
     return spent;
 }
 
+/* What a user's own secrets do not use up is spent on one of them again: a dummy may be of another form. */
 static void do_all(struct gate_verify *verify)
 {
-    for (size_t spent = try_secrets(verify); spent < verify->rounds; spent++)
-        MUST(password_verify(span_of(verify->password), verify->dummy) != PASSWORD_MATCHES);
+    const char *own = NULL;
+
+    for (size_t spent = try_secrets(verify, &own); spent < verify->rounds; spent++)
+        MUST(password_verify(span_of(verify->password), own ? own : verify->dummy) != PASSWORD_MATCHES || own);
 }
 
-static void run_job(struct job *job) { do_all(CONTAINER_OF(job, struct gate_verify, job)); }
+static void run_job(struct job *job)
+{
+    uint64_t began_us = clock_mono_us(), waited_ms = began_us / 1000 - job->queued_ms;
+
+    do_all(CONTAINER_OF(job, struct gate_verify, job));
+    metrics_observe_us(HISTOGRAM_PASSWORD_WAIT, began_us / 1000 > job->queued_ms ? waited_ms * 1000 : 0);
+    metrics_observe_us(HISTOGRAM_PASSWORD_HASH, clock_mono_us() - began_us);
+}
 
 static void job_done(struct job *job)
 {
@@ -88,9 +100,9 @@ static void job_done(struct job *job)
 
 static bool costs_nothing(const struct gate_verify *verify)
 {
-    if (!password_is_cheap(verify->dummy))
-        return false;
-    for (size_t i = 0; verify->credential && i < verify->credential->secret_count; i++)
+    if (!verify->credential || !verify->credential->secret_count)
+        return password_is_cheap(verify->dummy);
+    for (size_t i = 0; i < verify->credential->secret_count; i++)
         if (!password_is_cheap(verify->credential->secrets[i].stored))
             return false;
     return true;
@@ -103,7 +115,7 @@ static struct gate_verify *new_verify(struct loop *loop, const struct gate_verif
     verify->job = (struct job){.reply_to = loop, .run = run_job, .done = job_done};
     verify->rules = gate_rules_ref(ask->rules);
     verify->password = mem_strdup(ask->password);
-    verify->dummy = gate_cost_dummy(&ask->rules->cost, &verify->rounds);
+    verify->dummy = gate_cost_dummy(&ask->rules->cost, ask->user, &verify->rounds);
     memcpy(verify->ends_at, ask->ends_at, sizeof verify->ends_at);
     if (ask->credential) {
         verify->credential = credential_ref((struct credential *)ask->credential);

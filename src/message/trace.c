@@ -6,6 +6,7 @@
 #include "message/trace.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/base64.h"
 #include "message/headers.h"
@@ -41,10 +42,22 @@ static int append_word(struct buf *out, const char *text)
 
 static bool is_set(const char *text) { return text && *text; }
 
+/* The name that a client gives itself is often its address, or its owner's. */
+static int append_disguised(const struct trace_reception *reception, struct buf *out)
+{
+    if (buf_appendf(out, "from unknown"))
+        return -1;
+    if (!*reception->disguise)
+        return 0;
+    return buf_append(out, " (", 2) || append_word(out, reception->disguise) || buf_append(out, ")", 1) ? -1 : 0;
+}
+
 static int append_from(const struct trace_reception *reception, struct buf *out)
 {
     bool is_v6 = reception->peer && strchr(reception->peer, ':');
 
+    if (reception->disguise)
+        return append_disguised(reception, out);
     if (buf_appendf(out, "from ") || append_word(out, is_set(reception->helo) ? reception->helo : "unknown"))
         return -1;
     if (!is_set(reception->peer))
@@ -156,6 +169,36 @@ int trace_supplemental(const struct message *message, const char *header_name, c
         return 0;
     buf_truncate(out, before);
     return error_set(error, ERROR_PERM, "metadata for the header %s is too large", header_name);
+}
+
+/* ---- the authenticated user ---- */
+
+#define PLAIN_ID_BYTES 200 /* what is longer would be folded, and a fold is a blank */
+
+/* Can it stand for itself, and be read as nothing else? */
+static bool is_plain_id(const char *id)
+{
+    size_t len = 0;
+
+    for (; id[len]; len++)
+        if (id[len] <= ' ' || id[len] > '~')
+            return false;
+    return len > 0 && len <= PLAIN_ID_BYTES && !strstr(id, "=?");
+}
+
+int trace_authenticated_id(const char *header_name, const char *id, struct buf *out, struct error *error)
+{
+    size_t before = buf_len(out);
+
+    if (is_plain_id(id))
+        return header_write(span_of(header_name), span_of(id), false, out, error);
+    if (header_check_name(span_of(header_name), error) || header_check_value(span_of(id), error))
+        return -1;
+    if (!buf_appendf(out, "%s: ", header_name) && !header_write_words(span_of(id), strlen(header_name) + 2, out) &&
+        !buf_append(out, "\r\n", 2))
+        return 0;
+    buf_truncate(out, before);
+    return error_set(error, ERROR_PERM, "the header %s would grow too large", header_name);
 }
 
 bool trace_is_loop(struct span message)

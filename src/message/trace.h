@@ -2,7 +2,8 @@
  *
  * The marks a message gets from us: Received (RFC 5321, section 4.4) and the supplemental
  * header that carries chosen metadata along, so that a report about the message can be
- * traced back to it. The authenticated user's name is in neither.
+ * traced back to it. The authenticated user's name is in neither; it has a header of its own,
+ * for those who want one.
  */
 #ifndef GATEPOST_MESSAGE_TRACE_H
 #define GATEPOST_MESSAGE_TRACE_H
@@ -12,6 +13,7 @@
 struct trace_reception {
     const char *helo;     /* what the client called itself; NULL or "": nothing */
     const char *peer;     /* its IP address, without port; NULL: none */
+    const char *disguise; /* not NULL: stands in a comment in the place of both; "": nothing does */
     const char *hostname; /* ours */
     bool is_esmtp;        /* EHLO rather than HELO */
     bool is_tls;
@@ -32,6 +34,11 @@ const char *trace_protocol(const struct trace_reception *reception, bool smtputf
  * `meta_names` that are set. */
 int trace_supplemental(const struct message *message, const char *header_name, const char *const *meta_names,
                        size_t meta_count, struct buf *out, struct error *error) __attribute__((warn_unused_result));
+
+/* Appends "X-Authenticated-Id: name" (or another header). A name that a reader could take for another one (encoded
+ * words, blanks at its ends) is encoded (RFC 2047), so that the decoded value is always the name. */
+int trace_authenticated_id(const char *header_name, const char *id, struct buf *out, struct error *error)
+    __attribute__((warn_unused_result));
 
 /* A message that has passed so many servers is in a loop (RFC 5321, section 6.3). */
 #define TRACE_HOPS_LIMIT 100

@@ -243,7 +243,7 @@ static void show_next(struct session *session)
         return;
     }
     if (buf_appendf(&reception->ids, "%s%s", first ? "OK ids=" : " ", message_id(reception->message)) ||
-        (reception->connection->params->trace_received && reception_add_received(reception))) {
+        reception_add_trace(reception)) {
         refusef(session, 452, "4.3.1 no memory for the message");
         return;
     }

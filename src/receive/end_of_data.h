@@ -12,11 +12,11 @@
 struct receive_reception {
     struct session *session; /* NULL once it has ended */
     struct receive_connection *connection;
-    struct message *message; /* the one in hand: first the transaction's, then each split one */
-    struct list pending;     /* still to be shown to policy */
-    struct list accepted;    /* to be stored */
-    struct buf ids;          /* "OK ids=..." */
-    uint64_t charged_bytes;  /* of the process's budget */
+    struct message *message;        /* the one in hand: first the transaction's, then each split one */
+    struct list pending;            /* still to be shown to policy */
+    struct list accepted;           /* to be stored */
+    struct buf ids;                 /* "OK ids=..." */
+    uint64_t charged_bytes;         /* of the process's budget */
     struct gate_spending *spending; /* from the transaction, once it is being stored */
     struct timer processing;
     bool is_storing;
@@ -33,7 +33,9 @@ int reception_split(struct receive_reception *reception, const struct policy_res
  * removed. -1 with the reply to give. */
 int reception_make_message(struct receive_reception *reception, struct transaction *transaction,
                            struct smtp_reply *refusal_out) __attribute__((warn_unused_result));
-int reception_add_received(struct receive_reception *reception) __attribute__((warn_unused_result));
+
+/* end_of_data_trace.c: our marks; Received and who logged in first, the supplemental header when policy has seen it. */
+int reception_add_trace(struct receive_reception *reception) __attribute__((warn_unused_result));
 int reception_add_supplemental(struct receive_reception *reception, struct error *error)
     __attribute__((warn_unused_result));
 

@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * From the text of a transaction to a message: is it text that may be taken, what in it is
- * forged, and our own marks on it.
+ * From the text of a transaction to a message: is it text that may be taken, and what in it is
+ * forged.
  */
-#include "base/clock.h"
 #include "message/edit.h"
-#include "message/trace.h"
 #include "receive/end_of_data.h"
 #include "receive/text_check.h"
 #include "smtp/scan.h"
-
-#define TRACE_BYTES 4096
 
 /* Chunks are not decoded, so what DATA's decoder would have found in them is looked for here. */
 static void inspect_chunks(struct transaction *transaction)
@@ -86,7 +82,15 @@ static const char *fault_of(const struct transaction *transaction, int *code_out
     return NULL;
 }
 
-static bool is_forged(const struct header *header, void *ctx) { return text_is_forged(header, ctx); }
+/* The header with the name of who logged in is believed by whoever comes after us: only we write it. */
+static bool is_forged(const struct header *header, void *ctx)
+{
+    const struct receive_params *params = ctx;
+
+    if (params->trace_id_header && span_ieq(span_trim(header->name), span_of(params->trace_id_header)))
+        return true;
+    return text_is_forged(header, params->hostname);
+}
 
 static void describe(struct message *message, const struct receive_reception *reception,
                      const struct transaction *transaction)
@@ -147,48 +151,9 @@ int reception_make_message(struct receive_reception *reception, struct transacti
     describe(reception->message, reception, transaction);
     body = buf_take_block(&transaction->body, &room, &len);
     message_set_body(reception->message, bytes_take_after(body, body ? room : 0, body ? len : 0));
-    if (message_remove_headers(reception->message, is_forged, reception->connection->params->hostname, &error)) {
+    if (message_remove_headers(reception->message, is_forged, reception->connection->params, &error)) {
         smtp_reply_setf(refusal_out, 452, "4.3.1 no memory for the message");
         return -1;
     }
     return 0;
-}
-
-int reception_add_received(struct receive_reception *reception)
-{
-    const struct receive_connection *connection = reception->connection;
-    char peer[INET6_ADDRSTRLEN];
-    struct trace_reception trace = {.helo = connection->ehlo_domain,
-                                    .peer = peer,
-                                    .hostname = connection->params->hostname,
-                                    .is_esmtp = connection->is_esmtp,
-                                    .is_tls = connection->tls_protocol != NULL,
-                                    .is_authenticated = connection->auth != NULL,
-                                    .tls_cipher = connection->tls_cipher,
-                                    .tls_protocol = connection->tls_protocol};
-    struct error error;
-    struct buf lines;
-    int failed;
-
-    ip_format(&connection->remote_ip, peer);
-    buf_init(&lines, TRACE_BYTES);
-    failed = trace_received(reception->message, &trace, true, clock_wall_ms(), &lines) ||
-             message_prepend_lines(reception->message, buf_span(&lines), &error);
-    buf_done(&lines);
-    return failed ? -1 : 0;
-}
-
-int reception_add_supplemental(struct receive_reception *reception, struct error *error)
-{
-    const struct receive_params *params = reception->connection->params;
-    struct buf lines;
-    int failed;
-
-    buf_init(&lines, 1024 * 1024);
-    failed = trace_supplemental(reception->message, params->trace_header_name,
-                                (const char *const *)params->trace_meta_names.names, params->trace_meta_names.count,
-                                &lines, error) ||
-             message_prepend_lines(reception->message, buf_span(&lines), error);
-    buf_done(&lines);
-    return failed ? -1 : 0;
 }

@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "base/must.h"
+#include "base/secret.h"
 #include "receive/params_private.h"
 #include "tls/tls.h"
 
@@ -60,7 +61,7 @@ static int read_listen(struct receive_params *params, const char *key, const jso
     return failed ? error_prefix(error, "'%s'", key) : 0;
 }
 
-static int choose(const char *key, const json_t *value, const char *const *words, int *choice_out, struct error *error)
+int params_choose(const char *key, const json_t *value, const char *const *words, int *choice_out, struct error *error)
 {
     char expected[128] = "one of";
 
@@ -83,7 +84,7 @@ static int read_line_endings(struct receive_params *params, const char *key, con
                                                      SMTP_LINE_ENDINGS_FIX};
     int choice;
 
-    if (choose(key, value, words, &choice, error))
+    if (params_choose(key, value, words, &choice, error))
         return -1;
     params->line_endings = choices[choice];
     return 0;
@@ -94,7 +95,7 @@ static int read_batch_handling(struct receive_params *params, const char *key, c
     static const char *const words[] = {"BifurcateAlways", "BatchByDomain", NULL};
     int choice;
 
-    if (choose(key, value, words, &choice, error))
+    if (params_choose(key, value, words, &choice, error))
         return -1;
     params->batch_handling = choice == 0 ? RECEIVE_BIFURCATE_ALWAYS : RECEIVE_BATCH_BY_DOMAIN;
     return 0;
@@ -105,7 +106,7 @@ static int read_tls_mode(struct receive_params *params, const char *key, const j
     static const char *const words[] = {"starttls", "implicit", NULL};
     int choice;
 
-    if (choose(key, value, words, &choice, error))
+    if (params_choose(key, value, words, &choice, error))
         return -1;
     params->tls_mode = choice == 0 ? RECEIVE_TLS_STARTTLS : RECEIVE_TLS_IMPLICIT;
     return 0;
@@ -129,43 +130,6 @@ static int read_implicit_tls(struct receive_params *params, const char *key, con
     if (params_read_bool(key, value, &implicit, error))
         return -1;
     params->tls_mode = implicit ? RECEIVE_TLS_IMPLICIT : RECEIVE_TLS_STARTTLS;
-    return 0;
-}
-
-/* A header field name (RFC 5322, section 3.6.8): anything else would break the header. */
-static bool is_field_name(const char *name)
-{
-    for (const char *c = name; *c; c++)
-        if (*c <= ' ' || *c > '~' || *c == ':')
-            return false;
-    return *name != '\0';
-}
-
-static int read_trace_headers(struct receive_params *params, const char *key, const json_t *value, struct error *error)
-{
-    const char *name;
-    json_t *member;
-    int failed = 0;
-
-    if (!params_is_table(value))
-        return params_wrong_type(key, value, "a table", error);
-    json_object_foreach((json_t *)(uintptr_t)value, name, member)
-    {
-        if (strcmp(name, "received_header") == 0)
-            failed = params_read_bool(name, member, &params->trace_received, error);
-        else if (strcmp(name, "supplemental_header") == 0)
-            failed = params_read_bool(name, member, &params->trace_supplemental, error);
-        else if (strcmp(name, "header_name") == 0)
-            failed = params_read_string(name, member, &params->trace_header_name, error);
-        else if (strcmp(name, "include_meta_names") == 0)
-            failed = params_read_names(name, member, &params->trace_meta_names, error);
-        else
-            failed = error_set(error, ERROR_PERM, "'%s' is not known", name);
-        if (failed)
-            return error_prefix(error, "'%s'", key);
-    }
-    if (!is_field_name(params->trace_header_name))
-        return error_set(error, ERROR_PERM, "'%s': 'header_name': not a header field name", key);
     return 0;
 }
 
@@ -254,7 +218,7 @@ static const struct field fields[] = {
     {.key = "junk_command_limit", .type = FIELD_COUNT, .at = AT(junk_command_limit), .least = 1, .most = 100000},
     {.key = "invalid_line_endings", .type = FIELD_SPECIAL, .read = read_line_endings},
     {.key = "batch_handling", .type = FIELD_SPECIAL, .read = read_batch_handling},
-    {.key = "trace_headers", .type = FIELD_SPECIAL, .read = read_trace_headers},
+    {.key = "trace_headers", .type = FIELD_SPECIAL, .read = params_read_trace},
     {.key = "meta", .type = FIELD_SPECIAL, .read = read_meta},
     {.key = "deferred_spool", .type = FIELD_SPECIAL, .read = read_absent},
     {.key = "deferred_queue", .type = FIELD_SPECIAL, .read = read_absent},
@@ -401,6 +365,8 @@ struct receive_params *params_clone(const struct receive_params *params)
     clone->banner = mem_strdup(params->banner);
     clone->trace_header_name = mem_strdup(params->trace_header_name);
     copy_names(&clone->trace_meta_names, &params->trace_meta_names);
+    clone->trace_client_key = params->trace_client_key ? mem_strdup(params->trace_client_key) : NULL;
+    clone->trace_id_header = params->trace_id_header ? mem_strdup(params->trace_id_header) : NULL;
     clone->relay_hosts.blocks = mem_zalloc((params->relay_hosts.count + 1) * sizeof *clone->relay_hosts.blocks);
     memcpy(clone->relay_hosts.blocks, params->relay_hosts.blocks,
            params->relay_hosts.count * sizeof *clone->relay_hosts.blocks);
@@ -447,6 +413,8 @@ void receive_params_unref(struct receive_params **params_at)
     free(params->banner);
     free(params->trace_header_name);
     params_free_names(&params->trace_meta_names);
+    secret_free(params->trace_client_key);
+    free(params->trace_id_header);
     params_free_cidrs(&params->relay_hosts);
     json_decref(params->meta);
     json_decref(params->tls_table);

@@ -22,6 +22,8 @@ struct tls_server;
 struct receive_tls;
 
 enum receive_batch { RECEIVE_BIFURCATE_ALWAYS, RECEIVE_BATCH_BY_DOMAIN };
+/* What Received says of the client. */
+enum receive_client_address { RECEIVE_CLIENT_KEEP, RECEIVE_CLIENT_MASK, RECEIVE_CLIENT_HASH, RECEIVE_CLIENT_OMIT };
 enum receive_tls_mode { RECEIVE_TLS_STARTTLS, RECEIVE_TLS_IMPLICIT };
 
 enum receive_refusal { RECEIVE_REFUSE_AS_RULES_SAY, RECEIVE_REFUSE_LATER, RECEIVE_REFUSE_AT_ONCE };
@@ -97,7 +99,10 @@ struct receive_params {
     bool trace_supplemental;
     char *trace_header_name;
     struct receive_names trace_meta_names;
-    json_t *meta; /* preset connection metadata: an object */
+    enum receive_client_address trace_client;
+    char *trace_client_key; /* of hashes; NULL: the process's own */
+    char *trace_id_header;  /* with the name of who logged in; NULL: none */
+    json_t *meta;           /* preset connection metadata: an object */
 
     /* TLS and overrides */
     json_t *tls_table; /* the tls_ keys as given */

@@ -28,6 +28,11 @@ int params_wrong_type(const char *key, const json_t *value, const char *expected
 bool params_is_list(const json_t *value);
 bool params_is_table(const json_t *value);
 
+/* ---- params_trace.c ---- */
+
+int params_read_trace(struct receive_params *params, const char *key, const json_t *value, struct error *error)
+    __attribute__((warn_unused_result));
+
 /* ---- params_auth.c ---- */
 
 int params_read_mechanisms(struct receive_params *params, const char *key, const json_t *value, struct error *error)
@@ -51,6 +56,10 @@ int params_tls_reload(struct receive_tls *tls, struct error *error) __attribute_
 struct tls_server *params_tls_server(const struct receive_tls *tls);
 
 /* ---- params.c ---- */
+
+/* One of `words` (NULL-terminated): its index. */
+int params_choose(const char *key, const json_t *value, const char *const *words, int *choice_out, struct error *error)
+    __attribute__((warn_unused_result));
 
 /* Applies the keys of `table`; `overriding`: those of the listener itself are refused. */
 int params_apply(struct receive_params *params, const json_t *table, bool overriding, struct error *error)

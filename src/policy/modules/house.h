@@ -23,6 +23,7 @@ struct house_ops {
     int (*start_http_listener)(void *ctx, const struct admin_params *params, struct error *error);
     int (*define_spool)(void *ctx, const struct spool_config *config, struct error *error);
     int (*configure_local_logs)(void *ctx, const struct log_config *config, struct error *error);
+    int (*configure_acct_log)(void *ctx, const struct log_config *config, struct error *error); /* once */
     /* name servers as "ip" or "ip:port"; zone text as dns/dns.h takes it */
     int (*configure_resolver)(void *ctx, const char *const *servers, size_t count, const char *zone_text,
                               struct error *error);

@@ -13,14 +13,12 @@
 #define STAND_IN_CLASS "gatepost.stand_in"
 
 static void (*const openers[])(lua_State *L) = {
-    mod_kumo_open,          mod_on_open,         mod_log_open,      mod_config_open,
-    mod_memoize_open,       mod_sleep_open,      mod_cidr_open,     mod_domain_map_open,
-    mod_secrets_open,       mod_serde_open,      mod_sqlite_open,   mod_throttle_open,
-    mod_time_open,          mod_spool_open,      mod_dns_open,      mod_local_logs_open,
-    mod_http_listener_open, mod_egress_open,     mod_address_open,  mod_headers_open,
-    mod_message_open,       mod_connection_open, mod_listener_open, mod_validation_open,
-    mod_encode_open,        mod_digest_open,     mod_string_open,   mod_auth_open,
-    mod_password_open,
+    mod_kumo_open,       mod_on_open,       mod_log_open,           mod_config_open,   mod_memoize_open,
+    mod_sleep_open,      mod_cidr_open,     mod_domain_map_open,    mod_secrets_open,  mod_serde_open,
+    mod_sqlite_open,     mod_throttle_open, mod_time_open,          mod_spool_open,    mod_dns_open,
+    mod_local_logs_open, mod_aaa_open,      mod_http_listener_open, mod_egress_open,   mod_address_open,
+    mod_headers_open,    mod_message_open,  mod_connection_open,    mod_listener_open, mod_validation_open,
+    mod_encode_open,     mod_digest_open,   mod_string_open,        mod_auth_open,     mod_password_open,
 };
 
 /* Names of the manual. Those that a module above has filled in are never looked up here. */

@@ -34,6 +34,7 @@ void mod_string_open(lua_State *L);
 void mod_spool_open(lua_State *L);
 void mod_dns_open(lua_State *L);
 void mod_local_logs_open(lua_State *L);
+void mod_aaa_open(lua_State *L);
 void mod_http_listener_open(lua_State *L);
 void mod_egress_open(lua_State *L);
 void mod_address_open(lua_State *L); /* before mod_message_open */
