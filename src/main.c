@@ -13,8 +13,10 @@
 #include <uv.h>
 
 #include "admin/admin.h"
+#include "auth_test.h"
 #include "base/mem.h"
 #include "base/must.h"
+#include "desk.h"
 #include "gate/gate.h"
 #include "log/diag.h"
 #include "log/segment.h"
@@ -46,6 +48,7 @@ struct house {
     struct policy_monitor *monitor;
     struct setup *setup;
     struct relay *relay;
+    struct desk *desk;
     struct admin *admin;
     char *lua_path;
 
@@ -127,6 +130,7 @@ static void close_house(struct house *house)
     timer_stop(&house->drain_look);
     policy_monitor_free(house->monitor);
     admin_free(house->admin);
+    desk_stop(house->desk);
     relay_stop(house->relay);
     log_close();
     policy_vm_free(house->vm);
@@ -168,6 +172,8 @@ static int open_policy(struct house *house, struct error *error)
     await_set_jobs(house->jobs);
     if (tally_start(error) || password_pool_start(error) || gate_start(error))
         return -1;
+    if (house->options->rules) /* no policy has a part in it */
+        return 0;
     house->policy = policy_new(&options, error);
     if (!house->policy)
         return -1;
@@ -196,14 +202,25 @@ static void bump_epoch(void *ctx)
     policy_bump_epoch(house->policy);
 }
 
+static json_t *ask_auth(void *ctx, const char *verb, const json_t *question, struct error *error)
+{
+    struct house *house = ctx;
+
+    return desk_ask(house->desk, verb, question, error);
+}
+
 static int open_admin(struct house *house, struct error *error)
 {
     static const struct admin_ops ops = {
         .describe_queues = describe_queues,
         .is_live = is_live,
         .bump_config_epoch = bump_epoch,
+        .ask_auth = ask_auth,
     };
 
+    house->desk = desk_start(error);
+    if (!house->desk)
+        return -1;
     house->admin = admin_new(&ops, house, error);
     if (!house->admin)
         return -1;
@@ -230,6 +247,8 @@ static int run(struct house *house, struct error *error)
 {
     if (house->options->action == OPTIONS_SCRIPT)
         return script_run(house->vm, house->options->script_args, house->options->script_arg_count, error);
+    if (house->options->action == OPTIONS_AUTH_TEST)
+        return auth_test_run(house->options->rules, error);
     if (open_house(house, error))
         return -1;
     if (house->setup->validate_only) {

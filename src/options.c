@@ -32,6 +32,8 @@ static const char help[] =
     "  --user NAME          the user to become; needed when started as root\n"
     "  --validate           run init and validate_config, bind and open nothing, say what is wrong\n"
     "  --script             run the policy's `main` event as a script: ... --script -- ARGS\n"
+    "  --auth-test FILE     explain one login by the rules of FILE, a policy (.lua) or an auth.toml;\n"
+    "                       the question is JSON on stdin: see 'gatectl auth test'\n"
     "  --diag-format KIND   diagnostics on stderr as text or json\n"
     "  --workers N          threads with sockets (default: one per core)\n"
     "  --drain-seconds N    how long a stop waits for what is in flight (default: 30)\n"
@@ -73,6 +75,7 @@ enum flag {
     FLAG_USER,
     FLAG_VALIDATE,
     FLAG_SCRIPT,
+    FLAG_AUTH_TEST,
     FLAG_DIAG_FORMAT,
     FLAG_WORKERS,
     FLAG_DRAIN,
@@ -85,6 +88,7 @@ static const struct option flags[] = {
     {"user", required_argument, NULL, FLAG_USER},
     {"validate", no_argument, NULL, FLAG_VALIDATE},
     {"script", no_argument, NULL, FLAG_SCRIPT},
+    {"auth-test", required_argument, NULL, FLAG_AUTH_TEST},
     {"diag-format", required_argument, NULL, FLAG_DIAG_FORMAT},
     {"workers", required_argument, NULL, FLAG_WORKERS},
     {"drain-seconds", required_argument, NULL, FLAG_DRAIN},
@@ -109,6 +113,10 @@ static int take_flag(struct options *options, int flag, const char *value, struc
         return 0;
     case FLAG_SCRIPT:
         options->action = OPTIONS_SCRIPT;
+        return 0;
+    case FLAG_AUTH_TEST:
+        options->action = OPTIONS_AUTH_TEST;
+        *(span_ends_with(span_of(value), SPAN_LIT(".lua")) ? &options->policy : &options->rules) = value;
         return 0;
     case FLAG_DIAG_FORMAT:
         return parse_format(value, &options->diag_format, error);

@@ -11,12 +11,13 @@
 #include "base/error.h"
 #include "log/diag.h"
 
-enum options_action { OPTIONS_RUN, OPTIONS_VALIDATE, OPTIONS_SCRIPT, OPTIONS_HELP, OPTIONS_VERSION };
+enum options_action { OPTIONS_RUN, OPTIONS_VALIDATE, OPTIONS_SCRIPT, OPTIONS_AUTH_TEST, OPTIONS_HELP, OPTIONS_VERSION };
 
 struct options {
     enum options_action action;
     const char *policy; /* path */
     const char *user;   /* or NULL */
+    const char *rules;  /* OPTIONS_AUTH_TEST: an auth.toml; NULL: the policy's */
     enum diag_format diag_format;
     size_t workers; /* 0: one per core */
     unsigned drain_seconds;

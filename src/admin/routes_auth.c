@@ -5,6 +5,7 @@
  * without asking first.
  */
 #include "admin/admin_private.h"
+#include "base/secret.h"
 
 static bool is_json(const char *content_type)
 {
@@ -37,6 +38,14 @@ static json_t *question_in(const struct admin_query *query, struct admin_answer 
     return NULL;
 }
 
+static void wipe_secret(json_t *question)
+{
+    json_t *secret = json_object_get(question, "secret");
+
+    if (json_is_string(secret))
+        secret_wipe((char *)(uintptr_t)json_string_value(secret), json_string_length(secret));
+}
+
 /* Takes `question`, which may be NULL: then the answer is there. */
 static void ask(const struct admin_query *query, struct admin_answer *answer, const char *verb, json_t *question)
 {
@@ -55,6 +64,7 @@ static void ask(const struct admin_query *query, struct admin_answer *answer, co
         else
             answer_error(answer, error.kind == ERROR_PERM ? 400 : 503, "%s", error.sentence);
     }
+    wipe_secret(question);
     json_decref(question);
 }
 

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * See desk.h. One function per verb, in the table at the end: it reads the question, calls the gate, and the answer
+ * comes now or later.
+ */
+#include "desk.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "auth/identity.h"
+#include "base/mem.h"
+#include "base/must.h"
+#include "base/secret.h"
+#include "gate/explain.h"
+#include "gate/gate.h"
+#include "gate/guess.h"
+#include "log/diag.h"
+#include "loop/thread.h"
+
+#define ANSWER_SECONDS 15
+#define BLOCK_MOST_S (365 * 86400)
+
+struct desk {
+    struct thread thread;
+    atomic_size_t under_way;
+};
+
+/* Shared by who asks and the desk: whoever comes last frees it. */
+struct question {
+    struct mail mail;
+    struct desk *desk;
+    atomic_int holders;
+    void (*act)(struct question *question);
+    json_t *asked;
+    struct gate_rules *rules;
+    json_t *answer; /* NULL: `error` says why */
+    struct error error;
+    sem_t answered;
+};
+
+/* ---- a question's life ---- */
+
+static void wipe_secret(json_t *asked)
+{
+    json_t *secret = json_object_get(asked, "secret");
+
+    if (json_is_string(secret))
+        secret_wipe((char *)(uintptr_t)json_string_value(secret), json_string_length(secret));
+}
+
+static void release(struct question *question)
+{
+    if (atomic_fetch_sub(&question->holders, 1) != 1)
+        return;
+    wipe_secret(question->asked);
+    json_decref(question->asked);
+    json_decref(question->answer);
+    gate_rules_unref(&question->rules);
+    sem_destroy(&question->answered);
+    free(question);
+}
+
+/* Takes `answer`; NULL: question->error says why. On the desk's thread, once for each question. */
+static void finish(struct question *question, json_t *answer)
+{
+    struct desk *desk = question->desk;
+
+    question->answer = answer;
+    sem_post(&question->answered);
+    release(question);
+    atomic_fetch_sub(&desk->under_way, 1);
+}
+
+static void refuse(struct question *question, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void refuse(struct question *question, const char *format, ...)
+{
+    char text[ERROR_SENTENCE_BYTES];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    error_set(&question->error, ERROR_PERM, "%s", text);
+    finish(question, NULL);
+}
+
+/* The member as a name or address. NULL where it is not there; *is_sound_out tells whether it could be one. */
+static const char *name_in(const struct question *question, const char *key, bool *is_sound_out)
+{
+    const json_t *value = json_object_get(question->asked, key);
+    const char *text = json_string_value(value);
+
+    *is_sound_out = !value || json_is_null(value) ||
+                    (text && *text && json_string_length(value) <= AUTH_IDENTITY_LIMIT &&
+                     auth_identity_is_sound(span_make(text, json_string_length(value))));
+    return *is_sound_out ? text : NULL;
+}
+
+/* Whom it is about. NULL: refused already. */
+static const char *needed_name(struct question *question, const char *key)
+{
+    bool is_sound;
+    const char *name = name_in(question, key, &is_sound);
+
+    if (!name)
+        refuse(question, is_sound ? "'%s' is missing" : "'%s' is neither a user nor an address", key);
+    return name;
+}
+
+/* ---- show ---- */
+
+static json_t *text_or_null(const char *text)
+{
+    json_t *value = text ? json_string(text) : NULL;
+
+    return value ? value : json_null();
+}
+
+static json_t *entry_json(const struct gate_guess_entry *entry)
+{
+    return json_pack("{s:s, s:o, s:o, s:f, s:I}", "what", entry->what, "user", text_or_null(entry->user), "address",
+                     text_or_null(entry->prefix), "value", entry->value, "left_seconds",
+                     (json_int_t)((entry->left_ms + 999) / 1000));
+}
+
+static void on_shown(void *ctx, const struct gate_guess_list *list)
+{
+    json_t *entries = json_array();
+
+    for (size_t i = 0; i < list->count; i++)
+        json_array_append_new(entries, entry_json(&list->entries[i]));
+    finish(ctx, json_pack("{s:o, s:b, s:b}", "entries", entries, "is_complete", list->is_complete, "is_local",
+                          list->is_local));
+}
+
+static void show(struct question *question)
+{
+    bool is_sound;
+    const char *who = name_in(question, "who", &is_sound);
+
+    if (is_sound)
+        gate_guess_show(question->rules, question->desk->thread.loop, who, on_shown, question);
+    else
+        refuse(question, "'who' is neither a user nor an address");
+}
+
+/* ---- unlock and block ---- */
+
+/* What an operator changes is in the log, whoever it was. */
+static void on_changed(void *ctx, size_t changed)
+{
+    struct question *question = ctx;
+
+    finish(question, json_pack("{s:I}", "changed", (json_int_t)changed));
+}
+
+static void unlock(struct question *question)
+{
+    const char *who = needed_name(question, "who");
+
+    if (!who)
+        return;
+    diag(DIAG_INFO, NULL, "an operator unlocks %s", who);
+    gate_guess_unlock(question->rules, question->desk->thread.loop, who, on_changed, question);
+}
+
+static void block(struct question *question)
+{
+    const json_t *seconds = json_object_get(question->asked, "seconds");
+    const char *who = needed_name(question, "who");
+
+    if (!who)
+        return;
+    if (seconds &&
+        (!json_is_integer(seconds) || json_integer_value(seconds) < 1 || json_integer_value(seconds) > BLOCK_MOST_S)) {
+        refuse(question, "'seconds' must be between 1 and %d", BLOCK_MOST_S);
+        return;
+    }
+    diag(DIAG_INFO, NULL, "an operator blocks %s", who);
+    gate_guess_block(question->rules, question->desk->thread.loop, who, (uint64_t)json_integer_value(seconds) * 1000,
+                     on_changed, question);
+}
+
+/* ---- purge ---- */
+
+static void purge(struct question *question)
+{
+    bool is_all = json_is_true(json_object_get(question->asked, "all"));
+    const char *user = is_all ? NULL : needed_name(question, "user");
+
+    if (!user && !is_all)
+        return;
+    diag(DIAG_INFO, NULL, "an operator purges %s", user ? user : "all users");
+    finish(question, json_pack("{s:I}", "records", (json_int_t)gate_purge(question->rules, user)));
+}
+
+/* ---- test ---- */
+
+static void on_explained(void *ctx, json_t *explanation) { finish(ctx, explanation); }
+
+static const char *text_in(const struct question *question, const char *key, const char *otherwise)
+{
+    const char *text = json_string_value(json_object_get(question->asked, key));
+
+    return text ? text : otherwise;
+}
+
+static void test(struct question *question)
+{
+    const char *mechanism = text_in(question, "mechanism", "PLAIN"), *from = text_in(question, "from", "");
+    bool is_user_sound, is_authzid_sound;
+    struct gate_explain_ask ask = {
+        .user = name_in(question, "user", &is_user_sound),
+        .authzid = name_in(question, "authzid", &is_authzid_sound),
+        .secret = text_in(question, "secret", NULL),
+        .mechanism = auth_mechanism_find(span_of(mechanism)),
+        .listener = text_in(question, "listener", ""),
+        .mail_from = text_in(question, "mail_from", NULL),
+    };
+
+    if (!ask.mechanism)
+        refuse(question, "there is no mechanism '%.40s'", mechanism);
+    else if (ip_parse(span_of(from), &ask.peer))
+        refuse(question, "'from' must be an IP address");
+    else if (!is_user_sound || !is_authzid_sound)
+        refuse(question, "that is no user's name");
+    else if (!ask.user && !(ask.secret && auth_mechanism_asks(ask.mechanism) == AUTH_ASK_TOKEN))
+        refuse(question, "'user' is missing");
+    else
+        gate_explain(question->rules, question->desk->thread.loop, &ask, on_explained, question);
+}
+
+/* ---- the table ---- */
+
+static const struct {
+    const char *verb;
+    void (*act)(struct question *question);
+} verbs[] = {{"show", show}, {"unlock", unlock}, {"block", block}, {"purge", purge}, {"test", test}};
+
+static void on_question(struct mail *mail)
+{
+    struct question *question = CONTAINER_OF(mail, struct question, mail);
+
+    question->rules = gate_rules_current();
+    if (question->rules) {
+        question->act(question);
+        return;
+    }
+    error_set(&question->error, ERROR_TEMP, "there is no gate to ask: the policy sets up no auth.toml");
+    finish(question, NULL);
+}
+
+/* ---- for who asks ---- */
+
+static json_t *wait_for_answer(struct question *question, struct error *error)
+{
+    struct timespec until;
+    int result;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += ANSWER_SECONDS;
+    while ((result = sem_timedwait(&question->answered, &until)) && errno == EINTR)
+        continue;
+    if (result)
+        error_set(error, ERROR_TEMP, "no answer within %d s", ANSWER_SECONDS);
+    else if (!question->answer && error)
+        *error = question->error;
+    return result ? NULL : json_incref(question->answer);
+}
+
+json_t *desk_ask(struct desk *desk, const char *verb, const json_t *asked, struct error *error)
+{
+    struct question *question;
+    json_t *answer;
+    size_t i = 0;
+
+    while (i < sizeof verbs / sizeof *verbs && strcmp(verbs[i].verb, verb) != 0)
+        i++;
+    if (i == sizeof verbs / sizeof *verbs) {
+        error_set(error, ERROR_PERM, "there is nothing to %s", verb);
+        return NULL;
+    }
+    question = mem_zalloc(sizeof *question);
+    question->mail.deliver = on_question;
+    question->desk = desk;
+    question->act = verbs[i].act;
+    question->asked = json_deep_copy(asked);
+    atomic_init(&question->holders, 2);
+    sem_init(&question->answered, 0, 0);
+    atomic_fetch_add(&desk->under_way, 1);
+    loop_post(desk->thread.loop, &question->mail);
+    answer = wait_for_answer(question, error);
+    release(question);
+    return answer;
+}
+
+/* ---- opening and closing ---- */
+
+static int open_desk(void *ctx, struct loop *loop, struct error *error)
+{
+    (void)ctx;
+    (void)loop;
+    (void)error;
+    return 0;
+}
+
+static void close_desk(void *ctx)
+{
+    struct desk *desk = ctx;
+
+    while (atomic_load(&desk->under_way) > 0)
+        loop_turn(desk->thread.loop, true);
+}
+
+struct desk *desk_start(struct error *error)
+{
+    struct desk *desk = mem_zalloc(sizeof *desk);
+
+    atomic_init(&desk->under_way, 0);
+    if (!thread_start(&desk->thread, "desk", open_desk, close_desk, desk, error))
+        return desk;
+    free(desk);
+    return NULL;
+}
+
+void desk_stop(struct desk *desk)
+{
+    if (!desk)
+        return;
+    thread_stop(&desk->thread);
+    thread_done(&desk->thread);
+    free(desk);
+}

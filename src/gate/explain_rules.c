@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What stands against a login that is right: what was guessed lately, as whom it may send, and what it has used up. All
+ * of it is told, also when the login was refused before, since an operator asks about the next try as well.
+ */
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "gate/budget.h"
+#include "gate/explain_private.h"
+#include "gate/guess.h"
+#include "gate/identity.h"
+
+struct rules_asked {
+    struct explaining *explaining;
+    struct gate_allowance *allowance;
+    void (*on_explained)(struct explaining *explaining);
+};
+
+static void end(struct rules_asked *asked)
+{
+    struct explaining *explaining = asked->explaining;
+    void (*on_explained)(struct explaining *) = asked->on_explained;
+
+    gate_allowance_unref(&asked->allowance);
+    free(asked);
+    on_explained(explaining);
+}
+
+/* ---- what it has used up ---- */
+
+static void on_uses(void *ctx, const struct gate_use *uses, size_t count, bool is_local)
+{
+    struct rules_asked *asked = ctx;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct gate_use *use = &uses[i];
+        json_t *step =
+            explain_step(asked->explaining, "budget", EXPLAIN_NOTE, "%s%s%s: %s: %g of %g%s%s", use->budget,
+                         *use->subject ? " of " : "", use->subject, gate_limit_name(use->limit), use->used, use->most,
+                         use->used >= use->most ? ", reached" : "", is_local ? ", on this node" : "");
+
+        json_object_set_new(step, "value", json_real(use->used));
+        json_object_set_new(step, "limit", json_real(use->most));
+        json_object_set_new(step, "applies", json_boolean(use->used >= use->most));
+    }
+    end(asked);
+}
+
+static void tell_budgets(struct rules_asked *asked)
+{
+    struct explaining *explaining = asked->explaining;
+    struct error error;
+
+    if (!explaining->info) {
+        end(asked);
+    } else if (gate_allowance_new(explaining->rules, explaining->user, explaining->info, &asked->allowance, &error)) {
+        explain_step(explaining, "budget", EXPLAIN_FAILS, "%s", error.sentence);
+        end(asked);
+    } else if (asked->allowance) {
+        gate_allowance_show(asked->allowance, explaining->loop, on_uses, asked);
+    } else {
+        end(asked);
+    }
+}
+
+/* ---- as whom it may send ---- */
+
+static void tell_tenants(struct explaining *explaining, const struct gate_who *who)
+{
+    json_t *tenants = gate_identity_tenants(who);
+    char *text = json_dumps(tenants, JSON_COMPACT);
+
+    if (json_array_size(tenants) && text)
+        explain_step(explaining, "tenants", EXPLAIN_NOTE, "%s", text);
+    free(text);
+    json_decref(tenants);
+}
+
+static void tell_mail_from(struct explaining *explaining, const struct gate_who *who, enum gate_identity_mode mode)
+{
+    bool may = mode == GATE_IDENTITY_OFF || !(gate_identity_checks(who) & GATE_CHECK_MAIL_FROM) ||
+               gate_identity_may_send_as(who, span_of(explaining->mail_from));
+
+    if (may)
+        explain_step(explaining, "mail_from", EXPLAIN_PASSES, "may send as <%s>", explaining->mail_from);
+    else
+        explain_step(explaining, "mail_from", mode == GATE_IDENTITY_REJECT ? EXPLAIN_REFUSES : EXPLAIN_NOTE,
+                     "may not send as <%s>", explaining->mail_from);
+}
+
+static void add_senders(struct buf *line, const struct credential *credential)
+{
+    for (size_t i = 0; credential && i < credential->senders.count; i++)
+        if (buf_appendf(line, "%s%s", i ? ", " : "; its record allows ", credential->senders.texts[i]))
+            return;
+}
+
+static void tell_identity(struct explaining *explaining)
+{
+    static const char *const modes[] = {"off", "log", "reject", "rewrite"};
+    struct gate_who who = {explaining->rules, explaining->login, explaining->info};
+    enum gate_identity_mode mode = gate_identity_mode(&who);
+    struct buf line;
+
+    buf_init(&line, 65536);
+    add_senders(&line, explaining->credential);
+    explain_step(explaining, "identity", EXPLAIN_NOTE, "mode %s%s", modes[mode], buf_cstr(&line));
+    buf_done(&line);
+    if (explaining->mail_from)
+        tell_mail_from(explaining, &who, mode);
+    tell_tenants(explaining, &who);
+}
+
+/* ---- what was guessed lately ---- */
+
+/* A lock refuses who is right as well; all else is for the operator to know. */
+static enum explain_result weight(const struct gate_guess_fact *fact, bool is_locked)
+{
+    if (fact->is_decisive && is_locked)
+        return EXPLAIN_REFUSES;
+    return fact->applies ? EXPLAIN_NOTE : EXPLAIN_PASSES;
+}
+
+static bool is_a(const struct gate_guess_fact *fact, const char *rule) { return !strcmp(fact->rule, rule); }
+
+static char *phrase_mark(const struct gate_guess_fact *fact, const char *prefix)
+{
+    const char *no = fact->applies ? "" : "not ";
+
+    if (is_a(fact, "held"))
+        return mem_printf("the user is %sheld", no);
+    if (is_a(fact, "known"))
+        return mem_printf("the user is %sknown to come from %s", no, prefix);
+    return mem_printf("%s is %s%s", prefix, no, fact->rule); /* blocked, trusted */
+}
+
+static char *phrase_number(const struct explaining *explaining, const struct gate_guess_fact *fact, const char *prefix)
+{
+    const char *user = explaining->user ? explaining->user : "";
+    const char *locked = !fact->applies ? "" : fact->is_decisive ? ": locked" : ": locked, but not for this one";
+
+    if (is_a(fact, "address"))
+        return mem_printf("%.1f of %g failures from %s%s", fact->value, fact->limit, prefix, locked);
+    if (is_a(fact, "user"))
+        return mem_printf("%.1f of %g failures for %s%s", fact->value, fact->limit, user, locked);
+    return mem_printf("%.1f of %g failures from %s for %s%s", fact->value, fact->limit, prefix, user, locked);
+}
+
+static void tell_fact(struct explaining *explaining, const struct gate_guess_fact *fact,
+                      const struct gate_guess_explanation *explanation)
+{
+    const char *prefix = explanation->prefix;
+    char *text = fact->limit > 0 ? phrase_number(explaining, fact, prefix) : phrase_mark(fact, prefix);
+    enum explain_result result = weight(fact, explanation->locked_by != GATE_GUESS_NONE);
+    json_t *step = explain_step(explaining, fact->rule, result, "%s", text);
+
+    if (fact->limit > 0)
+        json_object_set_new(step, "value", json_real(fact->value));
+    if (fact->limit > 0)
+        json_object_set_new(step, "limit", json_real(fact->limit));
+    json_object_set_new(step, "applies", json_boolean(fact->applies));
+    json_object_set_new(step, "left_seconds", json_integer((json_int_t)((fact->left_ms + 999) / 1000)));
+    free(text);
+}
+
+static void on_guess(void *ctx, const struct gate_guess_explanation *explanation)
+{
+    struct rules_asked *asked = ctx;
+    struct explaining *explaining = asked->explaining;
+
+    for (size_t i = 0; i < explanation->count; i++)
+        tell_fact(explaining, &explanation->facts[i], explanation);
+    if (!explanation->count)
+        explain_step(explaining, "guessing", EXPLAIN_NOTE, "failures are not counted");
+    if (explanation->is_local)
+        explain_step(explaining, "shared", EXPLAIN_NOTE, "Redis does not answer: these are this node's numbers");
+    if (explanation->is_refused_before_tls)
+        explain_step(explaining, "greeting", EXPLAIN_REFUSES, "such a client is turned away before TLS");
+    if (explanation->locked_by != GATE_GUESS_NONE && explaining->reason == AUTH_REASON_OK)
+        explaining->reason = AUTH_REASON_LOCKED;
+    tell_identity(explaining);
+    tell_budgets(asked);
+}
+
+void explain_rules(struct explaining *explaining, void (*on_explained)(struct explaining *explaining))
+{
+    struct rules_asked *asked = mem_zalloc(sizeof *asked);
+
+    asked->explaining = explaining;
+    asked->on_explained = on_explained;
+    gate_guess_explain(explaining->rules, explaining->loop, &explaining->facts.peer, explaining->user, on_guess, asked);
+}
