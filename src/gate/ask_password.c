@@ -124,30 +124,54 @@ static void on_verified(void *ctx, enum gate_verified verified, size_t match)
 
 /* ---- before it ---- */
 
+static bool was_right_lately(const struct gate_check *check, const char *stored)
+{
+    struct gate_memo memo;
+    bool was;
+
+    gate_memo_make(check->user, stored, check->question->password, &memo);
+    was = gate_remembers(&memo);
+    secret_wipe(&memo, sizeof memo);
+    return was;
+}
+
+/* Looking is work too, which has to be the same for everybody: for who has fewer secrets, or none. */
+static void look_in_vain(const struct gate_check *check, size_t looked)
+{
+    size_t rounds;
+    char *dummy = gate_cost_dummy(&check->rules->cost, check->user, &rounds);
+
+    for (; (looked || !password_is_cheap(dummy)) && looked < rounds; looked++)
+        MUST(!was_right_lately(check, dummy));
+    secret_free(dummy);
+}
+
 /* The secret that this very password opened lately, if that would let the user in. */
 static const struct credential_secret *seen_lately(const struct gate_check *check)
 {
-    const struct credential *credential = check->credential;
-    const struct credential_secret *found = NULL;
+    size_t count = check->credential ? check->credential->secret_count : 0, looked = 0;
 
-    for (size_t i = 0; credential && check->rules->remember_ms && i < credential->secret_count && !found; i++) {
-        const struct credential_secret *secret = &credential->secrets[i];
-        struct gate_memo memo;
+    if (!check->rules->remember_ms)
+        return NULL;
+    for (size_t i = 0; i < count; i++) {
+        const struct credential_secret *secret = &check->credential->secrets[i];
 
-        if (gate_check_admission(check, secret) != AUTH_REASON_OK)
+        if (password_is_cheap(secret->stored))
             continue;
-        gate_memo_make(check->user, secret->stored, check->question->password, &memo);
-        if (gate_remembers(&memo))
-            found = secret;
-        secret_wipe(&memo, sizeof memo);
+        looked++;
+        if (was_right_lately(check, secret->stored) && gate_check_admission(check, secret) == AUTH_REASON_OK)
+            return secret;
     }
-    return found;
+    if (looked || !count)
+        look_in_vain(check, looked);
+    return NULL;
 }
 
 static void verify(struct gate_check *check)
 {
     const struct credential *credential = check->credential;
     struct gate_verify_ask ask = {
+        .user = check->user,
         .credential = credential,
         .peer = &check->facts->peer,
         .password = check->question->password,

@@ -63,19 +63,20 @@ void gate_remember_stop(void)
     secret_wipe(memory.key, sizeof memory.key);
 }
 
-/* Each part with its length, so that no two different lists of parts are one text. */
+/* Each part with its NUL, which none of them has within: no two different lists of parts are one text. */
 void gate_memo_make(const char *user, const char *stored, const char *password, struct gate_memo *memo_out)
 {
     const char *parts[] = {user, stored, password};
-    unsigned char digests[3 * CRYPTO_DIGEST_MOST_BYTES], out[CRYPTO_DIGEST_MOST_BYTES];
-    struct span key = span_make((const char *)memory.key, sizeof memory.key);
-    size_t len = 0;
+    unsigned char out[CRYPTO_DIGEST_MOST_BYTES];
+    size_t len = strlen(user) + strlen(stored) + strlen(password) + 3, at = 0;
+    char *text = mem_alloc(len);
 
-    for (size_t i = 0; i < 3; i++)
-        len += crypto_hmac(CRYPTO_SHA256, key, span_of(parts[i]), digests + len);
-    crypto_hmac(CRYPTO_SHA256, key, span_make((const char *)digests, len), out);
+    for (size_t i = 0; i < 3; at += strlen(parts[i++]) + 1)
+        memcpy(text + at, parts[i], strlen(parts[i]) + 1);
+    crypto_hmac(CRYPTO_SHA256, span_make((const char *)memory.key, sizeof memory.key), span_make(text, len), out);
     memcpy(memo_out->digest, out, sizeof memo_out->digest);
-    secret_wipe(digests, sizeof digests);
+    secret_wipe(text, len);
+    free(text);
 }
 
 bool gate_remembers(const struct gate_memo *memo)

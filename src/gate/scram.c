@@ -21,20 +21,24 @@ struct gate_scram {
     struct scram_keys keys;
 };
 
+/* Of keys that are made from a plain password. */
+#define DERIVED_ITERATIONS 4096 /* RFC 7677, section 4 */
+#define DERIVED_SALT_BYTES 16
+
 /* Fixed with the first use, so that a user's dummy salt is the same each time. */
 static unsigned char dummy_key[CRYPTO_SHA256_BYTES];
 static pthread_once_t dummy_key_made = PTHREAD_ONCE_INIT;
 
 static void make_dummy_key(void) { random_bytes(dummy_key, sizeof dummy_key); }
 
-static void make_dummies(struct gate_rules *rules, const char *user, enum crypto_hash hash, bool *derives_out,
+static void make_dummies(const char *user, enum crypto_hash hash, const struct gate_scram_form *form,
                          struct scram_keys *keys_out)
 {
-    uint32_t iterations;
+    struct span key = span_make((const char *)dummy_key, sizeof dummy_key);
 
-    pthread_once(&dummy_key_made, make_dummy_key);
-    gate_cost_scram(&rules->cost, &iterations, derives_out);
-    scram_keys_dummy(hash, span_of(user), span_make((const char *)dummy_key, sizeof dummy_key), iterations, keys_out);
+    scram_keys_dummy(hash, span_of(user), key, form->iterations, keys_out);
+    keys_out->salt_len = form->salt_len;
+    crypto_pbkdf2(CRYPTO_SHA256, key, span_of(user), 1, keys_out->salt, keys_out->salt_len); /* of any length */
 }
 
 /* Behind a {PREFIX}; what looks like a prefix and is none of ours is no plain password. */
@@ -95,22 +99,33 @@ static void job_done(struct job *job)
     free_scram(scram);
 }
 
-/* True when there is work to do. */
+static void learn(struct gate_scram *scram)
+{
+    const struct gate_scram_form form = {.iterations = scram->keys.iterations,
+                                         .salt_len = (uint32_t)scram->keys.salt_len,
+                                         .derives = scram->plain != NULL};
+
+    gate_cost_learn_scram(&scram->rules->cost, &form);
+}
+
+/* True when there is work to do. Dummies are made for everybody, lest their making tells. */
 static bool prepare(struct gate_scram *scram, const char *user, const struct credential_secret *secret,
                     enum crypto_hash hash)
 {
-    bool derives;
+    const struct gate_scram_form made = {.iterations = DERIVED_ITERATIONS, .salt_len = DERIVED_SALT_BYTES};
+    struct gate_scram_form form = gate_cost_scram(&scram->rules->cost, user);
+    bool is_made = secret && is_plain(secret->stored);
 
-    if (secret && !is_plain(secret->stored) && !scram_keys_parse(secret->stored, &scram->keys)) {
-        gate_cost_learn_scram(&scram->rules->cost, scram->keys.iterations, false);
-        return false;
-    }
-    make_dummies(scram->rules, user, hash, &derives, &scram->keys);
+    pthread_once(&dummy_key_made, make_dummy_key);
+    make_dummies(user, hash, is_made ? &made : &form, &scram->keys);
     if (!secret)
-        return derives;
-    scram->plain = mem_strdup(plain_text(secret->stored));
-    gate_cost_learn_scram(&scram->rules->cost, scram->keys.iterations, true);
-    return true;
+        return form.derives;
+    if (is_made)
+        scram->plain = mem_strdup(plain_text(secret->stored));
+    else
+        MUST(!scram_keys_parse(secret->stored, &scram->keys));
+    learn(scram);
+    return is_made;
 }
 
 struct gate_scram *gate_scram_start(struct loop *loop, struct gate_rules *rules, const char *user,

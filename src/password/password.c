@@ -32,6 +32,18 @@ enum password_scheme password_scheme_of(const char *stored)
     return scheme;
 }
 
+int password_shape_of(const char *stored, struct password_shape *shape_out)
+{
+    struct form form;
+    int status = form_parse(stored, &form, NULL);
+
+    if (!status)
+        *shape_out =
+            (struct password_shape){form.scheme, form.cost.memory_kib, form.cost.rounds, form.cost.parallelism};
+    form_wipe(&form);
+    return status;
+}
+
 bool password_is_cheap(const char *stored)
 {
     enum password_scheme scheme = password_scheme_of(stored);

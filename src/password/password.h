@@ -65,6 +65,13 @@ enum password_verdict password_verify(struct span password, const char *stored);
 /* Whether password_verify could use it; else -1 with a sentence that says why and shows nothing of it. */
 int password_check(const char *stored, struct error *error) __attribute__((warn_unused_result));
 
+/* What verifying a stored form costs: of two that are equal in this, neither takes longer. -1: it is unusable. */
+struct password_shape {
+    enum password_scheme scheme;
+    uint32_t memory_kib, rounds, parallelism; /* 0 where the scheme has no such cost */
+};
+int password_shape_of(const char *stored, struct password_shape *shape_out) __attribute__((warn_unused_result));
+
 /* Costs microseconds: no pool needed. */
 bool password_is_cheap(const char *stored);
 
