@@ -15,6 +15,7 @@
 #include "log/record.h"
 #include "log/segment.h"
 #include "metrics/metrics.h"
+#include "queue/held.h"
 #include "relay_private.h"
 
 #define QUEUES_IN_METRICS 1000
@@ -110,7 +111,8 @@ static void announce(const struct setup *setup)
 static int open_all(struct relay *relay, struct error *error)
 {
     relay->spool = spool_open(&relay->setup->spool, error);
-    if (!relay->spool || log_node_id_load(relay->setup->spool.path, error))
+    if (!relay->spool || log_node_id_load(relay->setup->spool.path, error) ||
+        held_open(relay->setup->spool.path, error))
         return -1;
     for (size_t i = 0; i < relay->setup->worker_count; i++) {
         if (worker_start(&relay->workers[i], relay, i, error))
@@ -204,6 +206,7 @@ void relay_stop(struct relay *relay)
         end_loop(&relay->workers[i].thread);
     end_loop(&relay->turns.thread);
     deliver_clear_settings();
+    held_close();
     free(relay->workers);
     free(relay);
 }
@@ -224,4 +227,33 @@ static int describe(struct queue *queue, size_t most, struct buf *out)
 int relay_describe_queues(struct relay *relay, size_t most, struct buf *json_out)
 {
     return turns_ask(relay, describe, most, json_out);
+}
+
+int relay_hold(const char *user, struct error *error)
+{
+    if (held_add(user, error))
+        return -1;
+    diag(DIAG_INFO, NULL, "an operator holds the mail of %s", user);
+    return 0;
+}
+
+static int release(struct queue *queue, size_t most, struct buf *out)
+{
+    (void)most;
+    return buf_appendf(out, "%zu", queue_release(queue));
+}
+
+int relay_release(struct relay *relay, const char *user, uint64_t *released_out, struct error *error)
+{
+    struct buf count;
+    int result = held_remove(user, error);
+
+    if (result)
+        return -1;
+    diag(DIAG_INFO, NULL, "an operator releases the mail of %s", user);
+    buf_init(&count, 64);
+    if (turns_ask(relay, release, 0, &count) || span_to_u64(buf_span(&count), released_out))
+        result = error_set(error, ERROR_TEMP, "the queue does not answer; it goes by the new list all the same");
+    buf_done(&count);
+    return result;
 }

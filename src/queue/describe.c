@@ -46,7 +46,8 @@ json_t *queue_describe(const struct queue *queue, size_t most)
     while (json_array_size(ready) < most && map_next(&queue->readies, &cursor, &key, &value))
         if (((struct queue_ready *)value)->plan)
             json_array_append_new(ready, describe_ready(value));
-    return json_pack("{s:o,s:o}", "scheduled", scheduled, "ready", ready);
+    return json_pack("{s:o,s:o,s:o}", "scheduled", scheduled, "ready", ready, "held",
+                     queue_describe_parked(queue, most));
 }
 
 static int write_line(struct buf *out, const char *name, const char *label, struct span value, uint64_t count)

@@ -13,6 +13,7 @@
 #include "log/diag.h"
 #include "message/schedule.h"
 #include "queue/backoff.h"
+#include "queue/held.h"
 #include "queue/queue_private.h"
 
 enum turn {
@@ -242,8 +243,16 @@ static enum turn ask_policy(struct sched *sched, struct message *message, struct
 
 static enum turn enter(struct sched *sched, struct message *message, struct queue_ready *ready)
 {
+    struct queue *queue = sched->queue;
+
     if (!message_is_loaded(message))
         return load(sched, message);
+    if (held_sender(message)) {
+        sched_take(sched, message);
+        if (!queue_park(queue, message)) /* released meanwhile */
+            queue_place(queue, message);
+        return TURN_NEXT;
+    }
     if (!rates_allow(sched))
         return TURN_BREAK;
     sched->picked = -1;

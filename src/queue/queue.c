@@ -79,7 +79,7 @@ static void on_pump(struct deferred *deferred)
 static void init_collections(struct queue *queue)
 {
     struct map *maps[] = {&queue->scheds,  &queue->readies, &queue->connections,  &queue->pools,
-                          &queue->sources, &queue->sites,   &queue->overall_rates};
+                          &queue->sources, &queue->sites,   &queue->overall_rates, &queue->parked};
     struct list *lists[] = {&queue->stirred, &queue->wait_resolve, &queue->wait_hands, &queue->idle,
                             &queue->loading, &queue->tasks,        &queue->to_shrink};
 
@@ -144,6 +144,7 @@ void queue_free(struct queue *queue)
     task_cancel_all(queue);
     while ((node = list_take_first(&queue->loading)))
         message_free(message_of_link(node));
+    queue_free_parked(queue);
     map_done(&queue->connections, free_connection);
     map_done(&queue->scheds, free_sched);
     map_done(&queue->readies, free_ready);

@@ -80,8 +80,12 @@ void queue_connection_ended(struct queue *queue, uint64_t connection, bool never
 void queue_stop(struct queue *queue);
 size_t queue_connection_count(const struct queue *queue);
 
+/* What waits because its sender was held (held.h) and is not any more has its turn again. Returns how many messages. */
+size_t queue_release(struct queue *queue);
+
 /* For the admin side: {"scheduled": [{"name", "length", "next_due", "trouble"}], "ready": [{"name",
- * "length", "connections", "consecutive_failures"}]}, at most `most` of each. */
+ * "length", "connections", "consecutive_failures"}], "held": [{"name": of the sender, "length"}]}, at most `most` of
+ * each. */
 json_t *queue_describe(const struct queue *queue, size_t most);
 
 /* The same as lines of the metrics page: scheduled_count{queue=} and ready_count{service=}, for

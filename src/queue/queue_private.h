@@ -153,6 +153,7 @@ struct queue {
     struct map sources;
     struct map sites;
     struct map overall_rates; /* struct rate, by overall_max_message_rate_key */
+    struct map parked;        /* struct heap of messages, by the sender that is held */
     struct route_queue_config *default_config;
     struct route_path *default_path;
 
@@ -275,6 +276,12 @@ void task_run(struct task *task, enum policy_event event, policy_push_fn *push,
               void (*on_done)(struct task *task, const struct policy_result *result));
 void task_cancel_all(struct queue *queue);
 bool queue_has_hands(const struct queue *queue);
+
+/* ---- parked.c ---- */
+/* True: its sender is held, and so is the message; it has to be loaded, and in no other place. */
+bool queue_park(struct queue *queue, struct message *message);
+void queue_free_parked(struct queue *queue);
+json_t *queue_describe_parked(const struct queue *queue, size_t most);
 
 /* ---- sweep.c ---- */
 void queue_sweep(void *ctx);

@@ -14,6 +14,7 @@
 #include "base/must.h"
 #include "log/diag.h"
 #include "metrics/metrics.h"
+#include "queue/held.h"
 #include "queue/queue_private.h"
 
 static void on_timer(void *ctx) { ready_stir(ctx); }
@@ -218,11 +219,30 @@ static bool rate_allows(struct queue_ready *ready)
     return false;
 }
 
+/* Those whose sender was held while they stood here. */
+static void park_first(struct queue_ready *ready)
+{
+    struct list_node *node;
+
+    while ((node = list_first(&ready->messages)) && held_sender(message_of_link(node))) {
+        struct message *message = take_first(ready);
+
+        if (!queue_park(ready->queue, message)) /* released meanwhile */
+            queue_place(ready->queue, message);
+    }
+}
+
+static bool has_one(struct queue_ready *ready)
+{
+    park_first(ready);
+    return !list_is_empty(&ready->messages);
+}
+
 void ready_draw(struct queue_ready *ready, size_t most, struct list *messages_out)
 {
     size_t drawn = 0;
 
-    while (drawn < most && !list_is_empty(&ready->messages) && rate_allows(ready)) {
+    while (drawn < most && has_one(ready) && rate_allows(ready)) {
         list_push_back(messages_out, message_link(take_first(ready)));
         drawn++;
     }
