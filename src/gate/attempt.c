@@ -8,6 +8,7 @@ bool gate_attempt_is_guess(enum auth_reason reason)
 {
     switch (reason) {
     case AUTH_REASON_OK:
+    case AUTH_REASON_BUDGET:
     case AUTH_REASON_NO_HANDLER: /* nobody looked at what was given */
     case AUTH_REASON_BINDING_DOWNGRADE:
     case AUTH_REASON_BINDING_MISMATCH:
