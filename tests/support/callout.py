@@ -84,7 +84,8 @@ class Callout:
         if known is None:
             return self.answer(request, 404, {})
         if request.path != "/verify":
-            return self.answer(request, 200, {**known, "password": "{PLAIN}" + known["password"]})
+            stored = known["password"] if known["password"].startswith("$") else "{PLAIN}" + known["password"]
+            return self.answer(request, 200, {**known, "password": stored})
         if said.get("password") != known["password"]:
             return self.answer(request, 403, {})
         return self.answer(request, 200, {name: value for name, value in known.items() if name != "password"})

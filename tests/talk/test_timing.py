@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A stopwatch tells a guesser nothing: whoever is refused, it takes as long.
+
+Each test makes interleaved attempts of several kinds over one connection, and compares the medians of what they took:
+the slowest kind is to be within 5 % of the fastest. A machine that does something else at the time can spoil a run, so
+there are up to five; a difference that is the program's own is there in each of them. 150 attempts of each kind, to be
+quick; GATEPOST_TIMING_TRIALS=500 is what the promise is about.
+
+Tried by hand, with 500: without the dummy verification (gate/verify.c, do_all) all tests fail but those of plain
+passwords and SCRAM; with one dummy for all, of whatever form was verified last, test_records_of_two_forms does; with
+nothing looked up in vain among the right passwords (gate/ask_password.c, look_in_vain), which takes 5 microseconds, some.
+"""
+
+import base64
+import gc
+import itertools
+import os
+import random
+import re
+import sqlite3
+import statistics
+import time
+
+import pytest
+from callout import Callout
+from gatepost import BUILD, Daemon, Talk, give, make_dir
+from policies import policy
+from sasl import b64
+
+TRIALS = int(os.environ.get("GATEPOST_TIMING_TRIALS", "150"))
+RUNS = 5
+# sanitizers make some things slower than others
+IS_INSTRUMENTED = re.search(rb"__[at]san_init", (BUILD / "src" / "gatepostd").read_bytes())
+CLOSE_ENOUGH = 1.25 if IS_INSTRUMENTED else 1.05
+FAILURES_MOST = 900  # of one connection; the listener's limit is above it
+
+SETUP = "local auth = require 'gatepost.auth'\nauth:setup { 'auth.toml' }\n"
+LISTENER = ", auth_failure_delay = '0s', auth_failure_limit = 1000, junk_command_limit = 10000"
+# both of "tiger"; about a millisecond each
+ARGON2ID = "$argon2id$v=19$m=1024,t=1,p=1$c2FsdHNhbHRzYWx0c2FsdA$te/LjimOzlXB01fCP2dykTBFtsKVeFEphkJ4wc2C7SA"
+SHA512 = ("$6$rounds=1000$saltsalt$7hDy.dMiDulXrQRhqJAfnrX/Kto5IHlwaaMWV0.t6L4k5cyiSgHVmxIYAgoRUb2y13YMgLCAorxzCoZnLm"
+          "Wdp1")
+BCRYPT = "$2b$04$saltsaltsaltsaltsaltse.lAjwcMekOoUr899AX17msOSsXnW5nm"
+STRANGERS = itertools.count()
+KNOWN = 2 * RUNS * (TRIALS + 3)  # in the database, each to be asked for once
+
+
+def stranger() -> str:
+    return f"stranger-{next(STRANGERS)}"
+
+
+class Stopwatch:
+    """One client that goes on being refused."""
+
+    def __init__(self, port: int):
+        self.port, self.client, self.failures = port, None, 0
+
+    def connect(self) -> None:
+        if self.client:
+            self.client.close()
+        self.client = Talk(self.port)
+        self.failures = 0
+        self.client.expect("EHLO stopwatch.example", "250")
+        self.client.starttls()
+        self.client.expect("EHLO stopwatch.example", "250")
+
+    def ask(self, line: str) -> tuple[str, int]:
+        if not self.client or self.failures >= FAILURES_MOST:
+            self.connect()
+        self.failures += 1
+        data = line.encode() + b"\r\n"
+        began = time.perf_counter_ns()
+        self.client.socket.sendall(data)
+        reply = self.client.read_reply()
+        return reply, time.perf_counter_ns() - began
+
+    def plain(self, user: str, password: str) -> int:
+        reply, took = self.ask("AUTH PLAIN " + base64.b64encode(f"\0{user}\0{password}".encode()).decode())
+        assert reply == "535 5.7.8 authentication failed", f"{user}: {reply}"
+        return took
+
+    def challenge(self, user: str) -> int:
+        reply, took = self.ask("AUTH SCRAM-SHA-256 " + b64(f"n,,n={user},r=fyko+d2lbbFgONRv9qkxdawL"))
+        assert reply.startswith("334 "), reply
+        self.client.expect("*", "501")
+        return took
+
+
+def trials(kinds: dict, count: int = TRIALS) -> dict[str, list[int]]:
+    """Each kind is a function that makes one attempt and says what it took."""
+    took = {name: [] for name in kinds}
+    for attempt in kinds.values():  # what is learnt is learnt, what is cached is cached
+        attempt()
+        attempt()
+    gc.disable()
+    try:
+        for _ in range(count):
+            for name in random.sample(list(kinds), len(kinds)):
+                took[name].append(kinds[name]())
+    finally:
+        gc.enable()
+    return took
+
+
+def spread(medians: dict[str, float]) -> float:
+    return max(medians.values()) / min(medians.values())
+
+
+def expect_equal(daemon: Daemon, kinds: dict, prepare=lambda: None) -> None:
+    seen = []
+    for _ in range(RUNS):
+        prepare()
+        seen.append({name: statistics.median(times) for name, times in trials(kinds).items()})
+        if spread(seen[-1]) <= CLOSE_ENOUGH:
+            return
+    daemon.stop()  # its log of each attempt would be in the way of the numbers
+    pytest.fail("medians in ns, by run:\n" + "\n".join(f"{spread(run):.3f} {run}" for run in seen))
+
+
+def daemon_with(auth: str, directory=None) -> Daemon:
+    text = auth + "\n[guessing]\nenabled = false\n"  # a name that is counted for the first time takes longer, whosever it is
+    return Daemon(policy(SETUP, listener=LISTENER), directory=directory, files={"auth.toml": text})
+
+
+def refusals(watch: Stopwatch) -> dict:
+    return {
+        "unknown, each another": lambda: watch.plain(stranger(), "tiger"),
+        "unknown": lambda: watch.plain("nobody", "tiger"),
+        "wrong password": lambda: watch.plain("ann", "lion"),
+        "disabled": lambda: watch.plain("gone", "tiger"),
+        "disabled, wrong password": lambda: watch.plain("gone", "lion"),
+        "expired": lambda: watch.plain("past", "tiger"),
+        "from elsewhere": lambda: watch.plain("elsewhere", "tiger"),
+    }
+
+
+# ---- users in the file ----
+
+
+def table(stored: str) -> str:
+    return f"""
+[user.ann]
+password = '{stored}'
+[user.gone]
+password = '{stored}'
+disabled = true
+[user.past]
+password = '{stored}'
+not_after = 2001-01-01T00:00:00Z
+[user.elsewhere]
+password = '{stored}'
+networks = ['192.0.2.0/24']
+"""
+
+
+@pytest.mark.parametrize("stored", [ARGON2ID, SHA512, "{PLAIN}tiger"], ids=["argon2id", "sha512-crypt", "plain"])
+def test_users_of_the_file(stored):
+    with daemon_with(table(stored)) as daemon:
+        expect_equal(daemon, refusals(Stopwatch(daemon.port)))
+
+
+def test_records_with_several_secrets():
+    secrets = "".join(f"[[user.apps.secrets]]\nlabel = '{number}'\npassword = '{ARGON2ID}'\n" for number in range(3))
+    with daemon_with(table(ARGON2ID) + secrets) as daemon:
+        watch = Stopwatch(daemon.port)
+        watch.plain("apps", "lion")
+        expect_equal(daemon, {**refusals(watch), "three passwords": lambda: watch.plain("apps", "lion")})
+
+
+def test_records_of_two_forms():
+    """A name that is unknown takes as long as users of one form, and goes on so, whoever was asked for before it."""
+    with daemon_with(table(ARGON2ID) + f"[user.bob]\npassword = '{BCRYPT}'\n") as daemon:
+        watch = Stopwatch(daemon.port)
+
+        def after(user: str, name: str) -> int:
+            watch.plain(user, "lion")
+            return watch.plain(name, "lion")
+
+        for name in ("nobody", "noone", "none"):
+            expect_equal(daemon, {"after argon2id": lambda name=name: after("ann", name),
+                                  "after bcrypt": lambda name=name: after("bob", name)})
+        forms = trials({"ann": lambda: watch.plain("ann", "lion"), "bob": lambda: watch.plain("bob", "lion")})
+        assert spread({name: statistics.median(times) for name, times in forms.items()}) > CLOSE_ENOUGH
+
+
+def test_challenges_of_scram():
+    keys = ("{SCRAM-SHA-256}4096,c2FsdHNhbHRzYWx0c2FsdA==,"
+            "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=,QkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkI=")
+    for stored in (keys, "{PLAIN}tiger"):
+        with daemon_with("mechanisms = ['SCRAM-SHA-256']\n" + table(stored)) as daemon:
+            watch = Stopwatch(daemon.port)
+            expect_equal(daemon, {
+                "known": lambda watch=watch: watch.challenge("ann"),
+                "unknown": lambda watch=watch: watch.challenge("nobody"),
+                "unknown, each another": lambda watch=watch: watch.challenge(stranger()),
+                "disabled": lambda watch=watch: watch.challenge("gone"),
+                "expired": lambda watch=watch: watch.challenge("past"),
+            })
+
+
+# ---- users in a store that is asked: cache cold, warm, and what it says of who is not there ----
+
+SQLITE = "[store.people]\ndriver = 'sqlite'\npath = 'users.db'\n"
+COLD = "[cache]\npositive_ttl = 0\nnegative_ttl = 0\nstale_for = 0\nrecheck = 0\n"
+WARM = "[cache]\nrecheck = '1h'\nnegative_ttl = '1h'\n"
+ALWAYS_AFRESH = "[cache]\nrecheck = 0\n"
+
+
+@pytest.fixture(scope="module")
+def people():
+    """A folder with a database."""
+    folder = make_dir()
+    path = folder / "users.db"
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE users (name text primary key, password text, disabled int, not_after text, "
+                         "networks text)")
+        rows = [("ann", 0, None, None), ("gone", 1, None, None), ("past", 0, "2001-01-01", None),
+                ("elsewhere", 0, None, "192.0.2.0/24"), *((f"known-{n}", 0, None, None) for n in range(KNOWN))]
+        database.executemany(f"INSERT INTO users VALUES (?, '{ARGON2ID}', ?, ?, ?)", rows)
+    give(path)
+    return folder
+
+
+def test_database_cold(people):
+    with daemon_with(SQLITE + COLD, people) as daemon:
+        expect_equal(daemon, refusals(Stopwatch(daemon.port)))
+
+
+def test_database_warm(people):
+    with daemon_with(SQLITE + WARM, people) as daemon:
+        kinds = refusals(Stopwatch(daemon.port))
+        del kinds["unknown, each another"]  # nobody has seen those: the first guess is the next test's
+        expect_equal(daemon, kinds)
+
+
+def test_the_first_guess(people):
+    """A name that was never asked for, one whose record is not in the cache, and one whose record is."""
+    known = iter(range(KNOWN))
+    warm = []
+    with daemon_with(SQLITE + ALWAYS_AFRESH, people) as daemon:
+        watch = Stopwatch(daemon.port)
+
+        def prepare() -> None:
+            warm.extend(f"known-{next(known)}" for _ in range(TRIALS + 2))
+            for name in warm:
+                watch.plain(name, "lion")
+
+        expect_equal(daemon, {
+            "unknown": lambda: watch.plain(stranger(), "tiger"),
+            "known, not in the cache": lambda: watch.plain(f"known-{next(known)}", "lion"),
+            "known, in the cache": lambda: watch.plain(warm.pop(), "lion"),
+        }, prepare)
+
+
+def test_web_service_that_says_not_found():
+    users = {"ann": {"password": ARGON2ID}, "gone": {"password": ARGON2ID, "disabled": True},
+             "past": {"password": ARGON2ID, "not_after": "2001-01-01T00:00:00Z"},
+             "elsewhere": {"password": ARGON2ID, "networks": ["192.0.2.0/24"]}}
+    with Callout(users) as service:
+        store = f"[store.people]\ndriver = 'http-record'\nurl = '{service.address}/users/{{user}}'\n"
+        with daemon_with(store + COLD) as daemon:
+            expect_equal(daemon, refusals(Stopwatch(daemon.port)))
