@@ -2,7 +2,8 @@
 --
 -- The tenant guard: whose mail a message is, and whether whoever sends it may say so. The
 -- queue helper asks it for every message that comes in. What a client writes into headers is
--- a wish; what counts is who logged in, which the server alone notes down.
+-- a wish; what counts is who logged in, which the server alone notes down. Where the user's record
+-- or groups name tenants (gatepost.auth), it is one of those; else require_authz of the file decides.
 
 local kumo = require 'kumo'
 local utils = require 'policy-extras.policy_utils'
@@ -79,12 +80,28 @@ local function derive(data, authz_id)
   end
 end
 
+-- The tenants of who logged in (the record's, the groups', the AuthInfo's), as the server's guard found them and
+-- noted them down at the end of data; nil where it knows of none.
+local function granted(msg)
+  local list = msg:get_meta 'authz_tenants'
+  return type(list) == 'table' and list[1] and list or nil
+end
+
+-- Which of them this message is of: what the gate settled on, else the first.
+local function settled(msg, list)
+  local name = msg:get_meta 'tenant'
+  return utils.table_contains(list, name) and name or list[1]
+end
+
 -- The name asked for and where it came from; nothing when there is none.
-local function asked_for(msg, data, authz_id)
+local function asked_for(msg, data, authz_id, list)
   local options = data.options
   local name = tenant.take_header(msg, options.tenant_header, options.remove_tenant_header)
   if name then
     return name, ("'%s' header"):format(options.tenant_header)
+  end
+  if list then
+    return settled(msg, list), ("authz_id '%s'"):format(authz_id)
   end
   name = options.tenant_from_authz and derive(data, authz_id)
   if name then
@@ -93,7 +110,11 @@ local function asked_for(msg, data, authz_id)
   return options.default_tenant, 'default_tenant option'
 end
 
-local function check_identity(name, config, authz_id, must_be_named)
+-- A tenant of the identity's own needs no naming; where the file names identities, it has to name this one too.
+local function check_identity(name, config, authz_id, list, must_be_named)
+  if list and not utils.table_contains(list, name) then
+    refuse("authz_id '%s' is not authorized to send as tenant '%s'", authz_id, name)
+  end
   if not config.require_authz and not must_be_named then
     return
   end
@@ -155,7 +176,8 @@ end
 -- The tenant of a message, or nil where none is configured; refuses the message otherwise.
 function tenant.of(msg, data, conn_meta)
   local authz_id = identity(msg, conn_meta)
-  local name, origin = asked_for(msg, data, authz_id)
+  local list = granted(msg)
+  local name, origin = asked_for(msg, data, authz_id, list)
   if not name then
     return nil
   end
@@ -164,8 +186,8 @@ function tenant.of(msg, data, conn_meta)
     refuse("tenant '%s' specified by %s is not defined in your queue config", name, origin)
   end
   -- with tenant_from_authz a header may only choose among the tenants of the identity
-  local chosen = data.options.tenant_from_authz and origin ~= 'default_tenant option'
-  check_identity(name, config, authz_id, chosen)
+  local chosen = data.options.tenant_from_authz and not list and origin ~= 'default_tenant option'
+  check_identity(name, config, authz_id, list, chosen)
   check_domains(msg, name, config)
   return name
 end

@@ -278,16 +278,34 @@ static int take_entry(struct reader *reader)
 
 static bool ends_token(char c) { return is_special(c) && c != '@'; }
 
-/* The @ and those that look like it, each made an @. */
-static int plain_ats(struct span text, struct buf *out)
+static const struct {
+    const char *letter;
+    const char *plain;
+} alike[] = {
+    {"\xEF\xBC\xA0", "@"}, /* U+FF20 */
+    {"\xEF\xB9\xAB", "@"}, /* U+FE6B */
+    {"\xE3\x80\x82", "."}, /* U+3002, and those below: dots of a domain to IDNA (RFC 3490, section 3.1) */
+    {"\xEF\xBC\x8E", "."}, /* U+FF0E */
+    {"\xEF\xBD\xA1", "."}, /* U+FF61 */
+};
+
+static const char *plain_of(struct span text)
+{
+    for (size_t i = 0; i < sizeof alike / sizeof *alike; i++)
+        if (span_starts_with(text, span_of(alike[i].letter)))
+            return alike[i].plain;
+    return NULL;
+}
+
+/* What looks like an @ or a dot is made one. */
+static int make_plain(struct span text, struct buf *out)
 {
     while (text.len > 0) {
-        bool is_other =
-            span_starts_with(text, SPAN_LIT("\xEF\xBC\xA0")) || span_starts_with(text, SPAN_LIT("\xEF\xB9\xAB"));
+        const char *plain = plain_of(text);
 
-        if (buf_append(out, is_other ? "@" : text.data, 1))
+        if (buf_append(out, plain ? plain : text.data, 1))
             return -1;
-        text = span_from(text, is_other ? 3 : 1);
+        text = span_from(text, plain ? 3 : 1);
     }
     return 0;
 }
@@ -343,7 +361,7 @@ static int judge_shown(struct reader *reader)
 
     buf_init(&decoded, 2 * VALUE_LIMIT_BYTES);
     buf_init(&plain, 2 * VALUE_LIMIT_BYTES);
-    if (gate_words_decode(buf_span(&reader->shown), &decoded) || plain_ats(buf_span(&decoded), &plain))
+    if (gate_words_decode(buf_span(&reader->shown), &decoded) || make_plain(buf_span(&decoded), &plain))
         result = unclear(reader, "a name is in a charset that cannot be read");
     result = result ? result : judge_tokens(reader, buf_span(&plain));
     buf_done(&decoded);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * May this client send mail from that domain to that other one? Allowed is who is among
- * relay_hosts, who has an address that get_listener_domain(sender's domain) lets relay_from,
- * and what goes to a domain with relay_to. Nothing else: not even a login. Whoever is not
- * allowed is refused; a policy that cannot answer allows nothing.
+ * relay_hosts, whom the gate let in (as identity_may_relay has it), who has an address that
+ * get_listener_domain(sender's domain) lets relay_from, and what goes to a domain with relay_to.
+ * Nothing else: not a login that a handler granted. Whoever is not allowed is refused; a policy
+ * that cannot answer allows nothing.
  *
  * The awkward truth: policy's answers are remembered for the session, so that a thousand
  * recipients of one domain are one question; a login makes all of them worthless.
@@ -13,6 +14,7 @@
 
 #include "base/mem.h"
 #include "base/must.h"
+#include "receive/identity.h"
 #include "receive/receive_private.h"
 
 #define REMEMBERED_MAX 256
@@ -168,7 +170,8 @@ void relay_check(struct session *session, struct span sender_domain, struct span
 {
     struct relay_memory *memory = session->relay_memory;
 
-    if (receive_cidrs_contain(&session->connection->params->relay_hosts, &session->connection->remote_ip)) {
+    if (receive_cidrs_contain(&session->connection->params->relay_hosts, &session->connection->remote_ip) ||
+        identity_may_relay(session)) {
         then(session, RELAY_ALLOWED, NULL);
         return;
     }

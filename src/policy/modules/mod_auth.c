@@ -6,6 +6,7 @@
  *   auth:setup { 'auth.toml' }                            from then on sessions ask the gate when no handler answers
  *   auth:check_password(authz, authc, password, meta)     the gate's own answer, for a handler that adds to it
  *   auth:purge(user)                                      what caches know of a user is forgotten
+ *   auth:tenants, :may_use_tenant, :may_send_as           see mod_auth_identity.c
  *
  * A file that cannot be used is an error where setup is called, so the policy does not load: a start ends there, and a
  * reload leaves the former policy serving.
@@ -275,6 +276,7 @@ static int l_open(lua_State *L)
         {"setup", l_setup}, {"check_password", l_check_password}, {"purge", l_purge}, {NULL, NULL}};
 
     luaL_newlib(L, functions);
+    mod_auth_identity_add(L);
     return 1;
 }
 

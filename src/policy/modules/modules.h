@@ -43,6 +43,7 @@ void mod_message_open(lua_State *L);
 void mod_connection_open(lua_State *L);
 void mod_listener_open(lua_State *L);
 void mod_password_open(lua_State *L);
-void mod_auth_open(lua_State *L); /* after mod_connection_open */
+void mod_auth_open(lua_State *L);         /* after mod_connection_open */
+void mod_auth_identity_add(lua_State *L); /* to the table on top of the stack */
 
 #endif

@@ -288,6 +288,33 @@ local function with_tenant(value, authz_id, more)
   return message { headers = headers, meta = { authz_id = authz_id } }
 end
 
+function cases.tenants_of_the_identity_itself()
+  local helper = setup(QUEUES)
+  local function granted(value, authz_id, list, tenant)
+    local msg = with_tenant(value, authz_id)
+    msg.meta.authz_tenants, msg.meta.tenant = list, tenant
+    return msg
+  end
+  local msg = granted(nil, 'scott', { 'other' })
+  helper:apply(msg)
+  eq(msg.meta.tenant, 'other')
+  msg = granted(nil, 'scott', { 'other', 'mytenant' }, 'mytenant')
+  helper:apply(msg)
+  eq(msg.meta.tenant, 'mytenant')
+  msg = granted('mytenant', 'scott', { 'other', 'mytenant' }, 'other')
+  helper:apply(msg)
+  eq(msg.meta.tenant, 'mytenant')
+  fails("550 5.7.1 authz_id 'scott' is not authorized to send as tenant 'mytenant'", helper.apply, helper,
+    granted('mytenant', 'scott', { 'other' }))
+  fails("550 5.7.1 authz_id 'ann' is not authorized to send as tenant 'other'", helper.apply, helper,
+    granted(nil, 'ann', { 'other' }))
+  fails("tenant 'elsewhere' specified by authz_id 'scott' is not defined", helper.apply, helper,
+    granted(nil, 'scott', { 'elsewhere' }))
+  msg = granted(nil, 'nobody', { 'free' }, 'free')
+  helper:apply(msg)
+  eq(msg.meta.tenant, 'free')
+end
+
 function cases.a_named_tenant_needs_its_identity()
   local helper = setup(QUEUES)
   local msg = with_tenant('mytenant', 'scott')
