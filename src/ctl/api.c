@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One GET to the daemon's HTTP listener. Answers have a ceiling and a time limit: what
+ * One question to the daemon's HTTP listener. Answers have a ceiling and a time limit: what
  * listens there may be something else altogether.
  */
 #include <curl/curl.h>
@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/secret.h"
 #include "ctl/ctl.h"
 
 #define DEFAULT_ENDPOINT "http://127.0.0.1:8000"
@@ -48,18 +49,26 @@ static CURL *prepare(const char *url, struct buf *body)
     return curl;
 }
 
-static int fetch(const char *url, struct buf *body, long *status_out, struct error *error)
+static int fetch(const char *url, const char *text, struct buf *body, long *status_out, struct error *error)
 {
     CURL *curl = prepare(url, body);
-    CURLcode code = curl ? curl_easy_perform(curl) : CURLE_FAILED_INIT;
+    struct curl_slist *headers = text ? curl_slist_append(NULL, "Content-Type: application/json") : NULL;
+    CURLcode code;
 
+    if (curl && text) {
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDS, text);
+        curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+    }
+    code = curl ? curl_easy_perform(curl) : CURLE_FAILED_INIT;
     if (code == CURLE_OK)
         curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, status_out);
     curl_easy_cleanup(curl);
+    curl_slist_free_all(headers);
     return code == CURLE_OK ? 0 : error_set(error, ERROR_TEMP, "%s", curl_easy_strerror(code));
 }
 
-json_t *ctl_get(const char *endpoint, const char *path, long *status_out, struct error *error)
+/* `text` NULL: GET. */
+static json_t *ask(const char *endpoint, const char *path, const char *text, long *status_out, struct error *error)
 {
     size_t len = strlen(endpoint);
     char *url = mem_printf("%.*s%s", (int)(len > 0 && endpoint[len - 1] == '/' ? len - 1 : len), endpoint, path);
@@ -68,7 +77,7 @@ json_t *ctl_get(const char *endpoint, const char *path, long *status_out, struct
     struct buf body;
 
     buf_init(&body, ANSWER_BYTES);
-    if (fetch(url, &body, &status, error) == 0) {
+    if (fetch(url, text, &body, &status, error) == 0) {
         answer = json_loadb(buf_span(&body).data, buf_len(&body), 0, NULL);
         if (!answer)
             error_set(error, ERROR_PERM, "answered %ld without JSON: is this Gatepost's HTTP listener?", status);
@@ -80,6 +89,28 @@ json_t *ctl_get(const char *endpoint, const char *path, long *status_out, struct
     buf_done(&body);
     free(url);
     return answer;
+}
+
+json_t *ctl_get(const char *endpoint, const char *path, long *status_out, struct error *error)
+{
+    return ask(endpoint, path, NULL, status_out, error);
+}
+
+json_t *ctl_post(const char *endpoint, const char *path, const json_t *body, long *status_out, struct error *error)
+{
+    char *text = json_dumps(body, JSON_COMPACT);
+    json_t *answer = ask(endpoint, path, text ? text : "", status_out, error);
+
+    secret_free(text);
+    return answer;
+}
+
+char *ctl_escape(const char *text)
+{
+    char *escaped = curl_easy_escape(NULL, text, 0), *copy = mem_strdup(escaped ? escaped : "");
+
+    curl_free(escaped);
+    return copy;
 }
 
 const char *ctl_error_of(const json_t *answer) { return json_string_value(json_object_get(answer, "error")); }

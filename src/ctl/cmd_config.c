@@ -5,12 +5,9 @@
  */
 #include <errno.h>
 #include <getopt.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -22,38 +19,6 @@ static const struct option options[] = {
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
-
-/* The one installed or built with this program, else whatever PATH has. The caller frees it. */
-static char *find_daemon(void)
-{
-    static const char *const places[] = {"gatepostd", "../sbin/gatepostd", "../gatepostd"};
-    char self[PATH_MAX];
-    ssize_t len = readlink("/proc/self/exe", self, sizeof self - 1);
-    char *slash = len > 0 ? memrchr(self, '/', (size_t)len) : NULL;
-
-    for (size_t i = 0; slash && i < sizeof places / sizeof *places; i++) {
-        char *path = mem_printf("%.*s/%s", (int)(slash - self), self, places[i]);
-        struct stat st;
-
-        if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0)
-            return path;
-        free(path);
-    }
-    return mem_strdup("gatepostd");
-}
-
-static int wait_for(pid_t child)
-{
-    int status;
-
-    while (waitpid(child, &status, 0) < 0)
-        if (errno != EINTR)
-            return CTL_FAILED;
-    if (WIFEXITED(status))
-        return WEXITSTATUS(status);
-    ctl_complain("gatepostd was ended by signal %d", WTERMSIG(status));
-    return CTL_FAILED;
-}
 
 struct question {
     char *daemon;     /* the program to ask */
@@ -92,7 +57,7 @@ static int check(const struct question *question)
         become_daemon(question);
         _exit(127);
     }
-    return wait_for(child);
+    return ctl_wait_for(child);
 }
 
 /* 0, or -1 with the exit code to end with. */
@@ -127,7 +92,7 @@ static int run(int argc, char **argv)
 
     if (take_arguments(argc, argv, &question, &result) == 0) {
         if (!question.daemon)
-            question.daemon = find_daemon();
+            question.daemon = ctl_find_daemon();
         result = check(&question);
     }
     free(question.daemon);

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/error.h"
 
@@ -32,6 +33,7 @@ extern const struct ctl_command ctl_queue;
 extern const struct ctl_command ctl_logs;
 extern const struct ctl_command ctl_config;
 extern const struct ctl_command ctl_passwd;
+extern const struct ctl_command ctl_auth;
 
 /* "gatectl: ..." on stderr. */
 void ctl_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -49,8 +51,21 @@ const char *ctl_endpoint(const char *option);
  * HTTP status when there was one, and an answer with JSON is returned whatever the status. */
 json_t *ctl_get(const char *endpoint, const char *path, long *status_out, struct error *error);
 
+/* POST `body`, likewise. It may have a secret in it: what is made of it here is wiped. */
+json_t *ctl_post(const char *endpoint, const char *path, const json_t *body, long *status_out, struct error *error);
+
+/* `text` as a part of a path or a query. The caller frees it. */
+char *ctl_escape(const char *text);
+
 /* The daemon's own word for what went wrong, or NULL. */
 const char *ctl_error_of(const json_t *answer);
+
+/* ---- daemon.c: asking a daemon that is not running ---- */
+
+/* The gatepostd installed or built with this program, else whatever PATH has. The caller frees it. */
+char *ctl_find_daemon(void);
+/* Its exit status; a signal is complained about. */
+int ctl_wait_for(pid_t child);
 
 /* ---- text.c: for people ---- */
 

@@ -9,7 +9,8 @@
 
 #include "ctl/ctl.h"
 
-static const struct ctl_command *const commands[] = {&ctl_status, &ctl_queue, &ctl_logs, &ctl_config, &ctl_passwd};
+static const struct ctl_command *const commands[] = {&ctl_status, &ctl_queue,  &ctl_logs,
+                                                     &ctl_config, &ctl_passwd, &ctl_auth};
 
 static const struct option options[] = {
     {"endpoint", required_argument, NULL, 'e'},

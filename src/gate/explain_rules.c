@@ -114,15 +114,17 @@ static void tell_identity(struct explaining *explaining)
 
 /* ---- what was guessed lately ---- */
 
+static bool is_a(const struct gate_guess_fact *fact, const char *rule) { return !strcmp(fact->rule, rule); }
+
 /* A lock refuses who is right as well; all else is for the operator to know. */
 static enum explain_result weight(const struct gate_guess_fact *fact, bool is_locked)
 {
     if (fact->is_decisive && is_locked)
         return EXPLAIN_REFUSES;
+    if (is_a(fact, "known") || is_a(fact, "trusted"))
+        return EXPLAIN_NOTE;
     return fact->applies ? EXPLAIN_NOTE : EXPLAIN_PASSES;
 }
-
-static bool is_a(const struct gate_guess_fact *fact, const char *rule) { return !strcmp(fact->rule, rule); }
 
 static char *phrase_mark(const struct gate_guess_fact *fact, const char *prefix)
 {
