@@ -3,12 +3,10 @@
  * See desk.h. One function per verb, in the table at the end: it reads the question, calls the gate, and the answer
  * comes now or later.
  */
-#include "desk.h"
+#include "desk_private.h"
 
 #include <errno.h>
 #include <stdarg.h>
-#include <semaphore.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -21,28 +19,9 @@
 #include "gate/gate.h"
 #include "gate/guess.h"
 #include "log/diag.h"
-#include "loop/thread.h"
 
 #define ANSWER_SECONDS 15
 #define BLOCK_MOST_S (365 * 86400)
-
-struct desk {
-    struct thread thread;
-    atomic_size_t under_way;
-};
-
-/* Shared by who asks and the desk: whoever comes last frees it. */
-struct question {
-    struct mail mail;
-    struct desk *desk;
-    atomic_int holders;
-    void (*act)(struct question *question);
-    json_t *asked;
-    struct gate_rules *rules;
-    json_t *answer; /* NULL: `error` says why */
-    struct error error;
-    sem_t answered;
-};
 
 /* ---- a question's life ---- */
 
@@ -66,8 +45,7 @@ static void release(struct question *question)
     free(question);
 }
 
-/* Takes `answer`; NULL: question->error says why. On the desk's thread, once for each question. */
-static void finish(struct question *question, json_t *answer)
+void desk_finish(struct question *question, json_t *answer)
 {
     struct desk *desk = question->desk;
 
@@ -77,9 +55,7 @@ static void finish(struct question *question, json_t *answer)
     atomic_fetch_sub(&desk->under_way, 1);
 }
 
-static void refuse(struct question *question, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void refuse(struct question *question, const char *format, ...)
+void desk_refuse(struct question *question, const char *format, ...)
 {
     char text[ERROR_SENTENCE_BYTES];
     va_list args;
@@ -88,7 +64,7 @@ static void refuse(struct question *question, const char *format, ...)
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     error_set(&question->error, ERROR_PERM, "%s", text);
-    finish(question, NULL);
+    desk_finish(question, NULL);
 }
 
 /* The member as a name or address. NULL where it is not there; *is_sound_out tells whether it could be one. */
@@ -103,14 +79,13 @@ static const char *name_in(const struct question *question, const char *key, boo
     return *is_sound_out ? text : NULL;
 }
 
-/* Whom it is about. NULL: refused already. */
-static const char *needed_name(struct question *question, const char *key)
+const char *desk_needed_name(struct question *question, const char *key)
 {
     bool is_sound;
     const char *name = name_in(question, key, &is_sound);
 
     if (!name)
-        refuse(question, is_sound ? "'%s' is missing" : "'%s' is neither a user nor an address", key);
+        desk_refuse(question, is_sound ? "'%s' is missing" : "'%s' is neither a user nor an address", key);
     return name;
 }
 
@@ -136,8 +111,8 @@ static void on_shown(void *ctx, const struct gate_guess_list *list)
 
     for (size_t i = 0; i < list->count; i++)
         json_array_append_new(entries, entry_json(&list->entries[i]));
-    finish(ctx, json_pack("{s:o, s:b, s:b}", "entries", entries, "is_complete", list->is_complete, "is_local",
-                          list->is_local));
+    desk_finish(ctx, json_pack("{s:o, s:b, s:b}", "entries", entries, "is_complete", list->is_complete, "is_local",
+                               list->is_local));
 }
 
 static void show(struct question *question)
@@ -148,7 +123,7 @@ static void show(struct question *question)
     if (is_sound)
         gate_guess_show(question->rules, question->desk->thread.loop, who, on_shown, question);
     else
-        refuse(question, "'who' is neither a user nor an address");
+        desk_refuse(question, "'who' is neither a user nor an address");
 }
 
 /* ---- unlock and block ---- */
@@ -158,12 +133,12 @@ static void on_changed(void *ctx, size_t changed)
 {
     struct question *question = ctx;
 
-    finish(question, json_pack("{s:I}", "changed", (json_int_t)changed));
+    desk_finish(question, json_pack("{s:I}", "changed", (json_int_t)changed));
 }
 
 static void unlock(struct question *question)
 {
-    const char *who = needed_name(question, "who");
+    const char *who = desk_needed_name(question, "who");
 
     if (!who)
         return;
@@ -174,13 +149,13 @@ static void unlock(struct question *question)
 static void block(struct question *question)
 {
     const json_t *seconds = json_object_get(question->asked, "seconds");
-    const char *who = needed_name(question, "who");
+    const char *who = desk_needed_name(question, "who");
 
     if (!who)
         return;
     if (seconds &&
         (!json_is_integer(seconds) || json_integer_value(seconds) < 1 || json_integer_value(seconds) > BLOCK_MOST_S)) {
-        refuse(question, "'seconds' must be between 1 and %d", BLOCK_MOST_S);
+        desk_refuse(question, "'seconds' must be between 1 and %d", BLOCK_MOST_S);
         return;
     }
     diag(DIAG_INFO, NULL, "an operator blocks %s", who);
@@ -193,17 +168,17 @@ static void block(struct question *question)
 static void purge(struct question *question)
 {
     bool is_all = json_is_true(json_object_get(question->asked, "all"));
-    const char *user = is_all ? NULL : needed_name(question, "user");
+    const char *user = is_all ? NULL : desk_needed_name(question, "user");
 
     if (!user && !is_all)
         return;
     diag(DIAG_INFO, NULL, "an operator purges %s", user ? user : "all users");
-    finish(question, json_pack("{s:I}", "records", (json_int_t)gate_purge(question->rules, user)));
+    desk_finish(question, json_pack("{s:I}", "records", (json_int_t)gate_purge(question->rules, user)));
 }
 
 /* ---- test ---- */
 
-static void on_explained(void *ctx, json_t *explanation) { finish(ctx, explanation); }
+static void on_explained(void *ctx, json_t *explanation) { desk_finish(ctx, explanation); }
 
 static const char *text_in(const struct question *question, const char *key, const char *otherwise)
 {
@@ -226,13 +201,13 @@ static void test(struct question *question)
     };
 
     if (!ask.mechanism)
-        refuse(question, "there is no mechanism '%.40s'", mechanism);
+        desk_refuse(question, "there is no mechanism '%.40s'", mechanism);
     else if (ip_parse(span_of(from), &ask.peer))
-        refuse(question, "'from' must be an IP address");
+        desk_refuse(question, "'from' must be an IP address");
     else if (!is_user_sound || !is_authzid_sound)
-        refuse(question, "that is no user's name");
+        desk_refuse(question, "that is no user's name");
     else if (!ask.user && !(ask.secret && auth_mechanism_asks(ask.mechanism) == AUTH_ASK_TOKEN))
-        refuse(question, "'user' is missing");
+        desk_refuse(question, "'user' is missing");
     else
         gate_explain(question->rules, question->desk->thread.loop, &ask, on_explained, question);
 }
@@ -242,7 +217,8 @@ static void test(struct question *question)
 static const struct {
     const char *verb;
     void (*act)(struct question *question);
-} verbs[] = {{"show", show}, {"unlock", unlock}, {"block", block}, {"purge", purge}, {"test", test}};
+} verbs[] = {{"show", show},   {"unlock", unlock}, {"block", block},
+             {"purge", purge}, {"test", test},     {"budget", desk_budget}};
 
 static void on_question(struct mail *mail)
 {
@@ -254,7 +230,7 @@ static void on_question(struct mail *mail)
         return;
     }
     error_set(&question->error, ERROR_TEMP, "there is no gate to ask: the policy sets up no auth.toml");
-    finish(question, NULL);
+    desk_finish(question, NULL);
 }
 
 /* ---- for who asks ---- */

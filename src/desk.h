@@ -17,8 +17,8 @@ struct desk *desk_start(struct error *error);
 /* Waits for what is under way, which has time limits of its own. Nobody may ask any more. NULL is fine. */
 void desk_stop(struct desk *desk);
 
-/* From any thread but the desk's; waits. `verb`: show, unlock, block, purge, test. The question is not kept. A new
- * reference; NULL with an error, of kind PERM when the question is at fault. */
+/* From any thread but the desk's; waits. `verb`: show, unlock, block, purge, test, budget. The question is not kept. A
+ * new reference; NULL with an error, of kind PERM when the question is at fault. */
 json_t *desk_ask(struct desk *desk, const char *verb, const json_t *question, struct error *error);
 
 #endif

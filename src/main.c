@@ -22,6 +22,7 @@
 #include "log/segment.h"
 #include "loop/jobs.h"
 #include "lua_path.h"
+#include "office.h"
 #include "options.h"
 #include "password/pool.h"
 #include "policy/await.h"
@@ -206,6 +207,8 @@ static json_t *ask_auth(void *ctx, const char *verb, const json_t *question, str
 {
     struct house *house = ctx;
 
+    if (office_knows(verb))
+        return office_ask(house->relay, verb, question, error);
     return desk_ask(house->desk, verb, question, error);
 }
 

@@ -64,11 +64,25 @@ void answer_error(struct admin_answer *answer, unsigned status, const char *form
 
 /* ---- routes_auth.c ---- */
 
+/* The body, an object; NULL: the answer says why there is none. */
+json_t *routes_question(const struct admin_query *query, struct admin_answer *answer);
+/* Has it answered. Takes `question`, which may be NULL: then the answer is there. */
+void routes_ask(const struct admin_query *query, struct admin_answer *answer, const char *verb, json_t *question);
+
 void routes_auth_show(const struct admin_query *query, struct admin_answer *answer);
 void routes_auth_unlock(const struct admin_query *query, struct admin_answer *answer);
 void routes_auth_block(const struct admin_query *query, struct admin_answer *answer);
 void routes_auth_purge(const struct admin_query *query, struct admin_answer *answer);
 void routes_auth_test(const struct admin_query *query, struct admin_answer *answer);
+
+/* ---- routes_sending.c ---- */
+
+void routes_sessions(const struct admin_query *query, struct admin_answer *answer);
+void routes_sessions_close(const struct admin_query *query, struct admin_answer *answer);
+void routes_budget(const struct admin_query *query, struct admin_answer *answer);
+void routes_held(const struct admin_query *query, struct admin_answer *answer);
+void routes_hold(const struct admin_query *query, struct admin_answer *answer);
+void routes_release(const struct admin_query *query, struct admin_answer *answer);
 
 /* ---- metrics_json.c ---- */
 

@@ -147,6 +147,12 @@ static const struct admin_route routes[] = {
     {"POST", "/api/gatepost/auth/block/v1", routes_auth_block},
     {"POST", "/api/gatepost/auth/purge/v1", routes_auth_purge},
     {"POST", "/api/gatepost/auth/test/v1", routes_auth_test},
+    {"GET", "/api/gatepost/sessions/v1", routes_sessions},
+    {"POST", "/api/gatepost/sessions/close/v1", routes_sessions_close},
+    {"GET", "/api/gatepost/budget/v1", routes_budget},
+    {"GET", "/api/gatepost/held/v1", routes_held},
+    {"POST", "/api/gatepost/hold/v1", routes_hold},
+    {"POST", "/api/gatepost/release/v1", routes_release},
 };
 
 const struct admin_route *routes_find(const char *method, const char *path, const char **allow_out)

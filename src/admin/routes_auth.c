@@ -16,8 +16,7 @@ static bool is_json(const char *content_type)
            (type.len == name.len || type.data[name.len] == ';' || type.data[name.len] == ' ');
 }
 
-/* NULL: the answer says why. */
-static json_t *question_in(const struct admin_query *query, struct admin_answer *answer)
+json_t *routes_question(const struct admin_query *query, struct admin_answer *answer)
 {
     json_error_t fault;
     json_t *question;
@@ -46,8 +45,7 @@ static void wipe_secret(json_t *question)
         secret_wipe((char *)(uintptr_t)json_string_value(secret), json_string_length(secret));
 }
 
-/* Takes `question`, which may be NULL: then the answer is there. */
-static void ask(const struct admin_query *query, struct admin_answer *answer, const char *verb, json_t *question)
+void routes_ask(const struct admin_query *query, struct admin_answer *answer, const char *verb, json_t *question)
 {
     const struct admin *admin = query->admin;
     struct error error = {.kind = ERROR_NONE};
@@ -74,25 +72,25 @@ void routes_auth_show(const struct admin_query *query, struct admin_answer *answ
 
     if (!question)
         answer_error(answer, 400, "'who' is not UTF-8");
-    ask(query, answer, "show", question);
+    routes_ask(query, answer, "show", question);
 }
 
 void routes_auth_unlock(const struct admin_query *query, struct admin_answer *answer)
 {
-    ask(query, answer, "unlock", question_in(query, answer));
+    routes_ask(query, answer, "unlock", routes_question(query, answer));
 }
 
 void routes_auth_block(const struct admin_query *query, struct admin_answer *answer)
 {
-    ask(query, answer, "block", question_in(query, answer));
+    routes_ask(query, answer, "block", routes_question(query, answer));
 }
 
 void routes_auth_purge(const struct admin_query *query, struct admin_answer *answer)
 {
-    ask(query, answer, "purge", question_in(query, answer));
+    routes_ask(query, answer, "purge", routes_question(query, answer));
 }
 
 void routes_auth_test(const struct admin_query *query, struct admin_answer *answer)
 {
-    ask(query, answer, "test", question_in(query, answer));
+    routes_ask(query, answer, "test", routes_question(query, answer));
 }

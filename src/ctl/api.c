@@ -4,6 +4,7 @@
  * listens there may be something else altogether.
  */
 #include <curl/curl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -114,3 +115,26 @@ char *ctl_escape(const char *text)
 }
 
 const char *ctl_error_of(const json_t *answer) { return json_string_value(json_object_get(answer, "error")); }
+
+bool ctl_ask(const char *endpoint, const char *path, const json_t *question, bool as_json, json_t **answer_out,
+             int *code_out)
+{
+    const char *where = ctl_endpoint(endpoint);
+    struct error error;
+    long http = 0;
+    json_t *answer = question ? ctl_post(where, path, question, &http, &error) : ctl_get(where, path, &http, &error);
+
+    *answer_out = answer;
+    *code_out = answer && http == 200 ? CTL_OK : CTL_FAILED;
+    if (!answer)
+        ctl_complain("%s", error.sentence);
+    else if (http != 200)
+        ctl_complain("%s: %s", where, ctl_error_of(answer) ? ctl_error_of(answer) : "no answer");
+    else if (!as_json)
+        return true;
+    if (*code_out == CTL_OK) {
+        json_dumpf(answer, stdout, JSON_INDENT(2));
+        putchar('\n');
+    }
+    return false;
+}

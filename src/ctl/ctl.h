@@ -34,6 +34,10 @@ extern const struct ctl_command ctl_logs;
 extern const struct ctl_command ctl_config;
 extern const struct ctl_command ctl_passwd;
 extern const struct ctl_command ctl_auth;
+extern const struct ctl_command ctl_sessions;
+extern const struct ctl_command ctl_budget;
+extern const struct ctl_command ctl_hold;
+extern const struct ctl_command ctl_release;
 
 /* "gatectl: ..." on stderr. */
 void ctl_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -59,6 +63,11 @@ char *ctl_escape(const char *text);
 
 /* The daemon's own word for what went wrong, or NULL. */
 const char *ctl_error_of(const json_t *answer);
+
+/* Asks: POST with a `question`, GET without. False when there is nothing to say to people any more: it failed, which was
+ * complained about, or the answer was printed as JSON. The answer is the caller's either way, perhaps NULL. */
+bool ctl_ask(const char *endpoint, const char *path, const json_t *question, bool as_json, json_t **answer_out,
+             int *code_out);
 
 /* ---- daemon.c: asking a daemon that is not running ---- */
 

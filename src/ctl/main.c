@@ -9,8 +9,9 @@
 
 #include "ctl/ctl.h"
 
-static const struct ctl_command *const commands[] = {&ctl_status, &ctl_queue,  &ctl_logs,
-                                                     &ctl_config, &ctl_passwd, &ctl_auth};
+static const struct ctl_command *const commands[] = {&ctl_status, &ctl_queue,  &ctl_logs,     &ctl_config,
+                                                     &ctl_passwd, &ctl_auth,   &ctl_sessions, &ctl_budget,
+                                                     &ctl_hold,   &ctl_release};
 
 static const struct option options[] = {
     {"endpoint", required_argument, NULL, 'e'},

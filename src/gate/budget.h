@@ -115,8 +115,18 @@ struct gate_use {
     enum gate_limit limit;
     double used, most; /* invalid recipients: their share */
 };
-typedef void gate_uses_fn(void *ctx, const struct gate_use *uses, size_t count, bool is_local);
-/* What is used up of each limit. Asks Redis once or more often; on_done runs on `loop`, perhaps at once. */
+
+struct gate_uses {
+    const struct gate_use *list; /* borrowed for the call */
+    size_t count;
+    bool is_local; /* this node's numbers, although there is a Redis */
+};
+typedef void gate_uses_fn(void *ctx, const struct gate_uses *uses, const struct error *error /* NULL, or `uses` is */);
+
+/* What `user` has used up of each limit that would apply now, going by the record that the stores have; of somebody
+ * without one, only the limits that need none. Asks stores and Redis; on_done runs on `loop`, perhaps at once. */
+void gate_budget_show(struct gate_rules *rules, struct loop *loop, const char *user, gate_uses_fn *on_done, void *ctx);
+/* The same of an allowance at hand. */
 void gate_allowance_show(struct gate_allowance *allowance, struct loop *loop, gate_uses_fn *on_done, void *ctx);
 
 #endif

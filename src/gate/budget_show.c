@@ -6,7 +6,9 @@
 
 #include "base/mem.h"
 #include "base/must.h"
+#include "credential/lookup.h"
 #include "gate/budget_private.h"
+#include "gate/gate_private.h"
 
 struct show {
     struct gate_allowance *allowance;
@@ -67,7 +69,7 @@ static void go_on(struct show *show)
         ask(show);
         return;
     }
-    show->on_done(show->ctx, show->uses, show->known, show->is_local);
+    show->on_done(show->ctx, &(struct gate_uses){show->uses, show->known, show->is_local}, NULL);
     gate_allowance_unref(&show->allowance);
     free(show->uses);
     free(show);
@@ -83,4 +85,59 @@ void gate_allowance_show(struct gate_allowance *allowance, struct loop *loop, ga
     show->ctx = ctx;
     show->uses = mem_zalloc((allowance->count + 1) * sizeof *show->uses);
     go_on(show);
+}
+
+/* ---- by name: the record tells what applies ---- */
+
+struct by_name {
+    struct gate_rules *rules;
+    struct loop *loop;
+    char *user;
+    gate_uses_fn *on_done;
+    void *ctx;
+};
+
+static void tell(struct by_name *by_name, struct gate_allowance *allowance, const struct error *error)
+{
+    if (allowance)
+        gate_allowance_show(allowance, by_name->loop, by_name->on_done, by_name->ctx);
+    else
+        by_name->on_done(by_name->ctx, error ? NULL : &(struct gate_uses){.count = 0}, error);
+    gate_rules_unref(&by_name->rules);
+    free(by_name->user);
+    free(by_name);
+}
+
+static void on_record(void *ctx, const struct lookup_result *result)
+{
+    struct by_name *by_name = ctx;
+    struct credential *record = result->outcome == STORE_FOUND ? result->credential : NULL;
+    const char *user = record ? record->name : by_name->user;
+    struct gate_allowance *allowance = NULL;
+    struct gate_login *login;
+    struct auth_info *info;
+    struct error error;
+
+    if (result->outcome == STORE_FAILED) {
+        tell(by_name, NULL, &result->error);
+        return;
+    }
+    login = gate_login_of(by_name->rules, user, user);
+    login->credential = record ? credential_ref(record) : NULL;
+    info = gate_info_of(login, NULL);
+    if (gate_allowance_new(by_name->rules, user, info, &allowance, &error))
+        tell(by_name, NULL, &error);
+    else
+        tell(by_name, allowance, NULL);
+    gate_allowance_unref(&allowance);
+    auth_info_unref(&info);
+    gate_login_unref(&login);
+}
+
+void gate_budget_show(struct gate_rules *rules, struct loop *loop, const char *user, gate_uses_fn *on_done, void *ctx)
+{
+    struct by_name *by_name = mem_zalloc(sizeof *by_name);
+
+    *by_name = (struct by_name){gate_rules_ref(rules), loop, mem_strdup(user), on_done, ctx};
+    (void)lookup_user(rules->stores, loop, by_name->user, SPAN_LIT(""), NULL, LOOKUP_CACHED, on_record, by_name);
 }
