@@ -3,13 +3,15 @@
  * The load generator. Drives connections through one dialogue for a time, and reads from the
  * kernel what that cost the server.
  *
- *   bench-load --port P --pid PID[,PID...] --mode session|message|stream|refused|idle
- *              [--connections C] [--seconds S] [--bytes N] [--user U] [--password W]
+ *   bench-load --port P --pid PID[,PID...] --mode session|message|stream|refused|idle|flood
+ *              [--connections C] [--seconds S] [--bytes N] [--user U] [--password W] [--mechanism M]
+ *              [--pause MS] [--source IP] [--certificate PEM]
  *
  *   session  connect, STARTTLS, AUTH PLAIN, QUIT; again
  *   message  the same with one message of N bytes before QUIT
  *   stream   long sessions: message after message, commands pipelined up to DATA
  *   refused  as session, with a wrong password
+ *   flood    the same; it may be answered 4xx as well, and is not warmed up
  *   idle     opens C sessions up to AUTH and holds them
  *
  * Prints one line of JSON. A run to warm up is not counted; the bill is closed when the
@@ -24,7 +26,7 @@
 
 #define WARM_UP_SHARE 0.3 /* of the time that is measured */
 
-static const char *const mode_names[] = {"session", "message", "stream", "refused", "idle"};
+static const char *const mode_names[] = {"session", "message", "stream", "refused", "idle", "flood"};
 
 struct options {
     enum mode mode;
@@ -33,8 +35,8 @@ struct options {
     size_t connections;
     double seconds;
     size_t bytes;
-    const char *user;
-    const char *password;
+    struct login login;
+    struct clients_options clients;
 };
 
 static enum mode parse_mode(const char *name)
@@ -68,10 +70,22 @@ static void set_option(struct options *options, int flag, const char *value)
         options->bytes = strtoul(value, NULL, 10);
         break;
     case 'u':
-        options->user = value;
+        options->login.user = value;
         break;
     case 'w':
-        options->password = value;
+        options->login.password = value;
+        break;
+    case 'a':
+        options->login.mechanism = value;
+        break;
+    case 'z':
+        options->clients.pause_us = strtoul(value, NULL, 10) * 1000;
+        break;
+    case 'f':
+        options->clients.source = value;
+        break;
+    case 'k':
+        options->clients.certificate = value;
         break;
     default:
         exit(2);
@@ -81,11 +95,12 @@ static void set_option(struct options *options, int flag, const char *value)
 static struct options parse_options(int argc, char **argv)
 {
     static const struct option flags[] = {
-        {"port", 1, NULL, 'p'},        {"pid", 1, NULL, 'i'},      {"mode", 1, NULL, 'm'},
-        {"connections", 1, NULL, 'c'}, {"seconds", 1, NULL, 's'},  {"bytes", 1, NULL, 'b'},
-        {"user", 1, NULL, 'u'},        {"password", 1, NULL, 'w'}, {NULL, 0, NULL, 0},
+        {"port", 1, NULL, 'p'},      {"pid", 1, NULL, 'i'},   {"mode", 1, NULL, 'm'},   {"connections", 1, NULL, 'c'},
+        {"seconds", 1, NULL, 's'},   {"bytes", 1, NULL, 'b'}, {"user", 1, NULL, 'u'},   {"password", 1, NULL, 'w'},
+        {"mechanism", 1, NULL, 'a'}, {"pause", 1, NULL, 'z'}, {"source", 1, NULL, 'f'}, {"certificate", 1, NULL, 'k'},
+        {NULL, 0, NULL, 0},
     };
-    struct options options = {.connections = 32, .seconds = 5, .bytes = 10240, .user = "scott", .password = "tiger"};
+    struct options options = {.connections = 32, .seconds = 5, .bytes = 10240, .login = {"PLAIN", "scott", "tiger"}};
     int flag;
 
     while ((flag = getopt_long(argc, argv, "", flags, NULL)) != -1)
@@ -120,7 +135,8 @@ static void measure(const struct options *options, struct clients *clients)
     uint64_t began, units;
     double seconds;
 
-    clients_run(clients, options->seconds * WARM_UP_SHARE);
+    if (options->mode != MODE_FLOOD)
+        clients_run(clients, options->seconds * WARM_UP_SHARE);
     usage_settle(options->pids);
     clients_clear(clients);
     before = usage_read(options->pids);
@@ -132,18 +148,22 @@ static void measure(const struct options *options, struct clients *clients)
     counts = clients_counts(clients);
     units = counts.messages ? counts.messages : counts.sessions;
     printf("{\"mode\":\"%s\",\"units\":%llu,\"failures\":%llu,\"per_second\":%.1f,\"cpu_us_per_unit\":%.2f,"
-           "\"p50_us\":%u,\"p99_us\":%u}\n",
+           "\"p50_us\":%u,\"p99_us\":%u,\"deferred\":%llu}\n",
            mode_names[options->mode], (unsigned long long)units, (unsigned long long)counts.failures,
            (double)units / seconds, (after.cpu_us - before.cpu_us) / (double)(units ? units : 1), counts.p50_us,
-           counts.p99_us);
+           counts.p99_us, (unsigned long long)counts.deferred);
 }
 
 int main(int argc, char **argv)
 {
     struct options options = parse_options(argc, argv);
-    struct dialogue dialogue = dialogue_new(options.mode, options.bytes, options.user, options.password);
-    struct clients *clients = clients_new(options.port, options.connections, &dialogue, options.mode == MODE_IDLE);
+    struct dialogue dialogue = dialogue_new(options.mode, options.bytes, &options.login);
+    struct clients *clients;
 
+    options.clients.port = options.port;
+    options.clients.count = options.connections;
+    options.clients.hold = options.mode == MODE_IDLE;
+    clients = clients_new(&options.clients, &dialogue);
     if (options.mode == MODE_IDLE)
         measure_idle(&options, clients);
     else

@@ -11,30 +11,45 @@
 
 /* ---- the dialogue (load_dialogue.c) ---- */
 
-enum mode { MODE_SESSION, MODE_MESSAGE, MODE_STREAM, MODE_REFUSED, MODE_IDLE };
+enum mode { MODE_SESSION, MODE_MESSAGE, MODE_STREAM, MODE_REFUSED, MODE_IDLE, MODE_FLOOD };
 
 struct step {
     const char *say;
     size_t say_len;
-    const char *codes; /* first digits of the replies to wait for, one each */
+    const char *codes; /* first digits of the replies to wait for, one each; '-' is 4 or 5 */
     bool tls_after;    /* the handshake follows the reply */
     bool ends_message; /* its reply answers for a message */
 };
 
 struct dialogue {
-    struct step steps[10];
+    struct step steps[12];
     size_t count;
     size_t again_from; /* a stream goes back from the step after the message to this one; 0: it does not */
 };
 
-struct dialogue dialogue_new(enum mode mode, size_t bytes, const char *user, const char *password);
+struct login {
+    const char *mechanism; /* PLAIN, LOGIN, OAUTHBEARER, XOAUTH2 or EXTERNAL */
+    const char *user;
+    const char *password; /* or the token */
+};
+
+struct dialogue dialogue_new(enum mode mode, size_t bytes, const struct login *login);
 
 /* ---- the clients (load_client.c) ---- */
 
 struct clients;
 
-/* Opens nothing yet. `hold` keeps sessions open after the last step. */
-struct clients *clients_new(uint16_t port, size_t count, const struct dialogue *dialogue, bool hold);
+struct clients_options {
+    uint16_t port;
+    size_t count;
+    bool hold;               /* keeps sessions open after the last step */
+    uint64_t pause_us;       /* between a client's session and its next, on average */
+    const char *source;      /* the address they come from; NULL: whatever the kernel chooses */
+    const char *certificate; /* a PEM file with its key; NULL: none */
+};
+
+/* Opens nothing yet. */
+struct clients *clients_new(const struct clients_options *options, const struct dialogue *dialogue);
 
 /* Opens all connections, and a new one for each that ends, for this long; then lets what has
  * begun come to its end. In `hold` returns when all are ready, or `seconds` have passed. */
@@ -48,6 +63,7 @@ struct counts {
     size_t held;
     unsigned p50_us;
     unsigned p99_us;
+    uint64_t deferred; /* of a flood's attempts: those answered 4xx */
 };
 
 struct counts clients_counts(struct clients *clients);

@@ -23,6 +23,7 @@
 #define LATENCIES_MOST ((size_t)1 << 22)
 #define DRAIN_US 20000000 /* a dialogue that has begun and takes longer has failed */
 #define COMPLAINTS_MOST 3
+#define PAUSE_GRAIN_MS 2
 #define OPENING_MOST 32 /* of sessions that are to be held: a thousand handshakes at once is another test */
 
 struct connection {
@@ -37,6 +38,7 @@ struct connection {
     char line[512];
     size_t line_len;
     uint64_t began_us;
+    uint64_t due_us; /* of the next session, while it pauses; 0: it does not */
 };
 
 struct clients {
@@ -44,6 +46,8 @@ struct clients {
     struct sockaddr_in server;
     const struct dialogue *dialogue;
     bool hold;
+    uint64_t pause_us;
+    struct sockaddr_in source;
     int poller;
     SSL_CTX *context;
     size_t count;
@@ -96,6 +100,8 @@ static void open_connection(struct clients *clients, struct connection *connecti
     }
     setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    if (clients->source.sin_family)
+        bind(connection->fd, (struct sockaddr *)&clients->source, sizeof clients->source);
     if (connect(connection->fd, (struct sockaddr *)&clients->server, sizeof clients->server) && errno != EINPROGRESS) {
         perror("bench-load: connect");
         exit(1);
@@ -128,8 +134,22 @@ static void end_session(struct connection *connection, bool failed)
     else
         clients->counts.sessions++;
     close_connection(connection);
-    if (!clients->over)
+    if (clients->pause_us)
+        connection->due_us = now_us() + clients->pause_us / 2 + (uint64_t)random() % clients->pause_us;
+    else if (!clients->over)
         open_connection(clients, connection);
+}
+
+static void open_due(struct clients *clients)
+{
+    uint64_t now = now_us();
+
+    for (size_t i = 0; i < clients->begun; i++) {
+        struct connection *connection = &clients->connections[i];
+
+        if (connection->fd < 0 && connection->due_us <= now)
+            open_connection(clients, connection);
+    }
 }
 
 /* ---- bytes: -1 with EAGAIN, or with another errno for the end ---- */
@@ -247,6 +267,8 @@ static enum heard next_step(struct connection *connection)
     return (former->tls_after ? start_tls(connection) : speak(connection)) ? HEARD_MORE : HEARD_WRONG;
 }
 
+static bool is_expected(char code, char digit) { return code == '-' ? digit == '4' || digit == '5' : digit == code; }
+
 static enum heard hear_line(struct connection *connection)
 {
     const struct step *step = step_of(connection);
@@ -254,7 +276,9 @@ static enum heard hear_line(struct connection *connection)
 
     if (connection->line_len > 3 && connection->line[3] == '-')
         return HEARD_MORE;
-    if (connection->line_len < 3 || connection->line[0] != step->codes[connection->replies]) {
+    if (step->codes[connection->replies] == '-' && connection->line[0] == '4')
+        counts->deferred++;
+    if (connection->line_len < 3 || !is_expected(step->codes[connection->replies], connection->line[0])) {
         connection->line[connection->line_len] = '\0';
         if (counts->failures < COMPLAINTS_MOST)
             fprintf(stderr, "bench-load: step %zu was answered '%s'\n", connection->step, connection->line);
@@ -310,7 +334,7 @@ static enum heard on_event(struct connection *connection, uint32_t events)
 static void run_turn(struct clients *clients)
 {
     struct epoll_event events[256];
-    int count = epoll_wait(clients->poller, events, 256, 100);
+    int count = epoll_wait(clients->poller, events, 256, clients->pause_us ? PAUSE_GRAIN_MS : 100);
 
     for (int i = 0; i < count; i++) {
         struct connection *connection = events[i].data.ptr;
@@ -319,6 +343,8 @@ static void run_turn(struct clients *clients)
         if (heard != HEARD_MORE)
             end_session(connection, heard == HEARD_WRONG);
     }
+    if (clients->pause_us && !clients->over)
+        open_due(clients);
 }
 
 static void give_up(struct clients *clients)
@@ -376,23 +402,37 @@ void clients_clear(struct clients *clients)
     clients->latency_count = 0;
 }
 
-struct clients *clients_new(uint16_t port, size_t count, const struct dialogue *dialogue, bool hold)
+static void use_certificate(struct clients *clients, const char *path)
 {
-    struct clients *clients = calloc(1, sizeof *clients + count * sizeof clients->connections[0]);
+    if (SSL_CTX_use_certificate_chain_file(clients->context, path) != 1 ||
+        SSL_CTX_use_PrivateKey_file(clients->context, path, SSL_FILETYPE_PEM) != 1) {
+        fprintf(stderr, "bench-load: %s has no certificate with its key\n", path);
+        exit(2);
+    }
+}
+
+struct clients *clients_new(const struct clients_options *options, const struct dialogue *dialogue)
+{
+    struct clients *clients = calloc(1, sizeof *clients + options->count * sizeof clients->connections[0]);
 
     if (!clients)
         abort();
-    clients->server =
-        (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    clients->server = (struct sockaddr_in){
+        .sin_family = AF_INET, .sin_port = htons(options->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    if (options->source && inet_pton(AF_INET, options->source, &clients->source.sin_addr) == 1)
+        clients->source.sin_family = AF_INET;
     clients->dialogue = dialogue;
-    clients->hold = hold;
-    clients->count = count;
+    clients->hold = options->hold;
+    clients->pause_us = options->pause_us;
+    clients->count = options->count;
     clients->poller = epoll_create1(EPOLL_CLOEXEC);
     clients->latencies = malloc(LATENCIES_MOST * sizeof *clients->latencies);
     clients->context = SSL_CTX_new(TLS_client_method());
     if (!clients->latencies || !clients->context || clients->poller < 0)
         abort();
     SSL_CTX_set_verify(clients->context, SSL_VERIFY_NONE, NULL);
+    if (options->certificate)
+        use_certificate(clients, options->certificate);
     SSL_CTX_set_session_cache_mode(clients->context, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_mode(clients->context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_RELEASE_BUFFERS);
     return clients;

@@ -24,19 +24,49 @@ static struct step *add_line(struct dialogue *dialogue, const char *say, const c
     return add(dialogue, say, strlen(say), codes);
 }
 
-static char *make_auth(const char *user, const char *password)
+static char *make_line(const char *before, const char *text, size_t len)
 {
-    unsigned char plain[256];
-    unsigned char encoded[400];
+    unsigned char *encoded = malloc(len * 2 + 8);
     char *line;
-    int len = snprintf((char *)plain, sizeof plain, "%c%s%c%s", 0, user, 0, password);
 
-    if (len < 0 || (size_t)len >= sizeof plain)
+    if (!encoded)
         abort();
-    EVP_EncodeBlock(encoded, plain, len);
-    if (asprintf(&line, "AUTH PLAIN %s\r\n", encoded) < 0)
+    EVP_EncodeBlock(encoded, (const unsigned char *)text, (int)len);
+    if (asprintf(&line, "%s%s\r\n", before, encoded) < 0)
         abort();
+    free(encoded);
     return line;
+}
+
+/* The line that carries it all, of the mechanisms that have one. */
+static char *make_auth(const struct login *login)
+{
+    char response[4096], before[64];
+    int len;
+
+    if (!strcmp(login->mechanism, "OAUTHBEARER"))
+        len = snprintf(response, sizeof response, "n,,\1auth=Bearer %s\1\1", login->password);
+    else if (!strcmp(login->mechanism, "XOAUTH2"))
+        len = snprintf(response, sizeof response, "user=%s\1auth=Bearer %s\1\1", login->user, login->password);
+    else
+        len = snprintf(response, sizeof response, "%c%s%c%s", 0, login->user, 0, login->password);
+    if (len < 0 || (size_t)len >= sizeof response)
+        abort();
+    snprintf(before, sizeof before, "AUTH %s ", login->mechanism);
+    return make_line(before, response, (size_t)len);
+}
+
+static void add_login(struct dialogue *dialogue, const struct login *login, const char *code)
+{
+    if (!strcmp(login->mechanism, "LOGIN")) {
+        add_line(dialogue, "AUTH LOGIN\r\n", "3");
+        add_line(dialogue, make_line("", login->user, strlen(login->user)), "3");
+        add_line(dialogue, make_line("", login->password, strlen(login->password)), code);
+    } else if (!strcmp(login->mechanism, "EXTERNAL")) {
+        add_line(dialogue, "AUTH EXTERNAL =\r\n", code);
+    } else {
+        add_line(dialogue, make_auth(login), code);
+    }
 }
 
 /* A header and body lines, about `bytes` in all, with the end of data. */
@@ -68,18 +98,19 @@ static void add_transaction(struct dialogue *dialogue, size_t bytes)
     add(dialogue, message, len, "2")->ends_message = true;
 }
 
-struct dialogue dialogue_new(enum mode mode, size_t bytes, const char *user, const char *password)
+struct dialogue dialogue_new(enum mode mode, size_t bytes, const struct login *login)
 {
+    const struct login wrong = {login->mechanism, login->user, "wrong-password"};
     struct dialogue dialogue = {0};
 
     add_line(&dialogue, "", "2");
     add_line(&dialogue, "EHLO load.example\r\n", "2");
     add_line(&dialogue, "STARTTLS\r\n", "2")->tls_after = true;
     add_line(&dialogue, "EHLO load.example\r\n", "2");
-    if (mode == MODE_REFUSED)
-        add_line(&dialogue, make_auth(user, "wrong-password"), "5");
+    if (mode == MODE_REFUSED || mode == MODE_FLOOD)
+        add_login(&dialogue, &wrong, mode == MODE_FLOOD ? "-" : "5");
     else
-        add_line(&dialogue, make_auth(user, password), "2");
+        add_login(&dialogue, login, "2");
     if (mode == MODE_STREAM)
         dialogue.again_from = dialogue.count;
     if (mode == MODE_MESSAGE || mode == MODE_STREAM)

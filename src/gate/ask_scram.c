@@ -35,7 +35,7 @@ static void give_keys(struct gate_check *check, const struct lookup_result *resu
     (void)result;
     gate_check_enter(check);
     scram = gate_scram_start(check->loop, check->rules, check->user, secret_of(check), check->question->scram_hash,
-                             on_keys, check);
+                             &check->facts->peer, on_keys, check);
     if (scram)
         check->scram = scram;
     gate_check_leave(check);

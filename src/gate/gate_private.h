@@ -157,6 +157,9 @@ size_t gate_secrets_in_order(const struct credential *credential, const struct i
 
 /* ---- verify.c: in the password pool ---- */
 
+/* Whose work it is in the pool: clients of one network (/56 in IPv6) are one. */
+uint64_t gate_owner_of(const struct ip *peer);
+
 struct gate_verify;
 
 struct gate_verify_ask {
@@ -193,7 +196,7 @@ const struct credential_secret *gate_scram_secret(const struct credential *crede
 /* `secret` NULL: dummy keys for `user`. */
 struct gate_scram *gate_scram_start(struct loop *loop, struct gate_rules *rules, const char *user,
                                     const struct credential_secret *secret, enum crypto_hash hash,
-                                    gate_scram_fn *on_done, void *ctx);
+                                    const struct ip *peer, gate_scram_fn *on_done, void *ctx);
 void gate_scram_cancel(struct gate_scram *scram); /* NULL is fine */
 
 /* ---- check.c: an attempt ---- */

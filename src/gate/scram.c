@@ -130,11 +130,11 @@ static bool prepare(struct gate_scram *scram, const char *user, const struct cre
 
 struct gate_scram *gate_scram_start(struct loop *loop, struct gate_rules *rules, const char *user,
                                     const struct credential_secret *secret, enum crypto_hash hash,
-                                    gate_scram_fn *on_done, void *ctx)
+                                    const struct ip *peer, gate_scram_fn *on_done, void *ctx)
 {
     struct gate_scram *scram = mem_zalloc(sizeof *scram);
 
-    scram->job = (struct job){.reply_to = loop, .run = run_job, .done = job_done};
+    scram->job = (struct job){.reply_to = loop, .owner = gate_owner_of(peer), .run = run_job, .done = job_done};
     scram->rules = gate_rules_ref(rules);
     scram->on_done = on_done;
     scram->ctx = ctx;

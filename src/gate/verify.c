@@ -12,6 +12,13 @@
 #include "gate/gate_private.h"
 #include "metrics/metrics.h"
 
+#define OWNER_IPV6_BYTES 7
+
+uint64_t gate_owner_of(const struct ip *peer)
+{
+    return map_hash(span_make((const char *)peer->bytes, peer->family == AF_INET ? 4 : OWNER_IPV6_BYTES));
+}
+
 struct gate_verify {
     struct job job;
     gate_verify_fn *on_done; /* NULL: cancelled */
@@ -112,7 +119,7 @@ static struct gate_verify *new_verify(struct loop *loop, const struct gate_verif
 {
     struct gate_verify *verify = mem_zalloc(sizeof *verify);
 
-    verify->job = (struct job){.reply_to = loop, .run = run_job, .done = job_done};
+    verify->job = (struct job){.reply_to = loop, .owner = gate_owner_of(ask->peer), .run = run_job, .done = job_done};
     verify->rules = gate_rules_ref(ask->rules);
     verify->password = mem_strdup(ask->password);
     verify->dummy = gate_cost_dummy(&ask->rules->cost, ask->user, &verify->rounds);

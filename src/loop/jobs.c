@@ -28,6 +28,7 @@ struct jobs {
     size_t queue_limit;
     size_t active_limit;
     size_t active;
+    uint64_t turn; /* of the job that was taken last */
     uint64_t wait_limit_ms;
     bool ending;
 };
@@ -50,6 +51,7 @@ static struct job *take_job(struct jobs *jobs)
 
     job->expired = jobs->wait_limit_ms && clock_mono_ms() - job->queued_ms > jobs->wait_limit_ms;
     jobs->active++;
+    jobs->turn = job->turn;
     return job;
 }
 
@@ -160,8 +162,51 @@ void jobs_free(struct jobs *jobs)
     free(jobs);
 }
 
+/* ---- the queue: by turn, and in it by time ---- */
+
+static const struct job *last_of_owner(const struct jobs *jobs, uint64_t owner)
+{
+    const struct list_node *node = jobs->waiting.head.prev;
+
+    while (node != &jobs->waiting.head && CONTAINER_OF(node, const struct job, node)->owner != owner)
+        node = node->prev;
+    return node == &jobs->waiting.head ? NULL : CONTAINER_OF(node, const struct job, node);
+}
+
+/* The turn that is running, or the one after the owner's last that waits. */
+static uint64_t next_turn(const struct jobs *jobs, uint64_t owner)
+{
+    const struct job *last = last_of_owner(jobs, owner);
+
+    return last && last->turn >= jobs->turn ? last->turn + 1 : jobs->turn;
+}
+
+static void put_in_order(struct jobs *jobs, struct job *job)
+{
+    struct list_node *next = &jobs->waiting.head;
+
+    while (next->prev != &jobs->waiting.head && CONTAINER_OF(next->prev, struct job, node)->turn > job->turn)
+        next = next->prev;
+    list_insert_before(&jobs->waiting, next, &job->node);
+}
+
+/* The last job, when its turn is a later one; out of the queue then. */
+static struct job *take_last_after(struct jobs *jobs, uint64_t turn)
+{
+    struct list_node *node = list_last(&jobs->waiting);
+    struct job *last = node ? CONTAINER_OF(node, struct job, node) : NULL;
+
+    if (!last || last->turn <= turn)
+        return NULL;
+    list_remove(&jobs->waiting, node);
+    last->expired = true;
+    last->mail.deliver = on_home;
+    return last;
+}
+
 int jobs_submit(struct jobs *jobs, struct job *job, struct error *error)
 {
+    struct job *displaced = NULL;
     size_t waiting;
     bool is_full;
 
@@ -170,12 +215,15 @@ int jobs_submit(struct jobs *jobs, struct job *job, struct error *error)
     job->queued_ms = clock_mono_ms();
     pthread_mutex_lock(&jobs->lock);
     waiting = jobs->waiting.count;
-    is_full = waiting >= jobs->queue_limit;
+    job->turn = next_turn(jobs, job->owner);
+    is_full = waiting >= jobs->queue_limit && !(displaced = take_last_after(jobs, job->turn));
     if (!is_full) {
-        list_push_back(&jobs->waiting, &job->node);
+        put_in_order(jobs, job);
         pthread_cond_signal(&jobs->wake);
     }
     pthread_mutex_unlock(&jobs->lock);
+    if (displaced)
+        loop_post(displaced->reply_to, &displaced->mail);
     if (is_full)
         return error_set(error, ERROR_AGAIN, "the %s pool is full: %zu jobs are waiting", jobs->name, waiting);
     return 0;

@@ -3,6 +3,10 @@
  * A bounded pool of threads for what blocks: SQLite, password hashing, reading files.
  * Its queue has a limit; a full queue is an error at once, never a wait. Jobs run no
  * Lua and touch nothing but what they carry.
+ *
+ * Owners take turns: of those who have jobs waiting each has one run before anybody's next. So whoever brings many
+ * waits behind those who bring few. And when the queue is full, the place of the last job goes to one whose turn comes
+ * before it.
  */
 #ifndef GATEPOST_LOOP_JOBS_H
 #define GATEPOST_LOOP_JOBS_H
@@ -21,8 +25,11 @@ struct job {
     struct mail mail; /* the way home */
     struct list_node node;
     struct loop *reply_to;
+    uint64_t owner; /* whose it is, as whoever submits it counts: jobs of one owner are equal. 0 is an owner, too */
+    uint64_t turn;
     uint64_t queued_ms;
-    bool expired;                  /* for done: it waited longer than the pool's limit, and run was not called */
+    bool expired;                  /* for done: it waited longer than the pool's limit, or lost its place, and run
+                                      was not called */
     void (*run)(struct job *job);  /* on a pool thread */
     void (*done)(struct job *job); /* back on the loop that submitted it */
 };

@@ -181,6 +181,69 @@ static void jobs_refuse_when_their_queue_is_full(void **state)
     close(test.pipe[1]);
 }
 
+/* ---- owners take turns ---- */
+
+struct turns_case {
+    struct jobs_case jobs;
+    struct owned_job {
+        struct job job;
+        struct turns_case *test;
+        char name;
+    } owned[5];
+    int blocked;
+    char order[8]; /* in which they came home; upper case: without having run */
+};
+
+static void run_owned(struct job *job) { (void)job; }
+
+static void owned_done(struct job *job)
+{
+    struct owned_job *mine = CONTAINER_OF(job, struct owned_job, job);
+
+    mine->test->order[mine->test->jobs.done++] = (char)(job->expired ? mine->name - 'a' + 'A' : mine->name);
+}
+
+static int submit_owned(struct turns_case *test, size_t at, uint64_t owner)
+{
+    test->owned[at] = (struct owned_job){
+        .job = {.owner = owner, .run = run_owned, .done = owned_done}, .test = test, .name = (char)('a' + at)};
+    return jobs_submit(test->jobs.jobs, &test->owned[at].job, NULL);
+}
+
+static void crowd(void *ctx)
+{
+    struct turns_case *test = CONTAINER_OF(ctx, struct turns_case, jobs);
+
+    test->jobs.job[0] = (struct test_job){
+        .job = {.run = run_job, .done = job_done}, .gate = test->jobs.pipe[0], .done = &test->blocked};
+    assert_int_equal(jobs_submit(test->jobs.jobs, &test->jobs.job[0].job, NULL), 0);
+    while (jobs_waiting(test->jobs.jobs) > 0)
+        sched_yield();
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(submit_owned(test, i, 7), 0);
+    assert_int_equal(submit_owned(test, 3, 8), 0); /* takes the place of the crowd's last, and goes before its second */
+    assert_int_equal(submit_owned(test, 4, 7), -1); /* the crowd has no more places */
+    assert_int_equal(jobs_waiting(test->jobs.jobs), 3);
+    assert_int_equal(write(test->jobs.pipe[1], "x", 1), 1);
+}
+
+static void owners_of_jobs_take_turns(void **state)
+{
+    struct turns_case test = {.jobs = {.loop = loop_new("test", NULL), .jobs = jobs_new("test", 1, 3, NULL)}};
+
+    (void)state;
+    assert_int_equal(pipe(test.jobs.pipe), 0);
+    timer_init(&test.jobs.start, test.jobs.loop, crowd, &test.jobs);
+    timer_start(&test.jobs.start, 0);
+    while (test.jobs.done < 4)
+        loop_turn(test.jobs.loop, true);
+    assert_string_equal(test.order, "Cadb");
+    jobs_free(test.jobs.jobs);
+    loop_free(test.jobs.loop);
+    close(test.jobs.pipe[0]);
+    close(test.jobs.pipe[1]);
+}
+
 /* ---- a job that waits too long ---- */
 
 static atomic_uint_fast64_t test_now_us;
@@ -364,6 +427,7 @@ int main(void)
         cmocka_unit_test(a_timer_alone_ends_a_turn),
         cmocka_unit_test(mail_from_four_threads_all_arrives),
         cmocka_unit_test(jobs_refuse_when_their_queue_is_full),
+        cmocka_unit_test(owners_of_jobs_take_turns),
         cmocka_unit_test(jobs_that_waited_too_long_are_not_run),
         cmocka_unit_test(jobs_work_at_most_so_many_at_once),
         cmocka_unit_test(sockets_keep_what_the_peer_does_not_take_yet),
