@@ -29,21 +29,26 @@ static void end(struct rules_asked *asked)
 
 /* ---- what it has used up ---- */
 
-static void on_uses(void *ctx, const struct gate_use *uses, size_t count, bool is_local)
+static void tell_use(struct explaining *explaining, const struct gate_use *use, const char *where)
+{
+    bool is_reached = use->used >= use->most;
+    json_t *step = explain_step(explaining, "budget", EXPLAIN_NOTE, "%s%s%s: %s: %g of %g%s%s", use->budget,
+                                *use->subject ? " of " : "", use->subject, gate_limit_name(use->limit), use->used,
+                                use->most, is_reached ? ", reached" : "", where);
+
+    json_object_set_new(step, "value", json_real(use->used));
+    json_object_set_new(step, "limit", json_real(use->most));
+    json_object_set_new(step, "applies", json_boolean(is_reached));
+}
+
+static void on_uses(void *ctx, const struct gate_uses *uses, const struct error *error)
 {
     struct rules_asked *asked = ctx;
 
-    for (size_t i = 0; i < count; i++) {
-        const struct gate_use *use = &uses[i];
-        json_t *step =
-            explain_step(asked->explaining, "budget", EXPLAIN_NOTE, "%s%s%s: %s: %g of %g%s%s", use->budget,
-                         *use->subject ? " of " : "", use->subject, gate_limit_name(use->limit), use->used, use->most,
-                         use->used >= use->most ? ", reached" : "", is_local ? ", on this node" : "");
-
-        json_object_set_new(step, "value", json_real(use->used));
-        json_object_set_new(step, "limit", json_real(use->most));
-        json_object_set_new(step, "applies", json_boolean(use->used >= use->most));
-    }
+    if (error)
+        explain_step(asked->explaining, "budget", EXPLAIN_FAILS, "%s", error->sentence);
+    for (size_t i = 0; uses && i < uses->count; i++)
+        tell_use(asked->explaining, &uses->list[i], uses->is_local ? ", on this node" : "");
     end(asked);
 }
 
