@@ -19,6 +19,7 @@
 #include "gate/gate.h"
 #include "gate/guess.h"
 #include "log/diag.h"
+#include "receive/receive.h"
 
 #define ANSWER_SECONDS 15
 #define BLOCK_MOST_S (365 * 86400)
@@ -168,12 +169,20 @@ static void block(struct question *question)
 static void purge(struct question *question)
 {
     bool is_all = json_is_true(json_object_get(question->asked, "all"));
+    bool closes = json_is_true(json_object_get(question->asked, "sessions"));
     const char *user = is_all ? NULL : desk_needed_name(question, "user");
+    size_t records, sessions;
 
     if (!user && !is_all)
         return;
-    diag(DIAG_INFO, NULL, "an operator purges %s", user ? user : "all users");
-    desk_finish(question, json_pack("{s:I}", "records", (json_int_t)gate_purge(question->rules, user)));
+    if (closes && is_all) {
+        desk_refuse(question, "'sessions' is for one user");
+        return;
+    }
+    diag(DIAG_INFO, NULL, "an operator purges %s%s", user ? user : "all users", closes ? " and closes sessions" : "");
+    records = gate_purge(question->rules, user);
+    sessions = closes ? receive_sessions_close(user, NULL) : 0;
+    desk_finish(question, json_pack("{s:I, s:I}", "records", (json_int_t)records, "sessions", (json_int_t)sessions));
 }
 
 /* ---- test ---- */

@@ -1,0 +1,323 @@
+# SPDX-License-Identifier: Apache-2.0
+"""gatectl auth as an operator uses it: what is remembered of users and addresses, and why somebody would get in or not."""
+
+import contextlib
+import json
+import os
+import sqlite3
+import subprocess
+import urllib.error
+import urllib.request
+
+import pytest
+from gatepost import BUILD, DEADLINE, SERVICE_USER, Daemon, Talk, give, make_dir
+from policies import policy
+
+GATECTL = BUILD / "src" / "ctl" / "gatectl"
+RUN_AS = ["--run-as", SERVICE_USER] if os.geteuid() == 0 else []
+PASSWORDS = ("tiger-canary-7", "laptop-canary-7", "wrong-canary-7")
+RULES = """
+mechanisms = ["PLAIN", "LOGIN", "SCRAM-SHA-256"]
+[user.ann]
+password = "{PLAIN}tiger-canary-7"
+groups = ["staff"]
+tenants = ["blue"]
+senders = ["@ann.example"]
+may_act_as = ["@ann.example"]
+[[user.ann.secrets]]
+label = "laptop"
+password = "{PLAIN}laptop-canary-7"
+networks = ["10.0.0.0/8"]
+[user.bob]
+password = "{PLAIN}x"
+disabled = true
+[user.cat]
+password = "$2b$04$saltsaltsaltsaltsaltse.lAjwcMekOoUr899AX17msOSsXnW5nm"
+networks = ["192.0.2.0/24"]
+[guessing]
+trusted = []
+address_user_limit = 3
+half_life = "1h"
+block_for = "1h"
+[identity]
+mode = "reject"
+[budget.all]
+messages_per_hour = 100
+"""
+POLICY = policy("require('gatepost.auth'):setup { '@DIR@/auth.toml' }", listener=", auth_failure_delay = '0s'")
+
+
+def run(*args, stdin="") -> subprocess.CompletedProcess:
+    shown = subprocess.run([GATECTL, "auth", *map(str, args)], input=stdin, capture_output=True, text=True, check=False,
+                           timeout=DEADLINE)
+    for password in PASSWORDS:
+        assert password not in shown.stdout + shown.stderr
+    return shown
+
+
+@pytest.fixture(scope="module")
+def rules():
+    path = make_dir() / "auth.toml"
+    path.write_text(RULES)
+    give(path)
+    return path
+
+
+def explain(*args, config=None, stdin="", code=0) -> dict:
+    how = ["--config", config, *RUN_AS] if config else []
+    shown = run("test", *how, "--json", *args, stdin=stdin)
+    assert shown.returncode == code, shown
+    answer = json.loads(shown.stdout)
+    answer["by"] = {rule["rule"]: rule for rule in answer["rules"]}
+    return answer
+
+
+# ---- without a daemon
+
+def test_an_explanation_for_people(rules):
+    shown = run("test", "--config", rules, *RUN_AS, "--user", "ann", "--from", "192.0.2.7")
+    assert shown.returncode == 0, shown
+    assert shown.stdout.startswith("ann from 192.0.2.7 by PLAIN: let in, if the password is right\n")
+    for line in ("  ok    store        user has the record of ann", "  ok    disabled     the user is not disabled",
+                 "        groups       staff", '        tenants      ["blue"]',
+                 "        budget       all of ann: messages_per_hour: 0 of 100"):
+        assert line in shown.stdout.splitlines(), shown.stdout
+    assert "Not asked: handlers of the policy" in shown.stdout
+
+
+@pytest.mark.parametrize("args, stdin, reason, rule, result", [
+    (["--user", "nobody", "--from", "192.0.2.7"], None, "no_user", "store", "refuses"),
+    (["--user", "bob", "--from", "192.0.2.7"], None, "disabled", "disabled", "refuses"),
+    (["--user", "cat", "--from", "198.51.100.7"], None, "address_not_allowed", "networks", "refuses"),
+    (["--user", "ann", "--from", "192.0.2.7"], "wrong-canary-7", "bad_password", "secret", "refuses"),
+    (["--user", "nobody", "--from", "192.0.2.7"], "wrong-canary-7", "no_user", "secret", "refuses"),
+    (["--user", "ann", "--from", "192.0.2.7"], "laptop-canary-7", "address_not_allowed", "secret", "refuses"),
+    (["--user", "ann", "--from", "192.0.2.7", "--authzid", "joe@other.example"], None, "authzid_refused", "authzid",
+     "refuses"),
+    (["--user", "cat", "--from", "192.0.2.7", "--mechanism", "SCRAM-SHA-256"], None, "bad_proof", "scram", "refuses"),
+    (["--user", "ann", "--from", "192.0.2.7", "--mechanism", "SCRAM-SHA-1"], None, "no_handler", "mechanism", "refuses"),
+])
+def test_why_not(rules, args, stdin, reason, rule, result):
+    more = ["--password-stdin"] if stdin else []
+    answer = explain(*args, *more, config=rules, stdin=f"{stdin}\n" if stdin else "", code=1)
+    assert (answer["decision"], answer["reason"]) == ("refused", reason)
+    assert answer["by"][rule]["result"] == result, answer["by"]
+
+
+def test_the_password_is_tried_and_the_secret_named(rules):
+    answer = explain("--user", "ann", "--from", "10.1.2.3", "--password-stdin", config=rules, stdin="laptop-canary-7\n")
+    assert (answer["decision"], answer["secret"], answer["label"]) == ("let_in", "right", "laptop")
+    answer = explain("--user", "ann", "--from", "192.0.2.7", "--password-stdin", config=rules, stdin="tiger-canary-7\n")
+    assert (answer["secret"], answer["label"]) == ("right", "")
+    answer = explain("--user", "ann", "--from", "192.0.2.7", "--authzid", "info@ann.example", "--mechanism",
+                     "SCRAM-SHA-256", config=rules)
+    assert answer["by"]["authzid"]["result"] == answer["by"]["scram"]["result"] == "passes"
+
+
+def test_a_sender_is_tried(rules):
+    for address, result in (("x@ann.example", "passes"), ("x@other.example", "refuses")):
+        answer = explain("--user", "ann", "--from", "192.0.2.7", "--mail-from", address, config=rules)
+        assert answer["by"]["mail_from"]["result"] == result
+
+
+def test_a_policys_rules_are_tested_without_running_it():
+    daemon = Daemon(POLICY, files={"auth.toml": RULES})
+    env = {"GATEPOST_LUA_PATH": daemon.env["GATEPOST_LUA_PATH"]}
+    shown = subprocess.run([GATECTL, "auth", "test", "--config", daemon.policy, *RUN_AS, "--user", "bob", "--from",
+                            "::1", "--json"], capture_output=True, text=True, check=False, timeout=DEADLINE,
+                           env={**os.environ, **env})
+    assert shown.returncode == 1, shown
+    assert json.loads(shown.stdout)["reason"] == "disabled"
+    assert not (daemon.dir / "spool").exists()
+
+
+@pytest.mark.parametrize("args, word", [
+    (["--user", "ann", "--from", "192.0.2"], "'from' must be an IP address"),
+    (["--user", "ann", "--from", "192.0.2.7", "--mechanism", "CRAM-MD5"], "there is no mechanism 'CRAM-MD5'"),
+    (["--user", "a\tb", "--from", "192.0.2.7"], "no user's name"),
+])
+def test_questions_that_cannot_be_answered(rules, args, word):
+    shown = run("test", "--config", rules, *RUN_AS, *args)
+    assert shown.returncode == 1 and word in shown.stderr and not shown.stdout, shown
+
+
+def test_rules_that_cannot_be_read():
+    path = make_dir() / "auth.toml"
+    path.write_text("[user.ann]\npassord = 1\n")
+    give(path)
+    shown = run("test", "--config", path, *RUN_AS, "--user", "ann", "--from", "::1")
+    assert shown.returncode == 1 and "auth.toml:" in shown.stderr and "passord" in shown.stderr, shown
+    shown = run("test", "--config", path.parent / "none.toml", *RUN_AS, "--user", "ann", "--from", "::1")
+    assert shown.returncode == 1 and "none.toml" in shown.stderr
+
+
+@pytest.mark.parametrize("args", [[], ["nonsense"], ["unlock"], ["block"], ["purge"], ["show", "a", "b"], ["test"],
+                                  ["test", "--user", "ann"], ["show", "--all"], ["purge", "ann", "--all"],
+                                  ["block", "ann", "--for", "soon"], ["block", "ann", "--for", "1ms"]])
+def test_wrong_command_lines(args):
+    shown = run(*args)
+    assert shown.returncode == 2 and shown.stderr and not shown.stdout, shown
+
+
+# ---- with one
+
+@pytest.fixture
+def daemon():
+    with Daemon(POLICY, files={"auth.toml": RULES}) as running:
+        yield running
+
+
+def ask(daemon, *args, code=0, **more) -> str:
+    shown = run(*args, "--endpoint", daemon.http, **more)
+    assert shown.returncode == code, shown
+    return shown.stdout
+
+
+def log_in(daemon, user, password, source="127.0.0.5") -> str:
+    with Talk(daemon.port, source=source) as client:
+        return client.login(user, password)[:3]
+
+
+def entries(daemon, *who) -> dict:
+    """By what they are."""
+    answer = json.loads(ask(daemon, "show", *who, "--json"))
+    assert answer["is_complete"] and not answer["is_local"]
+    return {entry["what"]: entry for entry in answer["entries"]}
+
+
+def test_a_lock_is_seen_explained_and_taken_away(daemon):
+    assert ask(daemon, "show") == "nobody is locked, held or blocked\n"
+    assert ask(daemon, "show", "ann") == "nothing is remembered of ann\n"
+    for guess in ("one", "two", "three", "four"):
+        assert log_in(daemon, "ann", guess) == "535"
+    assert log_in(daemon, "ann", "tiger-canary-7") == "535"
+
+    for who in ("ann", "127.0.0.5"):
+        seen = entries(daemon, who)
+        assert seen["locked"]["address"] == "127.0.0.5/32" and seen["locked"]["user"] == "ann", seen
+        assert 3500 < seen["locked"]["left_seconds"] <= 3600
+        assert seen["failures"]["value"] > 2
+    table = ask(daemon, "show").splitlines()
+    assert table[0].split() == ["what", "user", "address", "value", "left"]
+    assert table[1].split()[:3] == ["locked", "ann", "127.0.0.5/32"]
+
+    where = ["--endpoint", daemon.http, "--user", "ann", "--from"]
+    answer = explain(*where, "127.0.0.5", "--password-stdin", stdin="tiger-canary-7\n", code=1)
+    assert (answer["decision"], answer["reason"], answer["secret"]) == ("refused", "locked", "right")
+    assert answer["by"]["address_user"]["result"] == "refuses" and answer["by"]["address_user"]["left_seconds"] > 3500
+    assert explain(*where, "127.0.0.6")["decision"] == "let_in"
+
+    assert ask(daemon, "unlock", "ann") == "ann is unlocked\n"
+    assert ask(daemon, "unlock", "ann") == "ann was not locked; nothing was counted either\n"
+    assert log_in(daemon, "ann", "tiger-canary-7") == "235"
+    assert set(entries(daemon, "ann")) == {"known"}
+    assert explain(*where, "127.0.0.5")["by"]["known"]["applies"]
+    daemon.err.wait("an operator unlocks ann")
+
+
+def test_a_test_counts_nothing(daemon):
+    for guess in ("one", "two", "three", "four", "five"):
+        answer = explain("--endpoint", daemon.http, "--user", "ann", "--from", "127.0.0.5", "--password-stdin",
+                         stdin=guess + "\n", code=1)
+        assert (answer["reason"], answer["secret"]) == ("bad_password", "wrong")
+    assert entries(daemon, "ann") == {} == entries(daemon, "127.0.0.5")
+    assert log_in(daemon, "ann", "tiger-canary-7") == "235"
+
+
+def test_an_address_is_blocked_for_a_while(daemon):
+    assert ask(daemon, "block", "127.0.0.5", "--for", "2h") == "127.0.0.5 is blocked for 2h\n"
+    assert log_in(daemon, "ann", "tiger-canary-7") == "535"
+    assert log_in(daemon, "ann", "tiger-canary-7", source="127.0.0.6") == "235"
+    assert 7000 < entries(daemon)["blocked"]["left_seconds"] <= 7200
+    answer = explain("--endpoint", daemon.http, "--user", "ann", "--from", "127.0.0.5", code=1)
+    assert answer["by"]["blocked"]["result"] == "refuses"
+    ask(daemon, "unlock", "127.0.0.5")
+    assert log_in(daemon, "ann", "tiger-canary-7") == "235"
+
+
+def test_a_user_is_held_from_everywhere(daemon):
+    assert log_in(daemon, "ann", "tiger-canary-7") == "235"
+    assert ask(daemon, "block", "ann") == "ann is blocked until it is unlocked\n"
+    assert log_in(daemon, "ann", "tiger-canary-7") == "535" == log_in(daemon, "ann", "tiger-canary-7", "127.0.0.6")
+    assert entries(daemon, "ann")["held"]["left_seconds"] > 86400
+    assert explain("--endpoint", daemon.http, "--user", "ann", "--from", "127.0.0.5",
+                   code=1)["by"]["held"]["result"] == "refuses"
+    ask(daemon, "unlock", "ann")
+    assert log_in(daemon, "ann", "tiger-canary-7") == "235"
+
+
+def test_cached_records_are_forgotten():
+    users = "[store.people]\ndriver = 'sqlite'\npath = '@DIR@/users.db'\n[cache]\npositive_ttl = '1h'\n"
+    daemon = Daemon(POLICY, files={"auth.toml": users})
+    with contextlib.closing(sqlite3.connect(daemon.dir / "users.db")) as db:
+        db.execute("CREATE TABLE users (name TEXT PRIMARY KEY, password TEXT)")
+        db.execute("INSERT INTO users VALUES ('dan', 'old-canary-7')")
+        db.commit()
+    give(daemon.dir / "users.db")
+    with daemon:
+        assert log_in(daemon, "dan", "old-canary-7") == "235"
+        with contextlib.closing(sqlite3.connect(daemon.dir / "users.db")) as db:
+            db.execute("DELETE FROM users")
+            db.commit()
+        assert log_in(daemon, "dan", "old-canary-7") == "235"
+        assert ask(daemon, "purge", "dan") == "1 cached records are forgotten\n"
+        assert log_in(daemon, "dan", "old-canary-7") == "535"
+        ask(daemon, "purge", "--all")
+
+
+def test_a_purge_closes_the_users_sessions_too(daemon):
+    with Talk(daemon.port, source="127.0.0.5") as hers, Talk(daemon.port, source="127.0.0.5") as others:
+        assert hers.login("ann", "tiger-canary-7")[:3] == "235"
+        others.ask("EHLO other.example")
+        assert ask(daemon, "purge", "ann", "--sessions").endswith(" forgotten, 1 sessions are being closed\n")
+        assert hers.read_reply().startswith("421 ") and hers.closed()
+        assert others.ask("NOOP").startswith("250")
+        assert ask(daemon, "purge", "ann", "--sessions").endswith(", 0 sessions are being closed\n")
+    ask(daemon, "purge", "--all", "--sessions", code=1)
+
+
+def test_without_a_gate_there_is_nobody_to_ask():
+    with Daemon(policy()) as daemon:
+        for args in (["show"], ["unlock", "ann"], ["block", "ann"], ["purge", "ann"],
+                     ["test", "--user", "ann", "--from", "::1"]):
+            shown = run(*args, "--endpoint", daemon.http)
+            assert shown.returncode == 1 and "there is no gate to ask" in shown.stderr, shown
+
+
+def post(daemon, verb, body, content_type="application/json") -> int:
+    request = urllib.request.Request(f"{daemon.http}/api/gatepost/auth/{verb}/v1", data=body.encode(),
+                                     headers={"Content-Type": content_type})
+    try:
+        return urllib.request.urlopen(request, timeout=DEADLINE).status
+    except urllib.error.HTTPError as refusal:
+        assert "error" in json.load(refusal)
+        return refusal.code
+
+
+def test_questions_over_http_that_make_no_sense(daemon):
+    for verb in ("unlock", "block", "purge"):
+        for body in ("{}", '{"who": 1, "user": 1}', '{"who": "", "user": ""}', '{"who": "a\\nb", "user": "a\\nb"}', "[]",
+                     json.dumps({"who": "a" * 2000, "user": "a" * 2000})):
+            assert post(daemon, verb, body) == 400, (verb, body)
+    for seconds in ("0", "-1", "1e9", '"1"', "99999999999"):
+        assert post(daemon, "block", f'{{"who": "ann", "seconds": {seconds}}}') == 400
+    for body in ("{}", '{"user": "ann"}', '{"user": "ann", "from": "localhost"}', '{"from": "::1"}',
+                 '{"from": "::1", "user": 7}', '{"from": "::1", "user": "ann", "mechanism": "X"}'):
+        assert post(daemon, "test", body) == 400, body
+    assert post(daemon, "unlock", '{"who": "ann"}', "text/plain") == 415
+    assert entries(daemon) == {}
+
+
+def test_many_ask_at_once_and_a_stop_waits_for_the_answers():
+    with Daemon(POLICY, files={"auth.toml": RULES}) as daemon:
+        asking = [subprocess.Popen([GATECTL, "auth", "test", "--endpoint", daemon.http, "--user", "cat", "--from",
+                                    "192.0.2.7", "--password-stdin"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL) for _ in range(20)]
+        for one in asking[:10]:
+            one.communicate(b"wrong-canary-7\n", timeout=DEADLINE)
+            assert one.returncode == 1
+        for one in asking[10:]:
+            one.stdin.write(b"wrong-canary-7\n")
+            one.stdin.close()
+    for one in asking[10:]:
+        one.wait(DEADLINE)
