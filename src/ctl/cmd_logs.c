@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * gatectl logs: disposition records of a log directory, filtered, as text or as they are.
+ * gatectl logs: records of a log directory, of messages or of logins, filtered, as text or as they are.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -13,17 +13,13 @@
 #include "ctl/log_reader.h"
 
 static const struct option options[] = {
-    {"dir", required_argument, NULL, 'd'},
-    {"follow", no_argument, NULL, 'f'},
-    {"type", required_argument, NULL, 't'},
-    {"recipient", required_argument, NULL, 'r'},
-    {"sender", required_argument, NULL, 's'},
-    {"tenant", required_argument, NULL, 'n'},
-    {"since", required_argument, NULL, 'S'},
-    {"json", no_argument, NULL, 'j'},
-    {"count", required_argument, NULL, 'c'},
-    {"help", no_argument, NULL, 'h'},
-    {NULL, 0, NULL, 0},
+    {"dir", required_argument, NULL, 'd'},     {"follow", no_argument, NULL, 'f'},
+    {"type", required_argument, NULL, 't'},    {"recipient", required_argument, NULL, 'r'},
+    {"sender", required_argument, NULL, 's'},  {"tenant", required_argument, NULL, 'n'},
+    {"user", required_argument, NULL, 'u'},    {"reason", required_argument, NULL, 'R'},
+    {"address", required_argument, NULL, 'a'}, {"since", required_argument, NULL, 'S'},
+    {"json", no_argument, NULL, 'j'},          {"count", required_argument, NULL, 'c'},
+    {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
 };
 
 struct show {
@@ -82,6 +78,14 @@ static int parse_count(const char *text, uint64_t *count_out, struct error *erro
     return 0;
 }
 
+static int parse_addresses(const char *text, struct cidr *addresses_out, struct error *error)
+{
+    if (cidr_parse(span_of(text), addresses_out))
+        return error_set(error, ERROR_PERM, "--address '%s': an address or a network such as 192.0.2.0/24 is wanted",
+                         text);
+    return 0;
+}
+
 static int take_option(struct show *show, int option, struct error *error)
 {
     switch (option) {
@@ -108,6 +112,14 @@ static int take_option(struct show *show, int option, struct error *error)
     case 'n':
         show->filter.tenant = optarg;
         return 0;
+    case 'u':
+        show->filter.user = optarg;
+        return 0;
+    case 'R':
+        show->filter.reason = optarg;
+        return 0;
+    case 'a':
+        return parse_addresses(optarg, &show->filter.addresses, error);
     default:
         return log_filter_since(optarg, (int64_t)time(NULL), &show->filter.since, error);
     }
@@ -136,15 +148,18 @@ static int run(int argc, char **argv)
 
 const struct ctl_command ctl_logs = {
     .name = "logs",
-    .summary = "disposition records: filter, follow, as text",
+    .summary = "records of messages and logins: filter, follow, as text",
     .usage = "usage: gatectl logs --dir DIRECTORY [OPTIONS]\n\n"
-             "  --dir DIRECTORY      the log_dir of kumo.configure_local_logs\n"
+             "  --dir DIRECTORY      the log_dir of kumo.configure_local_logs or kumo.aaa.configure_acct_log\n"
              "  -f, --follow         go on with new records; without --since, with those only\n"
              "  --count N            end after N records; with --follow, wait for them\n"
-             "  --type LIST          Reception,Delivery,Bounce,...\n"
+             "  --type LIST          Reception,Delivery,Bounce,Authentication,...\n"
              "  --recipient PATTERN  shell pattern, such as '*@example.com'\n"
              "  --sender PATTERN\n"
              "  --tenant PATTERN     from the logged metadata, or the queue's name\n"
+             "  --user PATTERN       of logins: the name that was given, or the one of its record\n"
+             "  --reason LIST        of logins: bad_password,no_user,... or ok,refused,error,cancelled\n"
+             "  --address ADDRESS    of logins: where from, an address or a network\n"
              "  --since TIME         2026-11-22T10:00:00Z, 2026-11-22, or how long ago: 1h30m\n"
              "  --json               the records as they are, one per line\n",
     .run = run,

@@ -13,9 +13,9 @@
 #include "base/span.h"
 #include "ctl/ctl.h"
 
-static const char *const known_types[] = {"Reception",  "Delivery",    "Bounce", "TransientFailure",
-                                          "Expiration", "AdminBounce", "OOB",    "Feedback",
-                                          "Rejection",  "AdminRebind", "Delayed"};
+static const char *const known_types[] = {"Reception",  "Delivery",    "Bounce",  "TransientFailure",
+                                          "Expiration", "AdminBounce", "OOB",     "Feedback",
+                                          "Rejection",  "AdminRebind", "Delayed", "Authentication"};
 
 bool log_filter_types_are_known(const char *types, struct error *error)
 {
@@ -117,15 +117,57 @@ static bool tenant_matches(const char *pattern, const json_t *record)
     return fnmatch(pattern, tenant, FNM_CASEFOLD) == 0;
 }
 
+static bool word_matches(const char *words, const json_t *value)
+{
+    const char *text = json_string_value(value);
+
+    return text && type_matches(words, text);
+}
+
+static bool address_matches(const struct cidr *addresses, const json_t *value)
+{
+    const char *text = json_string_value(value);
+    struct ip ip;
+
+    return text && !ip_parse(span_of(text), &ip) && cidr_contains(addresses, &ip);
+}
+
+/* What is asked of logins leaves out everything else. */
+static bool login_matches(const struct log_filter *filter, const json_t *record)
+{
+    if (filter->user && !text_matches(filter->user, json_object_get(record, "authcid")) &&
+        !text_matches(filter->user, json_object_get(record, "user")))
+        return false;
+    if (filter->reason && !word_matches(filter->reason, json_object_get(record, "reason")) &&
+        !word_matches(filter->reason, json_object_get(record, "result")))
+        return false;
+    return !filter->addresses.base.family ||
+           address_matches(&filter->addresses, json_object_get(record, "peer_address"));
+}
+
+/* Unix seconds; records of logins have it as RFC 3339. */
+static int64_t time_of(const json_t *record)
+{
+    const json_t *value = json_object_get(record, "timestamp");
+    const char *text = json_string_value(value);
+    struct tm parts = {0};
+
+    if (!text)
+        return json_integer_value(value);
+    return strptime(text, "%Y-%m-%dT%H:%M:%S", &parts) ? (int64_t)timegm(&parts) : 0;
+}
+
 bool log_filter_matches(const struct log_filter *filter, const json_t *record)
 {
     const char *type = json_string_value(json_object_get(record, "type"));
 
     if (!type)
         return false;
-    if (filter->since && json_integer_value(json_object_get(record, "timestamp")) < filter->since)
+    if (filter->since && time_of(record) < filter->since)
         return false;
     if (filter->types && !type_matches(filter->types, type))
+        return false;
+    if (!login_matches(filter, record))
         return false;
     if (filter->sender && !text_matches(filter->sender, json_object_get(record, "sender")))
         return false;
@@ -138,7 +180,7 @@ bool log_filter_matches(const struct log_filter *filter, const json_t *record)
 
 static void print_time(const json_t *record)
 {
-    time_t seconds = (time_t)json_integer_value(json_object_get(record, "timestamp"));
+    time_t seconds = (time_t)time_of(record);
     struct tm parts;
     char text[64];
 
@@ -187,12 +229,34 @@ static void print_response(const json_t *response)
     print_text(response, "command", " to: ");
 }
 
-void log_record_print(const json_t *record)
+static void print_login(const json_t *record)
+{
+    double latency_ms = (double)json_integer_value(json_object_get(record, "latency_us")) / 1000;
+
+    fputs(" Login", stdout);
+    print_text(record, "result", " ");
+    print_text(record, "reason", ": ");
+    print_text(record, "authcid", " user ");
+    print_text(record, "authzid", " as ");
+    print_text(record, "peer_address", " from ");
+    print_text(record, "proxy_address", " by way of ");
+    print_text(record, "ehlo_domain", " (");
+    fputs(json_is_string(json_object_get(record, "ehlo_domain")) ? ")" : "", stdout);
+    print_text(record, "mechanism", " ");
+    print_text(record, "tls_protocol_version", " ");
+    print_text(record, "store", " store ");
+    fputs(json_is_true(json_object_get(record, "cache_hit")) ? " (cached)" : "", stdout);
+    print_text(record, "secret_label", " secret ");
+    printf(" %.1f ms", latency_ms);
+    print_text(record, "session_id", " session ");
+    putchar('\n');
+}
+
+static void print_disposition(const json_t *record)
 {
     const char *type = json_string_value(json_object_get(record, "type"));
     const json_t *peer = json_object_get(record, "peer_address");
 
-    print_time(record);
     putchar(' ');
     ctl_print_safe(type ? type : "?");
     print_text(record, "id", " ");
@@ -206,4 +270,13 @@ void log_record_print(const json_t *record)
     print_text(peer, "addr", " ");
     print_response(json_object_get(record, "response"));
     putchar('\n');
+}
+
+void log_record_print(const json_t *record)
+{
+    print_time(record);
+    if (text_matches("Authentication", json_object_get(record, "type")))
+        print_login(record);
+    else
+        print_disposition(record);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Which disposition records are wanted, and how one looks to a person.
+ * Which records are wanted, and how one looks to a person.
  */
 #ifndef GATEPOST_CTL_LOG_FILTER_H
 #define GATEPOST_CTL_LOG_FILTER_H
@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "base/cidr.h"
 #include "base/error.h"
 
 /* NULL and 0: anything. Patterns are shell patterns without regard to case ("*@example.com"). */
@@ -18,7 +19,10 @@ struct log_filter {
     const char *recipient;
     const char *sender;
     const char *tenant;
-    int64_t since; /* unix seconds */
+    const char *user;      /* of logins: as it was given, or by its record's name */
+    const char *reason;    /* "bad_password,no_user": results of logins count too ("refused") */
+    struct cidr addresses; /* of logins; family 0: any */
+    int64_t since;         /* unix seconds */
 };
 
 /* "2026-11-22T10:00:00Z", "2026-11-22", unix seconds, or how long ago ("1h30m"). `now` in unix seconds. */

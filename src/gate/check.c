@@ -99,8 +99,10 @@ static void take_found(struct gate_check *check, const struct lookup_result *res
 
     credential_unref(&check->credential);
     check->credential = found;
-    free(check->store);
-    check->store = mem_strdup(result->store ? result->store : "");
+    if (result->store && *result->store) { /* none has a record: it is the token's store that knows the user */
+        free(check->store);
+        check->store = mem_strdup(result->store);
+    }
     check->is_cached = result->is_cached;
     check->is_stale = result->is_stale;
 }
