@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "credential/lookup.h"
+#include "credential/used.h"
 #include "gate/gate_private.h"
 #include "gate/guess_private.h"
 #include "password/pool.h"
@@ -24,6 +25,7 @@ void gate_stop(void)
     guess_webhook_stop();
     lookup_stop();
     gate_remember_stop();
+    credential_forget_used();
 }
 
 bool gate_is_working(void) { return atomic_load(&working) > 0; }

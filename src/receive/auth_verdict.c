@@ -13,6 +13,7 @@
 
 #include "base/mem.h"
 #include "base/must.h"
+#include "credential/used.h"
 #include "receive/auth_attempt.h"
 #include "receive/budget.h"
 
@@ -252,6 +253,15 @@ static void on_budget(struct session *session, const struct smtp_reply *refusal)
         session_replyf(session, 235, "2.7.0 authentication succeeded");
 }
 
+/* Tokens and certificates open none of the record's secrets. */
+static void note_used(const struct auth_attempt *attempt, enum auth_question_kind kind)
+{
+    const struct gate_login *login = attempt->login;
+
+    if (login && login->credential && (kind == AUTH_ASK_PASSWORD || kind == AUTH_ASK_PROVED))
+        credential_note_used(login->credential->name, login->label);
+}
+
 void auth_accept(struct session *session)
 {
     struct receive_connection *connection = session->connection;
@@ -262,6 +272,7 @@ void auth_accept(struct session *session)
         attempt->login = gate_login_ref(connection->checked);
     gate_login_unref(&connection->checked);
     auth_guess_accepted(session);
+    note_used(attempt, question->kind);
     if (!attempt->login && attempt->rules)
         attempt->login = gate_login_of(attempt->rules, question->authcid, question->authzid);
     budget_log_in(session, attempt->rules, attempt->login ? attempt->login->authcid : question->authcid, attempt->info,

@@ -211,7 +211,10 @@ def test_a_lock_is_seen_explained_and_taken_away(daemon):
     assert ask(daemon, "unlock", "ann") == "ann was not locked; nothing was counted either\n"
     assert log_in(daemon, "ann", "tiger-canary-7") == "235"
     assert set(entries(daemon, "ann")) == {"known"}
-    assert explain(*where, "127.0.0.5")["by"]["known"]["applies"]
+    answer = explain(*where, "127.0.0.5")
+    assert answer["by"]["known"]["applies"]
+    used = [rule["text"] for rule in answer["rules"] if rule["rule"] == "secrets"]
+    assert ", last used 20" in used[0] and "last used" not in used[1], used
     daemon.err.wait("an operator unlocks ann")
 
 
