@@ -50,15 +50,16 @@ static bool has(const struct gate_allowance *allowance, enum gate_limit kind)
 
 /* ---- the answer ---- */
 
-/* As long as the refused ones are fewer than it takes for a judgement, there is none. */
+/* As long as the refused ones are fewer than it takes for a judgement, there is none. Both numbers shrink from the
+ * moment they are counted, so the half is rounded up. */
 static bool is_over_ratio(const struct budget_limit *limit, const struct tally_result *pair, struct gate_excess *out)
 {
-    double refused = pair[0].value, all = pair[1].value;
+    double refused = pair[0].value, all = pair[1].value, least = limit->invalid_least - 0.5;
 
-    if (refused < limit->invalid_least || refused <= limit->most * all)
+    if (refused < least || refused <= limit->most * all)
         return false;
     *out = (struct gate_excess){.limit = limit->kind, .budget = limit->budget};
-    out->retry_ms = (uint64_t)fmax((double)BUDGET_HOUR_MS * log2(refused / limit->invalid_least), 1000);
+    out->retry_ms = (uint64_t)fmax((double)BUDGET_HOUR_MS * log2(refused / least), 1000);
     return true;
 }
 

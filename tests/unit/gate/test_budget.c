@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Budgets: which limits apply to whom, what is taken and given back, and what an hour does to it.
+ */
+#include <time.h>
+
+#include "base/clock.h"
+#include "gate/budget_private.h"
+#include "harness.h"
+#include "tally/tally.h"
+
+#define HOUR_US (3600 * UINT64_C(1000000))
+
+static uint64_t now_us = 1000 * HOUR_US;
+
+static uint64_t fake_mono_us(void) { return now_us; }
+static int64_t fake_wall_us(void) { return (int64_t)now_us; }
+static const struct clock_source fake = {.mono_us = fake_mono_us, .wall_us = fake_wall_us};
+
+static int begin(void **state)
+{
+    struct error error;
+
+    (void)state;
+    clock_inject(&fake);
+    return tally_start(&error);
+}
+
+static int end(void **state)
+{
+    (void)state;
+    tally_stop();
+    clock_inject(NULL);
+    return 0;
+}
+
+/* ---- helpers ---- */
+
+static struct gate_budgets *budgets_of(const char *toml)
+{
+    struct error error = {0};
+    struct settings *root = settings_parse_toml(toml, "test.toml", &error);
+    struct gate_budgets *budgets;
+
+    assert_non_null(root);
+    budgets = gate_budgets_read(root);
+    if (settings_end(root, &error))
+        fail_msg("%s", error.sentence);
+    settings_free(root);
+    return budgets;
+}
+
+static struct auth_info *info_of(const char *user, const char *more)
+{
+    struct auth_info *info = auth_info_of_user(user, user), *with;
+    json_t *json = json_loads(more, 0, NULL);
+
+    assert_non_null(json);
+    with = auth_info_with(info, json, NULL);
+    assert_non_null(with);
+    auth_info_unref(&info);
+    json_decref(json);
+    return with;
+}
+
+static struct gate_allowance *allowance_of(const char *toml, const char *user, const char *more)
+{
+    struct gate_rules rules = {.budgets = budgets_of(toml)};
+    struct auth_info *info = info_of(user, more);
+    struct gate_allowance *allowance;
+    struct error error = {0};
+
+    if (gate_allowance_new(&rules, user, info, &allowance, &error))
+        fail_msg("%s", error.sentence);
+    auth_info_unref(&info);
+    gate_budgets_free(rules.budgets);
+    return allowance;
+}
+
+struct outcome {
+    int calls;
+    bool is_excess;
+    enum gate_limit limit;
+    bool is_never;
+    uint64_t retry_ms;
+};
+
+static void on_done(void *ctx, const struct gate_excess *excess)
+{
+    struct outcome *outcome = ctx;
+
+    outcome->calls++;
+    outcome->is_excess = excess != NULL;
+    if (excess) {
+        outcome->limit = excess->limit;
+        outcome->is_never = excess->is_never;
+        outcome->retry_ms = excess->retry_ms;
+    }
+}
+
+static struct outcome recipient(struct gate_spending *spending, const char *name)
+{
+    struct outcome outcome = {0};
+
+    assert_null(gate_spend_recipient(spending, test_loop, name, on_done, &outcome));
+    assert_int_equal(outcome.calls, 1);
+    return outcome;
+}
+
+static struct outcome message(struct gate_spending *spending, uint64_t bytes)
+{
+    struct outcome outcome = {0};
+
+    assert_null(gate_spend_message(spending, test_loop, bytes, on_done, &outcome));
+    assert_int_equal(outcome.calls, 1);
+    return outcome;
+}
+
+static struct outcome attempt_mail(struct gate_allowance *allowance, uint64_t bytes)
+{
+    struct outcome outcome = {0};
+
+    assert_null(gate_spend_try(allowance, test_loop, bytes, on_done, &outcome));
+    return outcome;
+}
+
+static double shown[GATE_LIMIT_COUNT];
+
+static void on_uses(void *ctx, const struct gate_uses *uses, const struct error *error)
+{
+    (void)ctx;
+    assert_null(error);
+    for (size_t i = 0; i < uses->count; i++)
+        shown[uses->list[i].limit] = uses->list[i].used;
+}
+
+static double used(struct gate_allowance *allowance, enum gate_limit limit)
+{
+    shown[limit] = -1;
+    gate_allowance_show(allowance, test_loop, on_uses, NULL);
+    return shown[limit];
+}
+
+#define assert_near(value, expected) assert_true((value) > (expected)-0.001 && (value) < (expected) + 0.001)
+
+/* ---- whom what applies to ---- */
+
+static const char *const house = "[budget.each]\nmessages_per_hour = 10\nsessions = 3\n"
+                                 "[budget.red]\nper = 'tenant'\ntenants = ['red']\nmessages_per_day = 100\n"
+                                 "[budget.teams]\nper = 'group'\ngroups = ['a', 'b']\nbytes_per_day = 1000\n"
+                                 "[budget.house]\nper = 'all'\nrecipients_per_day = 5\n";
+
+static void describe(const struct gate_allowance *allowance, char *out, size_t size)
+{
+    size_t len = 0;
+
+    *out = '\0';
+    for (size_t i = 0; allowance && i < allowance->count; i++) {
+        const struct budget_limit *limit = &allowance->limits[i];
+
+        len += (size_t)snprintf(out + len, size - len, "%s%s(%s) %s=%g", i ? ", " : "", limit->budget, limit->subject,
+                                gate_limit_name(limit->kind), limit->most);
+    }
+}
+
+static void test_what_applies(void **state)
+{
+    static const struct {
+        const char *more, *expected;
+    } cases[] = {
+        {"{}", "each(ada) messages_per_hour=10, each(ada) sessions=3, house() recipients_per_day=5"},
+        {"{\"tenant\": \"red\"}", "each(ada) messages_per_hour=10, each(ada) sessions=3, red(red) "
+                                  "messages_per_day=100, house() recipients_per_day=5"},
+        {"{\"tenant\": \"blue\", \"groups\": [\"b\", \"z\", \"a\"]}",
+         "each(ada) messages_per_hour=10, each(ada) sessions=3, teams(b) bytes_per_day=1000, teams(a) "
+         "bytes_per_day=1000, house() recipients_per_day=5"},
+        {"{\"limits\": {\"messages_per_hour\": 2, \"sessions\": \"unlimited\"}}",
+         "house() recipients_per_day=5, own(ada) messages_per_hour=2"},
+    };
+    char text[1024];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct gate_allowance *allowance = allowance_of(house, "ada", cases[i].more);
+
+        describe(allowance, text, sizeof text);
+        assert_string_equal(text, cases[i].expected);
+        gate_allowance_unref(&allowance);
+    }
+    assert_null(allowance_of("", "ada", "{}"));
+    assert_null(allowance_of("[budget.b]\ngroups = ['x']\nsessions = 1\n", "ada", "{}"));
+}
+
+static void test_limits_that_make_no_sense(void **state)
+{
+    static const char *const cases[] = {
+        "{\"limits\": {\"messages\": 1}}",
+        "{\"limits\": {\"messages_per_day\": \"1\"}}",
+        "{\"limits\": {\"messages_per_day\": 0}}",
+        "{\"limits\": {\"messages_per_day\": -1}}",
+        "{\"limits\": {\"messages_per_day\": 1.5}}",
+        "{\"limits\": {\"messages_per_day\": 1e300}}",
+        "{\"limits\": {\"messages_per_day\": null}}",
+        "{\"limits\": {\"sessions\": 4097}}",
+        "{\"limits\": {\"invalid_recipients\": 0}}",
+        "{\"limits\": {\"invalid_recipients\": 1.01}}",
+        "{\"limits\": {\"invalid_recipients_least\": \"unlimited\"}}",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct auth_info *info = info_of("ada", cases[i]);
+        struct gate_allowance *allowance = NULL;
+        struct error error = {0};
+
+        assert_int_equal(gate_allowance_new(NULL, "ada", info, &allowance, &error), -1);
+        assert_true(strncmp(error.sentence, "limits: ", 8) == 0);
+        auth_info_unref(&info);
+    }
+}
+
+/* What cannot be asked in one step is refused: leaving some out would let them be exceeded. */
+static void test_too_many_budgets(void **state)
+{
+    struct gate_rules rules = {.budgets = budgets_of("[budget.g]\nper = 'group'\nmessages_per_day = 1\n")};
+    struct auth_info *info;
+    struct gate_allowance *allowance = NULL;
+    struct error error = {0};
+    json_t *groups = json_array();
+    char *more;
+
+    (void)state;
+    for (int i = 0; i < 17; i++)
+        json_array_append_new(groups, json_sprintf("g%d", i));
+    groups = json_pack("{s:o}", "groups", groups);
+    more = json_dumps(groups, 0);
+    info = info_of("ada", more);
+    assert_int_equal(gate_allowance_new(&rules, "ada", info, &allowance, &error), -1);
+    assert_string_equal(error.sentence, "more budgets apply than can be asked at once");
+    auth_info_unref(&info);
+    free(more);
+    json_decref(groups);
+    gate_budgets_free(rules.budgets);
+}
+
+/* ---- taking and giving back ---- */
+
+static void test_taking_is_all_or_nothing(void **state)
+{
+    struct gate_allowance *allowance =
+        allowance_of("[budget.b]\nmessages_per_hour = 5\nmessages_per_day = 2\nbytes_per_day = 100\n", "ada", "{}");
+    struct gate_spending *spending = gate_spending_new(allowance);
+    struct outcome outcome;
+
+    (void)state;
+    assert_false(message(spending, 40).is_excess);
+    assert_false(message(spending, 60).is_excess);
+    outcome = message(spending, 1);
+    assert_true(outcome.is_excess && outcome.limit == GATE_LIMIT_MESSAGES_PER_DAY && !outcome.is_never);
+    assert_true(outcome.retry_ms > 0 && outcome.retry_ms <= 2 * BUDGET_DAY_MS);
+    assert_near(used(allowance, GATE_LIMIT_MESSAGES_PER_HOUR), 2); /* not taken either */
+    assert_near(used(allowance, GATE_LIMIT_BYTES_PER_DAY), 100);
+    gate_spending_end(&spending, false);
+    assert_near(used(allowance, GATE_LIMIT_MESSAGES_PER_DAY), 0);
+    assert_near(used(allowance, GATE_LIMIT_BYTES_PER_DAY), 0);
+    outcome = attempt_mail(allowance, 101);
+    assert_true(outcome.is_excess && outcome.is_never && outcome.limit == GATE_LIMIT_BYTES_PER_DAY);
+    assert_false(attempt_mail(allowance, 100).is_excess);
+    assert_near(used(allowance, GATE_LIMIT_BYTES_PER_DAY), 0); /* trying takes nothing */
+    gate_allowance_unref(&allowance);
+}
+
+static void test_an_hour_later(void **state)
+{
+    struct gate_allowance *allowance = allowance_of("[budget.b]\nrecipients_per_hour = 4\n", "ada", "{}");
+    struct gate_spending *spending = gate_spending_new(allowance);
+
+    (void)state;
+    for (int i = 0; i < 4; i++)
+        assert_false(recipient(spending, "x@y").is_excess);
+    assert_true(recipient(spending, "x@y").is_excess);
+    gate_spending_end(&spending, true);
+    now_us += HOUR_US + HOUR_US / 2; /* half of them lie an hour back by now */
+    assert_near(used(allowance, GATE_LIMIT_RECIPIENTS_PER_HOUR), 2);
+    spending = gate_spending_new(allowance);
+    assert_false(recipient(spending, "x@y").is_excess);
+    assert_false(recipient(spending, "x@y").is_excess);
+    assert_true(recipient(spending, "x@y").is_excess);
+    gate_spending_end(&spending, true);
+    gate_allowance_unref(&allowance);
+}
+
+static void test_new_recipients(void **state)
+{
+    struct gate_allowance *allowance = allowance_of("[budget.b]\nnew_recipients_per_day = 2\n", "ada", "{}");
+    struct gate_spending *one = gate_spending_new(allowance), *other = gate_spending_new(allowance);
+
+    (void)state;
+    assert_false(recipient(one, "a@y").is_excess);
+    assert_false(recipient(other, "a@y").is_excess); /* nobody knows it yet */
+    assert_true(recipient(other, "b@y").is_excess);
+    gate_spending_end(&one, true);
+    gate_spending_end(&other, false);
+    assert_near(used(allowance, GATE_LIMIT_NEW_RECIPIENTS_PER_DAY), 1);
+    one = gate_spending_new(allowance);
+    assert_false(recipient(one, "A@Y").is_excess);
+    assert_near(used(allowance, GATE_LIMIT_NEW_RECIPIENTS_PER_DAY), 1);
+    assert_false(recipient(one, "b@y").is_excess);
+    assert_true(recipient(one, "c@y").is_excess);
+    gate_spending_end(&one, true);
+    now_us += 91 * 24 * HOUR_US; /* forgotten */
+    one = gate_spending_new(allowance);
+    assert_false(recipient(one, "a@y").is_excess);
+    assert_near(used(allowance, GATE_LIMIT_NEW_RECIPIENTS_PER_DAY), 1);
+    gate_spending_end(&one, false);
+    gate_allowance_unref(&allowance);
+}
+
+/* More of them than one call of the tally has room for. */
+static void test_many_new_recipients_become_known(void **state)
+{
+    struct gate_allowance *allowance = allowance_of("[budget.b]\nnew_recipients_per_day = 100\n", "ada", "{}");
+    struct gate_spending *spending = gate_spending_new(allowance);
+    char name[32];
+
+    (void)state;
+    for (int i = 0; i < 100; i++) {
+        snprintf(name, sizeof name, "r%d@y", i);
+        assert_false(recipient(spending, name).is_excess);
+    }
+    gate_spending_end(&spending, true);
+    spending = gate_spending_new(allowance);
+    for (int i = 0; i < 100; i++) {
+        snprintf(name, sizeof name, "r%d@y", i);
+        assert_false(recipient(spending, name).is_excess);
+    }
+    assert_true(recipient(spending, "one more@y").is_excess);
+    gate_spending_end(&spending, false);
+    assert_near(used(allowance, GATE_LIMIT_NEW_RECIPIENTS_PER_DAY), 100);
+    gate_allowance_unref(&allowance);
+}
+
+static struct outcome begin_session(struct gate_allowance *allowance, const char *id)
+{
+    struct outcome outcome = {0};
+
+    assert_null(gate_spend_session(allowance, test_loop, id, on_done, &outcome));
+    return outcome;
+}
+
+static void test_sessions(void **state)
+{
+    struct gate_allowance *allowance = allowance_of("[budget.b]\nsessions = 2\n", "ada", "{}");
+
+    (void)state;
+    assert_false(begin_session(allowance, "1").is_excess);
+    assert_false(begin_session(allowance, "2").is_excess);
+    assert_true(begin_session(allowance, "3").is_excess);
+    gate_session_end(allowance, "1");
+    assert_false(begin_session(allowance, "3").is_excess);
+    now_us += 2 * GATE_SESSION_RENEW_MS * UINT64_C(1000);
+    gate_session_renew(allowance, "3"); /* and nobody renews the other: its node has died */
+    now_us += 2 * GATE_SESSION_RENEW_MS * UINT64_C(1000);
+    assert_near(used(allowance, GATE_LIMIT_SESSIONS), 1);
+    gate_session_end(allowance, "3");
+    gate_allowance_unref(&allowance);
+}
+
+static struct outcome count_invalid(struct gate_allowance *allowance)
+{
+    struct outcome outcome = {0};
+
+    assert_null(gate_spend_invalid(allowance, test_loop, on_done, &outcome));
+    return outcome;
+}
+
+static void test_invalid_recipients(void **state)
+{
+    struct gate_allowance *allowance =
+        allowance_of("[budget.b]\ninvalid_recipients = 0.25\ninvalid_recipients_least = 5\n", "ada", "{}");
+    struct gate_spending *spending = gate_spending_new(allowance);
+    struct outcome outcome;
+
+    (void)state;
+    for (int i = 0; i < 16; i++)
+        assert_false(recipient(spending, "good@y").is_excess);
+    gate_spending_end(&spending, true);
+    for (int i = 0; i < 5; i++)
+        assert_false(count_invalid(allowance).is_excess); /* 5 of 21 */
+    outcome = count_invalid(allowance);                   /* 6 of 22 */
+    assert_true(outcome.is_excess && outcome.limit == GATE_LIMIT_INVALID_RECIPIENTS && outcome.retry_ms > 0);
+    assert_true(attempt_mail(allowance, 0).is_excess);
+    now_us += outcome.retry_ms * 1000 + 1000000;
+    assert_false(attempt_mail(allowance, 0).is_excess);
+    gate_allowance_unref(&allowance);
+}
+
+/* Recipients that were given up do not make the share of the refused ones smaller. */
+static void test_given_up_recipients_do_not_count_as_good(void **state)
+{
+    struct gate_allowance *allowance =
+        allowance_of("[budget.b]\ninvalid_recipients = 0.5\ninvalid_recipients_least = 1\n", "ada", "{}");
+    struct gate_spending *spending = gate_spending_new(allowance);
+
+    (void)state;
+    for (int i = 0; i < 50; i++)
+        assert_false(recipient(spending, "good@y").is_excess);
+    gate_spending_end(&spending, false);
+    assert_true(count_invalid(allowance).is_excess);
+    gate_allowance_unref(&allowance);
+}
+
+static void test_words(void **state)
+{
+    static const struct {
+        struct gate_excess excess;
+        const char *text;
+    } cases[] = {
+        {{GATE_LIMIT_MESSAGES_PER_HOUR, "b", 59000, false},
+         "limit messages_per_hour of budget b is reached; try again in 60 seconds"},
+        {{GATE_LIMIT_MESSAGES_PER_HOUR, "b", 600000, false},
+         "limit messages_per_hour of budget b is reached; try again in 11 minutes"},
+        {{GATE_LIMIT_BYTES_PER_DAY, "b", 40000000, false},
+         "limit bytes_per_day of budget b is reached; try again in 12 hours"},
+        {{GATE_LIMIT_SESSIONS, "b", 0, false}, "limit sessions of budget b is reached; try again later"},
+        {{GATE_LIMIT_BYTES_PER_DAY, "b", 0, true}, "more than limit bytes_per_day of budget b allows at all"},
+    };
+    char text[GATE_EXCESS_TEXT_BYTES];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        gate_excess_say(&cases[i].excess, text);
+        assert_string_equal(text, cases[i].text);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_applies),
+        cmocka_unit_test(test_limits_that_make_no_sense),
+        cmocka_unit_test(test_too_many_budgets),
+        cmocka_unit_test_setup_teardown(test_taking_is_all_or_nothing, begin, end),
+        cmocka_unit_test_setup_teardown(test_an_hour_later, begin, end),
+        cmocka_unit_test_setup_teardown(test_new_recipients, begin, end),
+        cmocka_unit_test_setup_teardown(test_many_new_recipients_become_known, begin, end),
+        cmocka_unit_test_setup_teardown(test_sessions, begin, end),
+        cmocka_unit_test_setup_teardown(test_invalid_recipients, begin, end),
+        cmocka_unit_test_setup_teardown(test_given_up_recipients_do_not_count_as_good, begin, end),
+        cmocka_unit_test(test_words),
+    };
+
+    return cmocka_run_group_tests(tests, start_all, stop_all);
+}
