@@ -5,7 +5,7 @@
  *
  *   bench-load --port P --pid PID[,PID...] --mode session|message|stream|refused|idle|flood
  *              [--connections C] [--seconds S] [--bytes N] [--user U] [--password W] [--mechanism M]
- *              [--pause MS] [--source IP] [--certificate PEM]
+ *              [--pause MS] [--units N] [--source IP] [--certificate PEM]
  *
  *   session  connect, STARTTLS, AUTH PLAIN, QUIT; again
  *   message  the same with one message of N bytes before QUIT
@@ -25,6 +25,7 @@
 #include <string.h>
 
 #define WARM_UP_SHARE 0.3 /* of the time that is measured */
+#define WARM_UP_MOST 2.0  /* seconds */
 
 static const char *const mode_names[] = {"session", "message", "stream", "refused", "idle", "flood"};
 
@@ -81,6 +82,9 @@ static void set_option(struct options *options, int flag, const char *value)
     case 'z':
         options->clients.pause_us = strtoul(value, NULL, 10) * 1000;
         break;
+    case 'n':
+        options->clients.units_most = strtoull(value, NULL, 10);
+        break;
     case 'f':
         options->clients.source = value;
         break;
@@ -95,10 +99,10 @@ static void set_option(struct options *options, int flag, const char *value)
 static struct options parse_options(int argc, char **argv)
 {
     static const struct option flags[] = {
-        {"port", 1, NULL, 'p'},      {"pid", 1, NULL, 'i'},   {"mode", 1, NULL, 'm'},   {"connections", 1, NULL, 'c'},
-        {"seconds", 1, NULL, 's'},   {"bytes", 1, NULL, 'b'}, {"user", 1, NULL, 'u'},   {"password", 1, NULL, 'w'},
-        {"mechanism", 1, NULL, 'a'}, {"pause", 1, NULL, 'z'}, {"source", 1, NULL, 'f'}, {"certificate", 1, NULL, 'k'},
-        {NULL, 0, NULL, 0},
+        {"port", 1, NULL, 'p'},        {"pid", 1, NULL, 'i'},   {"mode", 1, NULL, 'm'},  {"connections", 1, NULL, 'c'},
+        {"seconds", 1, NULL, 's'},     {"bytes", 1, NULL, 'b'}, {"user", 1, NULL, 'u'},  {"password", 1, NULL, 'w'},
+        {"mechanism", 1, NULL, 'a'},   {"pause", 1, NULL, 'z'}, {"units", 1, NULL, 'n'}, {"source", 1, NULL, 'f'},
+        {"certificate", 1, NULL, 'k'}, {NULL, 0, NULL, 0},
     };
     struct options options = {.connections = 32, .seconds = 5, .bytes = 10240, .login = {"PLAIN", "scott", "tiger"}};
     int flag;
@@ -135,15 +139,18 @@ static void measure(const struct options *options, struct clients *clients)
     uint64_t began, units;
     double seconds;
 
-    if (options->mode != MODE_FLOOD)
-        clients_run(clients, options->seconds * WARM_UP_SHARE);
-    usage_settle(options->pids);
+    if (options->mode != MODE_FLOOD) {
+        clients_run(clients,
+                    options->seconds < WARM_UP_MOST / WARM_UP_SHARE ? options->seconds * WARM_UP_SHARE : WARM_UP_MOST);
+        usage_settle(options->pids);
+    }
     clients_clear(clients);
     before = usage_read(options->pids);
     began = now_us();
     clients_run(clients, options->seconds);
     seconds = (double)(now_us() - began) / 1e6;
-    usage_settle(options->pids);
+    if (options->mode != MODE_FLOOD)
+        usage_settle(options->pids);
     after = usage_read(options->pids);
     counts = clients_counts(clients);
     units = counts.messages ? counts.messages : counts.sessions;

@@ -43,6 +43,7 @@ struct clients_options {
     uint16_t port;
     size_t count;
     bool hold;               /* keeps sessions open after the last step */
+    uint64_t units_most;     /* sessions after which it is over; 0: only time ends it */
     uint64_t pause_us;       /* between a client's session and its next, on average */
     const char *source;      /* the address they come from; NULL: whatever the kernel chooses */
     const char *certificate; /* a PEM file with its key; NULL: none */
@@ -52,7 +53,7 @@ struct clients_options {
 struct clients *clients_new(const struct clients_options *options, const struct dialogue *dialogue);
 
 /* Opens all connections, and a new one for each that ends, for this long; then lets what has
- * begun come to its end. In `hold` returns when all are ready, or `seconds` have passed. */
+ * begun come to its end; SIGTERM is the end, too. In `hold` returns when all are ready, or `seconds` have passed. */
 void clients_run(struct clients *clients, double seconds);
 
 /* Since the last clear. Latencies are of sessions, or of messages in a dialogue that goes back. */

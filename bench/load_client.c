@@ -13,6 +13,7 @@
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +47,7 @@ struct clients {
     struct sockaddr_in server;
     const struct dialogue *dialogue;
     bool hold;
+    uint64_t units_most;
     uint64_t pause_us;
     struct sockaddr_in source;
     int poller;
@@ -356,6 +358,22 @@ static void give_up(struct clients *clients)
         }
 }
 
+static volatile sig_atomic_t is_terminated;
+
+static void on_term(int number)
+{
+    (void)number;
+    is_terminated = 1;
+}
+
+static bool is_enough(const struct clients *clients)
+{
+    if (clients->hold)
+        return clients->counts.held >= clients->count;
+    return is_terminated ||
+           (clients->units_most && clients->counts.sessions + clients->counts.failures >= clients->units_most);
+}
+
 void clients_run(struct clients *clients, double seconds)
 {
     uint64_t until = now_us() + (uint64_t)(seconds * 1e6);
@@ -364,7 +382,7 @@ void clients_run(struct clients *clients, double seconds)
     clients->over = false;
     for (clients->begun = 0; clients->begun < at_once;)
         open_next(clients);
-    while (now_us() < until && !(clients->hold && clients->counts.held >= clients->count))
+    while (now_us() < until && !is_enough(clients))
         run_turn(clients);
     if (clients->hold)
         return;
@@ -424,6 +442,8 @@ struct clients *clients_new(const struct clients_options *options, const struct 
     clients->dialogue = dialogue;
     clients->hold = options->hold;
     clients->pause_us = options->pause_us;
+    clients->units_most = options->units_most;
+    signal(SIGTERM, on_term);
     clients->count = options->count;
     clients->poller = epoll_create1(EPOLL_CLOEXEC);
     clients->latencies = malloc(LATENCIES_MOST * sizeof *clients->latencies);

@@ -96,12 +96,17 @@ class Ceiling(Server):
 
 
 class Gatepost(Server):
-    def __init__(self, build: Path, directory: Path, policy: str, sink_port: int = 0):
-        self.name = f"gatepost-{policy}"
+    def __init__(self, build: Path, directory: Path, policy: str, sink_port: int = 0, *, name: str = "",
+                 files: dict[str, str] | None = None, client_ca: Path | None = None):
+        """`files` are written into its folder, @DIR@ in them is its name."""
+        self.name = name or f"gatepost-{policy}"
+        self.files = files or {}
         self.program = build / "src" / "gatepostd"
         self.dir = directory / self.name
         self.policy = BENCH / "policies" / f"{policy}.lua"
         self.env = {**os.environ, "GATEPOST_BENCH_DIR": str(self.dir), "GATEPOST_BENCH_SINK_PORT": str(sink_port)}
+        if client_ca:
+            self.env["GATEPOST_BENCH_CLIENT_CA"] = str(client_ca)
 
     def start(self) -> None:
         self.dir.mkdir()
@@ -110,6 +115,10 @@ class Gatepost(Server):
         policy = Path(shutil.copy(self.policy, self.dir))
         give_to(SERVICE_USER, policy)
         self._make_users()
+        for name, text in self.files.items():
+            path = self.dir / name
+            path.write_text(text.replace("@DIR@", str(self.dir)))
+            give_to(SERVICE_USER, path)
         user = ["--user", SERVICE_USER] if os.geteuid() == 0 else []
         errors = self.dir / "stderr"
         with errors.open("wb") as log:

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bad logins against users with argon2id, while good clients send and newcomers log in: the short form of bench/flood.
+
+A busy machine is not the program's fault, so the bound on times is wide and may be missed once; that nobody good is
+refused, and that memory stays bounded, is part of both tries. And what bench/flood cannot see: a crowd that waits for
+its hashes does not keep a newcomer from another network waiting.
+"""
+
+import subprocess
+import sys
+import threading
+
+import pytest
+from gatepost import BUILD, DEADLINE, ROOT, Daemon, Talk
+from policies import policy
+
+SETUP = "local auth = require 'gatepost.auth'\nauth:setup { 'auth.toml' }\n"
+# of "tiger", at the usual cost
+STORED = ("$argon2id$v=19$m=19456,t=2,p=1$qEPyS36XmKgEW+pdbbPQhw$ur3hIqZiwxqsnRkRKpfDP1b2BAtBf6+zw3R1U10QUMg")
+CROWD, NEWCOMER = "127.0.0.3", "127.0.0.4"
+
+
+@pytest.mark.skipif(not (BUILD / "bench" / "bench-load").exists(), reason="the load generator is not built")
+def test_good_clients_do_not_notice_a_flood():
+    for _ in range(2):
+        done = subprocess.run([sys.executable, ROOT / "bench" / "flood", "--quick"], capture_output=True, text=True,
+                              timeout=10 * DEADLINE, check=False)
+        complaints = done.stderr.splitlines()
+        assert not [line for line in complaints if "refused" in line or "memory" in line], done.stderr
+        if done.returncode == 0:
+            return
+    pytest.fail(done.stdout + done.stderr)
+
+
+def test_a_full_queue_has_room_for_another_network():
+    """One thread, eight places; the crowd takes them all, and those of it beyond are told to come again."""
+    users = f"[user.ann]\npassword = '{STORED}'\n[user.victim]\npassword = '{STORED}'\n"
+    rules = "[guessing]\nenabled = false\n[password]\nthreads = 1\nqueue_limit = 8\n"
+    replies = []
+
+    def guess():
+        with Talk(daemon.port, source=CROWD) as client:
+            client.expect("EHLO crowd.example", "250")
+            client.starttls()
+            client.expect("EHLO crowd.example", "250")
+            ready.wait(DEADLINE)
+            replies.append(client.ask("AUTH PLAIN AHZpY3RpbQBsaW9u"))  # victim, lion
+
+    listener = ", auth_failure_delay = '0s', relay_hosts = {}"
+    with Daemon(policy(SETUP, listener=listener), files={"auth.toml": rules + users}) as daemon:
+        ready = threading.Barrier(41)
+        crowd = [threading.Thread(target=guess) for _ in range(40)]
+        for thread in crowd:
+            thread.start()
+        with Talk(daemon.port, source=NEWCOMER) as client:
+            client.expect("EHLO new.example", "250")
+            client.starttls()
+            client.expect("EHLO new.example", "250")
+            ready.wait(DEADLINE)
+            client.expect("AUTH PLAIN AGFubgB0aWdlcg==", "235")  # ann, tiger
+            answered = len(replies)
+        for thread in crowd:
+            thread.join(DEADLINE)
+        assert len(replies) == 40
+        assert {reply[:3] for reply in replies} == {"535", "454"}, replies
+        assert answered < 40
