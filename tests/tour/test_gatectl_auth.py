@@ -36,6 +36,7 @@ password = "$2b$04$saltsaltsaltsaltsaltse.lAjwcMekOoUr899AX17msOSsXnW5nm"
 networks = ["192.0.2.0/24"]
 [guessing]
 trusted = []
+delay = "0s"
 address_user_limit = 3
 half_life = "1h"
 block_for = "1h"
