@@ -60,3 +60,25 @@ def test_config_check_finds_the_daemon_and_passes_its_word_on():
     if USER:
         shown = gatectl("config", "check", good.policy)
         assert shown.returncode == 2 and "--user" in shown.stderr
+
+
+def test_logins_by_user_reason_and_address():
+    users = "[user.scott]\npassword = '{PLAIN}tiger'\n[user.mia]\npassword = '{PLAIN}lion'\n"
+    before, after = policy("local auth = require 'gatepost.auth'\nauth:setup { 'auth.toml' }\n",
+                           listener=", auth_failure_delay = '0s'").split("  kumo.start_http_listener", 1)
+    acct = "  kumo.aaa.configure_acct_log { log_dir = '@DIR@/acct' }\n  kumo.start_http_listener"
+    with Daemon(before + acct + after, files={"auth.toml": users}) as daemon:
+        for user, password in (("scott", "tiger"), ("scott", "wrong"), ("mia", "wrong"), ("nobody", "wrong")):
+            with Talk(daemon.port) as client:
+                client.login(user, password)
+        daemon.wait_records(lambda record: True, "acct", 4)
+        logs = ["logs", "--dir", daemon.dir / "acct"]
+        shown = gatectl(*logs).stdout.splitlines()
+        assert len(shown) == 4 and " Login ok: ok user scott as scott from 127.0.0.1 (client.example) PLAIN " in shown[0]
+        for args, count in ((["--user", "sc*"], 2), (["--reason", "bad_password"], 2), (["--reason", "ok,no_user"], 2),
+                            (["--reason", "refused"], 3), (["--address", "127.0.0.0/8"], 4), (["--address", "192.0.2.1"], 0),
+                            (["--user", "scott", "--reason", "refused"], 1), (["--type", "Authentication"], 4),
+                            (["--type", "Delivery"], 0), (["--since", "1h"], 4), (["--since", "2100-01-01"], 0)):
+            assert len(gatectl(*logs, *args, "--json").stdout.splitlines()) == count, args
+        assert gatectl("logs", "--dir", daemon.dir / "logs", "--user", "scott").stdout == ""
+    assert gatectl(*logs, "--address", "here").returncode == 2
