@@ -29,7 +29,7 @@ struct gate_attempt {
     /* what was tried */
     const char *mechanism;         /* "PLAIN" */
     const char *authcid, *authzid; /* as the client gave them, or a token or certificate said; NULL: not said */
-    const char *user;              /* by the name that its record has, else authcid; NULL: nobody can tell */
+    const char *user;              /* by the name that its record has, else as the client says; NULL: nobody can tell */
     struct span secret;            /* the password or token, for keyed digests alone; empty where there is none */
 
     /* what came of it */

@@ -117,7 +117,9 @@ void guess_numbers_read(struct guess_numbers *numbers, const struct guess_plan *
                         const struct tally_answer *answer);
 enum gate_guess_rule guess_decide(const struct gate_guessing *guessing, const struct guess_subject *subject,
                                   const struct guess_numbers *numbers);
-static inline bool guess_is_over(double value, double limit) { return limit > 0 && value >= limit; }
+/* Ten failures of the last minutes are ten, although each has decayed by a hair. */
+#define GUESS_HAIR 0.05
+static inline bool guess_is_over(double value, double limit) { return limit > 0 && value >= limit - GUESS_HAIR; }
 
 /* ---- guess_suspect.c ---- */
 

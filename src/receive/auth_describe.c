@@ -60,5 +60,7 @@ void auth_describe(struct session *session, enum auth_reason reason, struct gate
         .wall_ms = clock_wall_ms(),
     };
     attempt_out->user = attempt->user ? attempt->user : attempt_out->authcid;
+    if (!attempt_out->user) /* a token that is no good: whose it is said to be */
+        attempt_out->user = attempt_out->authzid;
     add_connection(session, attempt_out);
 }
