@@ -168,7 +168,8 @@ static void print_answer(const struct auth_words *words, const json_t *answer)
     else
         printf("%s: %s\n", !strcmp(decision, "refused") ? "refused" : "no verdict", text_of(answer, "reason"));
     json_array_foreach(rules, i, rule) print_rule(rule);
-    puts("Not asked: handlers of the policy, listeners' own settings, TLS and the client's certificate.");
+    printf("Not asked: handlers of the policy, %sTLS and the client's certificate.\n",
+           words->listener ? "" : "what a listener says (--listener), ");
 }
 
 /* ---- asking ---- */
@@ -221,6 +222,10 @@ int auth_test(const struct auth_words *words)
 
     if (!words->from || (!words->user && !words->reads_password)) {
         ctl_complain("auth test: who is it, and from where? --user USER --from IP");
+        return CTL_USAGE;
+    }
+    if (words->config && words->listener) {
+        ctl_complain("auth test: --listener is one of a running daemon");
         return CTL_USAGE;
     }
     question = make_question(words);

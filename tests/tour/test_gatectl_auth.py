@@ -154,6 +154,7 @@ def test_rules_that_cannot_be_read():
 
 @pytest.mark.parametrize("args", [[], ["nonsense"], ["unlock"], ["block"], ["purge"], ["show", "a", "b"], ["test"],
                                   ["test", "--user", "ann"], ["show", "--all"], ["purge", "ann", "--all"],
+                                  ["test", "--user", "ann", "--from", "::1", "--config", "x", "--listener", "[::1]:25"],
                                   ["block", "ann", "--for", "soon"], ["block", "ann", "--for", "1ms"]])
 def test_wrong_command_lines(args):
     shown = run(*args)
@@ -217,6 +218,31 @@ def test_a_lock_is_seen_explained_and_taken_away(daemon):
     used = [rule["text"] for rule in answer["rules"] if rule["rule"] == "secrets"]
     assert ", last used 20" in used[0] and "last used" not in used[1], used
     daemon.err.wait("an operator unlocks ann")
+
+
+def test_what_a_listener_says(daemon):
+    here = f"127.0.0.1:{daemon.port}"
+    where = ["--endpoint", daemon.http, "--user", "ann", "--from", "127.0.0.5", "--listener"]
+    by = explain(*where, here)["by"]
+    assert by["listener"]["text"] == f"{here} takes PLAIN under TLS" and "relay_hosts" not in by
+    assert explain(*where, "127.0.0.1:1", code=1)["by"]["listener"]["text"] == "there is no such listener"
+    ask(daemon, "block", "127.0.0.5", "--for", "1h")
+    assert "greeting" not in explain(*where, here, code=1)["by"]
+
+
+def test_what_a_listener_says_of_its_own():
+    listener = (", auth_mechanisms = { 'LOGIN' }, refuse_before_tls = true, relay_hosts = { '127.0.0.5' },"
+                " peer = { ['127.0.0.9'] = { auth_mechanisms = { 'PLAIN' } } }")
+    setup = "require('gatepost.auth'):setup { '@DIR@/auth.toml' }"
+    with Daemon(policy(setup, listener=listener), files={"auth.toml": RULES}) as daemon:
+        here = f"127.0.0.1:{daemon.port}"
+        where = ["--endpoint", daemon.http, "--user", "ann", "--listener", here, "--from"]
+        answer = explain(*where, "127.0.0.5", code=1)
+        assert answer["by"]["listener"]["result"] == "refuses" and answer["decision"] == "refused"
+        assert answer["by"]["relay_hosts"]["result"] == "note"
+        assert explain(*where, "127.0.0.9")["by"]["listener"]["result"] == "passes"
+        ask(daemon, "block", "127.0.0.9")
+        assert explain(*where, "127.0.0.9", code=1)["by"]["greeting"]["result"] == "refuses"
 
 
 def test_a_test_counts_nothing(daemon):

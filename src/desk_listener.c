@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * See desk_listener.h. The listener's parameters are those for this very client, rows for its network (`peer`) and for
+ * the address that it connects to (`via`) included.
+ */
+#include "desk_listener.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "auth/mechanism.h"
+#include "base/mem.h"
+#include "receive/params.h"
+
+/* Takes `text`. */
+static void add(json_t *answer, const char *rule, const char *result, char *text)
+{
+    json_array_append_new(json_object_get(answer, "rules"),
+                          json_pack("{s:s, s:s, s:s}", "rule", rule, "result", result, "text", text));
+    free(text);
+}
+
+static json_t *find_rule(const json_t *answer, const char *name)
+{
+    json_t *rule;
+    size_t i;
+
+    json_array_foreach(json_object_get(answer, "rules"), i, rule)
+    {
+        if (!strcmp(json_string_value(json_object_get(rule, "rule")), name))
+            return rule;
+    }
+    return NULL;
+}
+
+static bool applies(const json_t *answer, const char *name)
+{
+    return json_is_true(json_object_get(find_rule(answer, name), "applies"));
+}
+
+/* One that listens on every address listens on this one too. */
+static struct receive_params *params_of(const struct setup *setup, const struct sockaddr *wanted)
+{
+    static const unsigned char any[16];
+    struct ip ip = ip_of_sockaddr(wanted);
+
+    for (size_t i = 0; i < setup->listener_count; i++) {
+        const struct sockaddr *bound = (const struct sockaddr *)&setup->listeners[i].bound;
+        struct ip own = ip_of_sockaddr(bound);
+
+        if (sockaddr_port(bound) == sockaddr_port(wanted) &&
+            (ip_equal(&own, &ip) || !memcmp(own.bytes, any, sizeof own.bytes)))
+            return setup->listeners[i].params;
+    }
+    return NULL;
+}
+
+static void refuse(json_t *answer)
+{
+    if (strcmp(json_string_value(json_object_get(answer, "decision")), "let_in") != 0)
+        return;
+    json_object_set_new(answer, "decision", json_string("refused"));
+    json_object_set_new(answer, "reason", json_string("no_handler"));
+}
+
+static void tell_mechanism(const struct receive_params *params, const struct auth_mechanism *mechanism,
+                           const char *address, json_t *answer)
+{
+    uint32_t bit = UINT32_C(1) << auth_mechanism_index(mechanism);
+    const char *name = auth_mechanism_name(mechanism);
+    bool in_clear = params->auth_mechanisms_in_clear & bit;
+
+    if (params->auth_mechanisms & bit) {
+        add(answer, "listener", "passes",
+            mem_printf("%s takes %s under TLS%s", address, name, in_clear ? " and in clear" : ""));
+    } else if (in_clear) {
+        add(answer, "listener", "passes", mem_printf("%s takes %s in clear", address, name));
+    } else {
+        add(answer, "listener", "refuses", mem_printf("%s does not take %s from there", address, name));
+        refuse(answer);
+    }
+}
+
+static void tell_greeting(const struct receive_params *params, json_t *answer)
+{
+    json_t *by_rules = find_rule(answer, "greeting");
+
+    if (params->refuse_before_tls == RECEIVE_REFUSE_AT_ONCE && !by_rules &&
+        (applies(answer, "blocked") || applies(answer, "address")))
+        add(answer, "greeting", "refuses", mem_strdup("this listener turns such a client away before TLS"));
+    if (params->refuse_before_tls == RECEIVE_REFUSE_LATER && by_rules) {
+        json_object_set_new(by_rules, "result", json_string("note"));
+        json_object_set_new(by_rules, "text", json_string("this listener lets such a client try"));
+    }
+}
+
+static void tell(const struct receive_params *params, const struct ip *from, const json_t *question, json_t *answer)
+{
+    const char *name = json_string_value(json_object_get(question, "mechanism"));
+    const char *address = json_string_value(json_object_get(question, "listener"));
+
+    tell_mechanism(params, auth_mechanism_find(span_of(name ? name : "PLAIN")), address, answer);
+    tell_greeting(params, answer);
+    if (receive_cidrs_contain(&params->relay_hosts, from))
+        add(answer, "relay_hosts", "note", mem_strdup("this listener relays for that client without a login"));
+    if (params->allow_xclient || params->require_proxy_protocol)
+        add(answer, "proxy", "note", mem_strdup("that client may speak for others, as whom it says"));
+}
+
+void desk_tell_listener(const struct setup *setup, const json_t *question, json_t *answer)
+{
+    const char *wanted = json_string_value(json_object_get(question, "listener"));
+    const char *text = json_string_value(json_object_get(question, "from"));
+    struct sockaddr_storage address;
+    struct receive_params *base, *params;
+    struct ip local, from;
+
+    if (!wanted || ip_parse(span_of(text), &from))
+        return;
+    base = sockaddr_parse(span_of(wanted), &address, NULL) ? NULL : params_of(setup, (const struct sockaddr *)&address);
+    if (!base) {
+        add(answer, "listener", "refuses", mem_strdup("there is no such listener"));
+        refuse(answer);
+        return;
+    }
+    local = ip_of_sockaddr((const struct sockaddr *)&address);
+    params = receive_params_for(base, &local, &from);
+    tell(params, &from, question, answer);
+    receive_params_unref(&params);
+}
