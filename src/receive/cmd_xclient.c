@@ -28,7 +28,8 @@ static void become(struct session *session, const struct smtp_xclient *xclient)
     struct receive_connection *connection = session->connection;
 
     if (is_said(xclient, SMTP_XCLIENT_ADDR)) {
-        connection->proxy_ip = connection->remote_ip;
+        if (!connection->proxy_ip.family)
+            connection->proxy_ip = connection->remote_ip;
         connection->remote_ip = xclient->addr;
     }
     if (is_said(xclient, SMTP_XCLIENT_PORT))

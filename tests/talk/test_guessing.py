@@ -102,18 +102,18 @@ def test_a_thousand_addresses_on_one_account_while_its_owner_keeps_sending():
         assert login(daemon, "ada", "tiger", HOME).startswith("235")
         for number in range(30):
             assert login(daemon, "ada", f"guess {number}", f"127.7.0.{1 + number}") == REFUSED
-        with session(daemon, "127.0.0.50") as proxy:
-            for number in range(30, 1000):
-                password = "tiger" if number == 500 else f"guess {number}"
-                proxy.expect(f"XCLIENT ADDR={sources[number]}", "220")
-                proxy.expect("EHLO client.example", "250")
-                assert proxy.ask(plain("ada", password)) == REFUSED
-                if number % 100 == 99:
-                    assert login(daemon, "ada", "tiger", HOME).startswith("235")
+        for first in range(30, 1000, 150):
+            with session(daemon, "127.0.0.50") as proxy:
+                for number in range(first, min(first + 150, 1000)):
+                    password = "tiger" if number == 500 else f"guess {number}"
+                    proxy.expect(f"XCLIENT ADDR={sources[number]}", "220")
+                    proxy.expect("EHLO client.example", "250")
+                    assert proxy.ask(plain("ada", password)) == REFUSED
+            assert login(daemon, "ada", "tiger", HOME).startswith("235")
         assert login(daemon, "ada", "tiger", "127.7.9.9") == REFUSED  # at an unusual place even the owner has to wait
         assert login(daemon, "bob", "lion", "127.7.0.1").startswith("235")
         daemon.err.wait("result=locked", 2)
-        assert results(daemon, "ada") == {"ok": 10, "bad_password": 999, "locked": 2}
+        assert results(daemon, "ada") == {"ok": 8, "bad_password": 999, "locked": 2}
 
 
 class Receiver:
