@@ -225,6 +225,15 @@ def test_line_ends_that_readers_disagree_on(sink, data):
         assert send(daemon, "ann", "ann@ok.example", text("ann@ok.example")).startswith("250")
 
 
+def test_line_ends_that_are_mended(sink):
+    """What is checked is the text as it goes on."""
+    mending = QUICK + ", invalid_line_endings = 'Fix'"
+    with Daemon(policy(SETUP, smart_host(sink.port), listener=mending), files={"auth.toml": REJECT}) as daemon:
+        for end in (b"\r", b"\n"):
+            data = b"From: ann@ok.example\r\nSubject: x" + end + b"Sender: eve@evil.example\r\n\r\nb\r\n"
+            assert send(daemon, "ann", "ann@ok.example", data) == "553 5.7.1 ann may not send as eve@evil.example (Sender)"
+
+
 # ---- relaying without a line of Lua about it ----
 
 def test_only_who_is_logged_in_may_relay(daemon, sink):
