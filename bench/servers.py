@@ -97,7 +97,7 @@ class Ceiling(Server):
 
 class Gatepost(Server):
     def __init__(self, build: Path, directory: Path, policy: str, sink_port: int = 0, *, name: str = "",
-                 files: dict[str, str] | None = None, client_ca: Path | None = None):
+                 files: dict[str, str] | None = None, client_ca: Path | None = None, failure_delay: str = "0s"):
         """`files` are written into its folder, @DIR@ in them is its name."""
         self.name = name or f"gatepost-{policy}"
         self.files = files or {}
@@ -105,6 +105,7 @@ class Gatepost(Server):
         self.dir = directory / self.name
         self.policy = BENCH / "policies" / f"{policy}.lua"
         self.env = {**os.environ, "GATEPOST_BENCH_DIR": str(self.dir), "GATEPOST_BENCH_SINK_PORT": str(sink_port)}
+        self.env["GATEPOST_BENCH_FAILURE_DELAY"] = failure_delay
         if client_ca:
             self.env["GATEPOST_BENCH_CLIENT_CA"] = str(client_ca)
 

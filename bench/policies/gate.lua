@@ -15,7 +15,7 @@ kumo.on('init', function()
     hostname = 'bench.example',
     relay_hosts = {},
     -- what a refusal costs is measured, not how long it is held back
-    auth_failure_delay = '0s',
+    auth_failure_delay = os.getenv 'GATEPOST_BENCH_FAILURE_DELAY' or '0s',
     tls_required_client_ca = os.getenv 'GATEPOST_BENCH_CLIENT_CA',
   }
 end)

@@ -125,11 +125,20 @@ void auth_refuse_as_told(struct session *session, const struct policy_result *re
 
 /* ---- no verdict ---- */
 
+static void say_no_verdict(struct session *session)
+{
+    session_replyf(session, 454, "4.7.0 temporary authentication failure");
+}
+
+/* Who is turned away for want of room is made to wait as well: a flood would be back at once. */
 void auth_no_verdict(struct session *session, enum auth_reason reason)
 {
     auth_end(session, reason);
     session_enter(session, SESSION_COMMAND);
-    session_replyf(session, 454, "4.7.0 temporary authentication failure");
+    if (reason == AUTH_REASON_BUSY)
+        session_delay(session, session->connection->params->auth_failure_delay_ms, say_no_verdict);
+    else
+        say_no_verdict(session);
 }
 
 /* ---- granted ---- */
