@@ -68,5 +68,5 @@ static void decide(struct gate_check *check, const struct lookup_result *result)
 void gate_ask_proved(struct gate_check *check)
 {
     gate_check_set_user(check, check->question->authcid);
-    gate_check_look_up(check, false, !check->question->is_proved, decide);
+    gate_check_look_up(check, false, !check->question->is_proved || check->facts->is_locked, decide);
 }

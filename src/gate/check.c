@@ -166,8 +166,10 @@ const char *gate_check_authzid(const struct gate_check *check)
 
 enum auth_reason gate_check_admission(const struct gate_check *check, const struct credential_secret *secret)
 {
-    return gate_admission(check->credential, secret, &check->facts->peer, check->user, gate_check_authzid(check),
-                          clock_wall_ms());
+    enum auth_reason reason = gate_admission(check->credential, secret, &check->facts->peer, check->user,
+                                             gate_check_authzid(check), clock_wall_ms());
+
+    return reason == AUTH_REASON_OK && check->facts->is_locked ? AUTH_REASON_LOCKED : reason;
 }
 
 static struct gate_login *make_login(const struct gate_check *check)

@@ -70,6 +70,8 @@ struct gate_facts {
     const char *mechanism;  /* "PLAIN" */
     const char *ehlo_domain;
     bool is_tls;
+    bool is_locked; /* the user must not come in from there now: a secret that is right is AUTH_REASON_LOCKED, after as
+                       much work as for one that is wrong */
 };
 
 /* Who came in: kept by the session for everything that follows (identity rules, budgets, audit). Counted, immutable. */
@@ -97,7 +99,7 @@ struct gate_verdict {
                                       no `info` yet: AUTH_ASK_PROVED has the last word */
     const char *store;             /* the one that answered; "" */
     const char *user;              /* as the record has it, else as it was asked for; NULL: nobody can tell */
-    bool is_known; /* a store has this user */
+    bool is_known;                 /* a store has this user */
     bool is_cached;
     uint64_t took_us;
 };

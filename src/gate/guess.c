@@ -146,6 +146,12 @@ static void conclude_wrong(struct gate_guess *guess, const struct guess_numbers 
         suspect(guess, GUESS_ONE_USER, numbers->prefixes, false);
 }
 
+static void conclude_peek(struct gate_guess *guess, const struct guess_numbers *numbers,
+                          struct gate_guess_result *result)
+{
+    result->locked_by = guess_decide(guess->rules->guessing, &guess->subject, numbers);
+}
+
 static void conclude_connection(struct gate_guess *guess, const struct guess_numbers *numbers,
                                 struct gate_guess_result *result)
 {
@@ -194,6 +200,17 @@ static struct gate_guess *ask(struct gate_rules *rules, struct loop *loop, const
     guess->facts = guess_facts(attempt, &guess->subject);
     if (tally_get())
         guess_plan_make(&guess->plan, rules->guessing, &guess->subject, attempt->secret, counts);
+    return start(guess, loop);
+}
+
+struct gate_guess *gate_guess_peek(struct gate_rules *rules, struct loop *loop, const struct gate_attempt *attempt,
+                                   gate_guess_fn *on_done, void *ctx)
+{
+    struct gate_guess *guess = new_guess(rules, &attempt->peer, attempt->is_proxys_own, attempt->user, on_done, ctx);
+
+    guess->conclude = conclude_peek;
+    if (tally_get())
+        guess_plan_make(&guess->plan, rules->guessing, &guess->subject, SPAN_LIT(""), false);
     return start(guess, loop);
 }
 

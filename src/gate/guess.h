@@ -57,6 +57,10 @@ typedef void gate_guess_fn(void *ctx, const struct gate_guess_result *result);
 
 /* Each returns NULL when on_done has run already; otherwise it runs once, on `loop`, unless cancelled. */
 
+/* Before a password is looked at: would the user be let in if it were right? Decides nothing, since others may be under
+ * way; it is for taking as much time about a right one that will be refused as about a wrong one. */
+struct gate_guess *gate_guess_peek(struct gate_rules *rules, struct loop *loop, const struct gate_attempt *attempt,
+                                   gate_guess_fn *on_done, void *ctx);
 /* The secret was right: may the user come in? Nothing is counted. */
 struct gate_guess *gate_guess_judge(struct gate_rules *rules, struct loop *loop, const struct gate_attempt *attempt,
                                     gate_guess_fn *on_done, void *ctx);

@@ -104,6 +104,7 @@ static void fill_facts(struct session *session)
         .mechanism = auth_mechanism_name(auth_exchange_mechanism(attempt->exchange)),
         .ehlo_domain = connection->ehlo_domain,
         .is_tls = tls_is_on(session->socket),
+        .is_locked = attempt->is_locked,
     };
 }
 
@@ -112,15 +113,11 @@ static bool gate_answers(const struct session *session)
     return session->attempt->rules && gate_rules_answer(session->attempt->rules, question_of(session)->kind);
 }
 
-void auth_ask_gate(struct session *session, enum auth_reason otherwise)
+static void ask_gate(struct session *session)
 {
     struct auth_attempt *attempt = session->attempt;
     struct gate_check *check;
 
-    if (!gate_answers(session)) {
-        auth_refuse(session, otherwise);
-        return;
-    }
     fill_facts(session);
     session->waiting = WAITING_GATE;
     check =
@@ -128,6 +125,18 @@ void auth_ask_gate(struct session *session, enum auth_reason otherwise)
     /* on_gate may have run already, and the attempt may be over */
     if (check)
         attempt->check = check;
+}
+
+void auth_ask_gate(struct session *session, enum auth_reason otherwise)
+{
+    enum auth_question_kind kind = question_of(session)->kind;
+
+    if (!gate_answers(session))
+        auth_refuse(session, otherwise);
+    else if (kind == AUTH_ASK_PASSWORD || kind == AUTH_ASK_PROVED)
+        auth_guess_peek(session, ask_gate);
+    else
+        ask_gate(session);
 }
 
 static void on_event(struct session *session, const struct policy_result *result);

@@ -41,6 +41,7 @@ struct auth_attempt {
     enum auth_reason refusal; /* meanwhile */
     unsigned guess_failures;  /* that the delay grows with */
     uint64_t guess_delay_most_ms;
+    bool is_locked;   /* before the secret was looked at */
     bool is_doubtful; /* a login that looks like a guess that came right */
 
     /* what the gate said, for the record */
@@ -106,6 +107,8 @@ void auth_abandon_keys(struct session *session);
 
 /* ---- auth_guess.c ---- */
 
+/* Before a secret is looked at: notes whether it would do, and goes on with `then`. */
+void auth_guess_peek(struct session *session, session_then_fn *then);
 /* The secret was right: goes on with `then`, or refuses. */
 void auth_guess_judge(struct session *session, session_then_fn *then);
 /* It was not: counts that, and goes on with `then`. attempt->refusal has the reason. */
