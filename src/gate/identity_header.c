@@ -7,6 +7,8 @@
 #include "gate/identity_header.h"
 #include "message/headers.h"
 
+#define FIELDS_MOST 20
+
 static const struct span names[GATE_FIELD_COUNT] = {
     [GATE_FIELD_FROM] = SPAN_LIT("From"),
     [GATE_FIELD_SENDER] = SPAN_LIT("Sender"),
@@ -94,6 +96,7 @@ void gate_header_judge(struct span message, unsigned fields, gate_covers_fn *cov
 {
     struct gate_findings findings = {.finding = {.shown = GATE_SHOWN_COVERED}};
     struct headers headers;
+    unsigned count = 0;
     const char *fault;
 
     *findings_out = findings;
@@ -108,8 +111,8 @@ void gate_header_judge(struct span message, unsigned fields, gate_covers_fn *cov
 
         if ((unsigned)field == GATE_FIELD_COUNT)
             continue;
-        if (is_broken) {
-            note_broken(&findings, field, "its name is written oddly");
+        if (is_broken || ++count > FIELDS_MOST) {
+            note_broken(&findings, field, is_broken ? "its name is written oddly" : "there are too many of them");
             continue;
         }
         gate_value_judge(headers.items[i].value, covers, ctx, &finding);

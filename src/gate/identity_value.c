@@ -11,6 +11,7 @@
 
 #define VALUE_LIMIT_BYTES ((size_t)64 * 1024)
 #define COMMENT_DEPTH_MOST 20
+#define ADDRESSES_MOST 1000 /* each may be compared with many patterns */
 
 struct reader {
     struct span rest;
@@ -132,7 +133,8 @@ static int take_address(struct reader *reader, struct span text)
 {
     struct gate_address address;
 
-    reader->addresses++;
+    if (++reader->addresses > ADDRESSES_MOST)
+        return unclear(reader, "there are too many addresses in it");
     if (gate_address_read(text, &address))
         return unclear(reader, "an address is written in a way that can be read differently");
     if (!reader->covers(reader->ctx, &address))
@@ -335,6 +337,8 @@ static int judge_token(struct reader *reader, struct span token)
     token = bare(token);
     if (!looks_like_address(token))
         return 0;
+    if (++reader->addresses > ADDRESSES_MOST)
+        return unclear(reader, "there are too many addresses in it");
     if (gate_address_read(token, &address) || !reader->covers(reader->ctx, &address))
         return found(reader, GATE_SHOWN_FOREIGN, token);
     return 0;

@@ -169,14 +169,18 @@ struct word {
     size_t len; /* of the whole */
 };
 
-/* "=?charset?Q?text?=" at the start of `s`. The text may hold anything, blanks too: some clients take it. */
-static bool find_word(struct span s, struct word *word_out)
+/* "=?charset?Q?text?=" at the start of `s`. The text may hold anything, blanks too: some clients take it. Where no
+ * word can end any more, `*may_end` becomes false, so that it is not looked for again and again. */
+static bool find_word(struct span s, struct word *word_out, bool *may_end)
 {
     struct span rest = span_from(s, 2);
-    struct word word = {.charset = span_head(rest, span_find(rest, '?'))};
+    struct word word = {0};
     const char *end;
 
-    if (!span_starts_with(s, SPAN_LIT("=?")) || word.charset.len == 0)
+    if (!*may_end || !span_starts_with(s, SPAN_LIT("=?")))
+        return false;
+    word.charset = span_head(rest, span_find(rest, '?'));
+    if (word.charset.len == 0)
         return false;
     rest = span_from(rest, word.charset.len + 1);
     if (rest.len < 2 || rest.data[1] != '?' || !strchr("qb", ascii_lower(rest.data[0])))
@@ -184,6 +188,7 @@ static bool find_word(struct span s, struct word *word_out)
     word.is_base64 = ascii_lower(rest.data[0]) == 'b';
     rest = span_from(rest, 2);
     end = memmem(rest.data, rest.len, "?=", 2);
+    *may_end = end != NULL;
     if (!end)
         return false;
     word.text = span_head(rest, (size_t)(end - rest.data));
@@ -215,13 +220,13 @@ static size_t blanks_at(struct span text)
 
 int gate_words_decode(struct span text, struct buf *out)
 {
-    bool after_word = false;
+    bool after_word = false, may_end = true;
 
     while (text.len > 0) {
         size_t blanks = blanks_at(text), used = blanks + 1;
         struct word word;
 
-        if (find_word(span_from(text, blanks), &word)) {
+        if (find_word(span_from(text, blanks), &word, &may_end)) {
             /* blanks between two words are no text */
             if ((!after_word && buf_append(out, text.data, blanks)) || take_word(&word, out))
                 return -1;

@@ -249,7 +249,7 @@ static int judge_author(const struct session *session, struct gate_who *who, str
 static int read_wanted(const struct message *message, struct span name, struct buf *out)
 {
     const struct header *header = NULL;
-    struct headers headers;
+    struct headers headers = {0};
     int result = headers_parse(bytes_span(message_body(message)), &headers, NULL);
 
     while (!result && (header = headers_find(&headers, name, header))) {
