@@ -18,22 +18,31 @@ struct step {
     size_t say_len;
     const char *codes; /* first digits of the replies to wait for, one each; '-' is 4 or 5 */
     bool tls_after;    /* the handshake follows the reply */
+    bool is_proof;     /* what is said is made of the reply before: scram_final */
     bool ends_message; /* its reply answers for a message */
 };
 
 struct dialogue {
-    struct step steps[12];
+    struct step steps[14];
     size_t count;
+    const struct login *login;
     size_t again_from; /* a stream goes back from the step after the message to this one; 0: it does not */
 };
 
 struct login {
-    const char *mechanism; /* PLAIN, LOGIN, OAUTHBEARER, XOAUTH2 or EXTERNAL */
+    const char *mechanism; /* PLAIN, LOGIN, SCRAM-SHA-256, OAUTHBEARER, XOAUTH2 or EXTERNAL */
     const char *user;
     const char *password; /* or the token */
 };
 
 struct dialogue dialogue_new(enum mode mode, size_t bytes, const struct login *login);
+
+/* ---- the client's side of SCRAM (load_scram.c) ---- */
+
+#define SCRAM_FIRST_BARE "n=%s,r=load-load-load-load-load"
+
+/* The line that answers a challenge (base64). The salted password is made once: it is the server that is measured. */
+char *scram_final(const struct login *login, const char *challenge);
 
 /* ---- the clients (load_client.c) ---- */
 

@@ -38,6 +38,7 @@ struct connection {
     size_t replies;
     char line[512];
     size_t line_len;
+    char *proof;
     uint64_t began_us;
     uint64_t due_us; /* of the next session, while it pauses; 0: it does not */
 };
@@ -121,6 +122,8 @@ static void open_next(struct clients *clients)
 static void close_connection(struct connection *connection)
 {
     SSL_free(connection->ssl);
+    free(connection->proof);
+    connection->proof = NULL;
     close(connection->fd);
     connection->ssl = NULL;
     connection->fd = -1;
@@ -197,9 +200,11 @@ static const struct step *step_of(const struct connection *connection)
 static bool speak(struct connection *connection)
 {
     const struct step *step = step_of(connection);
+    const char *say = step->is_proof ? connection->proof : step->say;
+    size_t len = step->is_proof ? strlen(say) : step->say_len;
 
-    while (connection->sent < step->say_len) {
-        ssize_t done = put(connection, step->say + connection->sent, step->say_len - connection->sent);
+    while (connection->sent < len) {
+        ssize_t done = put(connection, say + connection->sent, len - connection->sent);
 
         if (done < 0) {
             if (errno == EAGAIN && !connection->want_write)
@@ -265,6 +270,12 @@ static enum heard next_step(struct connection *connection)
         if (!dialogue->again_from)
             note_latency(connection);
         return HEARD_END;
+    }
+    if (step_of(connection)->is_proof) {
+        connection->line[connection->line_len] = '\0';
+        connection->proof = scram_final(dialogue->login, connection->line + 4);
+        if (!connection->proof)
+            return HEARD_WRONG;
     }
     return (former->tls_after ? start_tls(connection) : speak(connection)) ? HEARD_MORE : HEARD_WRONG;
 }

@@ -62,6 +62,13 @@ static void add_login(struct dialogue *dialogue, const struct login *login, cons
         add_line(dialogue, "AUTH LOGIN\r\n", "3");
         add_line(dialogue, make_line("", login->user, strlen(login->user)), "3");
         add_line(dialogue, make_line("", login->password, strlen(login->password)), code);
+    } else if (!strcmp(login->mechanism, "SCRAM-SHA-256")) {
+        char first[256];
+
+        snprintf(first, sizeof first, "n,," SCRAM_FIRST_BARE, login->user);
+        add_line(dialogue, make_line("AUTH SCRAM-SHA-256 ", first, strlen(first)), "3");
+        add_line(dialogue, "", "3")->is_proof = true;
+        add_line(dialogue, "\r\n", code);
     } else if (!strcmp(login->mechanism, "EXTERNAL")) {
         add_line(dialogue, "AUTH EXTERNAL =\r\n", code);
     } else {
@@ -100,9 +107,10 @@ static void add_transaction(struct dialogue *dialogue, size_t bytes)
 
 struct dialogue dialogue_new(enum mode mode, size_t bytes, const struct login *login)
 {
-    const struct login wrong = {login->mechanism, login->user, "wrong-password"};
-    struct dialogue dialogue = {0};
+    static struct login wrong;
+    struct dialogue dialogue = {.login = login};
 
+    wrong = (struct login){login->mechanism, login->user, "wrong-password"};
     add_line(&dialogue, "", "2");
     add_line(&dialogue, "EHLO load.example\r\n", "2");
     add_line(&dialogue, "STARTTLS\r\n", "2")->tls_after = true;

@@ -252,8 +252,10 @@ postlog unix-dgram n - n - 1 postlogd
 class Postfix(Server):
     """Postfix with Dovecot's auth, configured to be fast: plain users, no chroot, no look-ups."""
 
-    def __init__(self, directory: Path, sink_port: int = 0, processes: int = 300):
-        self.name = "postfix-relay" if sink_port else "postfix"
+    def __init__(self, directory: Path, sink_port: int = 0, processes: int = 300, *, name: str = "",
+                 stored: str = PASSWORD):
+        self.name = name or ("postfix-relay" if sink_port else "postfix")
+        self.stored = stored
         self.dir = directory / self.name
         self.config = self.dir / "config"
         self.transport = "smtp" if sink_port else "discard"
@@ -283,7 +285,7 @@ class Postfix(Server):
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
                         "-subj", "/CN=bench.example", "-days", "1", "-keyout", self.dir / "key.pem",
                         "-out", self.dir / "certificate.pem"], check=True, capture_output=True)
-        (self.dir / "users").write_text(f"{USER}:{PASSWORD}\n")
+        (self.dir / "users").write_text(f"{USER}:{self.stored}\n")
         for name, text in (("config/main.cf", MAIN_CF), ("config/master.cf", MASTER_CF), ("dovecot.conf", DOVECOT)):
             (self.dir / name).write_text(text.format(**vars(self)))
 
