@@ -6,6 +6,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/mem.h"
 #include "base/secret.h"
@@ -56,6 +57,19 @@ static int read_client_key(struct receive_params *params, const char *key, const
     return 0;
 }
 
+/* Every field of that name is removed from what comes in: not those that make a message. */
+static bool is_needed(const char *name)
+{
+    static const char *const needed[] = {"Received",   "Return-Path", "From",        "Sender",       "Reply-To",
+                                         "To",         "Cc",          "Bcc",         "Subject",      "Date",
+                                         "Message-ID", "References",  "In-Reply-To", "MIME-Version", "DKIM-Signature"};
+
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
+        if (strcasecmp(name, needed[i]) == 0)
+            return true;
+    return strncasecmp(name, "Content-", strlen("Content-")) == 0;
+}
+
 static int read_id_header(struct receive_params *params, const char *key, const json_t *value, struct error *error)
 {
     if (json_is_false(value)) {
@@ -65,6 +79,8 @@ static int read_id_header(struct receive_params *params, const char *key, const 
     }
     if (params_read_string(key, value, &params->trace_id_header, error))
         return -1;
+    if (is_needed(params->trace_id_header))
+        return error_set(error, ERROR_PERM, "'%s': messages have a header of this name that must stay", key);
     return check_field_name(key, params->trace_id_header, error);
 }
 

@@ -171,9 +171,19 @@ static size_t take_all(struct session *session, struct span view)
     return used;
 }
 
+/* A buffer that grows leaves its former memory behind, unwiped: for a login there is room for the whole line. */
+static int make_room(struct session *session, size_t len)
+{
+    if (session->is_auth_line && buf_len(&session->input) == 0 && len < AUTH_LINE_LIMIT)
+        len = AUTH_LINE_LIMIT + CR_LF_BYTES;
+    return buf_reserve(&session->input, len) ? 0 : -1;
+}
+
 static void keep(struct session *session, struct span rest)
 {
-    if (rest.len > 0 && session->state != SESSION_CLOSED && buf_append_span(&session->input, rest))
+    if (rest.len == 0 || session->state == SESSION_CLOSED)
+        return;
+    if (make_room(session, rest.len) || buf_append_span(&session->input, rest))
         session_close(session, "more pipelined input than we keep");
 }
 
@@ -190,15 +200,20 @@ static void take_from_input(struct session *session)
         session_drop_input(session);
 }
 
-/* Bytes from the scratch buffer, which may be wiped after. */
+/* Bytes from the scratch buffer. What is copied from there is wiped: it may be half of a password. */
 static void feed(struct session *session, struct span fresh)
 {
-    if (session_has_input(session)) {
-        keep(session, fresh);
+    bool is_message = session->state == SESSION_DATA || session->state == SESSION_BDAT;
+    bool is_behind = session_has_input(session);
+    struct span rest = fresh;
+
+    if (!is_behind && may_take(session))
+        rest = span_from(fresh, take_all(session, fresh));
+    keep(session, rest);
+    if (is_behind)
         take_from_input(session);
-        return;
-    }
-    keep(session, span_from(fresh, may_take(session) ? take_all(session, fresh) : 0));
+    if (!is_message && rest.len > 0)
+        secret_wipe((char *)(uintptr_t)rest.data, rest.len);
 }
 
 /* ---- the socket ---- */

@@ -23,6 +23,9 @@ static const struct {
     {"[user.ann]\npassword = 'p'\n[external]\nsource = 'map'\n[external.map]\n'CN=a' = 5\n", ":5: external.map: "},
     {"[user.ann]\npassword = 'p'\n[token]\nrecords = 'maybe'\n", ":4: token.records: must be one of"},
     {"[user.ann]\npassword = 'p'\ncolour = 'red'\n", ":1: user.ann: "},
+    {"[user.ann]\npassword = 'p'\n[audit]\nunknown_users = 'shout'\n", ":4: audit.unknown_users: must be one of"},
+    {"[user.ann]\npassword = 'p'\n[audit]\nkey = 'short'\n", ":4: audit.key: a key has 16 bytes or more"},
+    {"[user.ann]\npassword = 'p'\n[audit]\nusers = 1\n", ":4: audit.users: there is no such setting"},
     {"[user.ann]\npassword = 'p\n", ":2:"},
 };
 
