@@ -64,8 +64,8 @@ char *ctl_escape(const char *text);
 /* The daemon's own word for what went wrong, or NULL. */
 const char *ctl_error_of(const json_t *answer);
 
-/* Asks: POST with a `question`, GET without. False when there is nothing to say to people any more: it failed, which was
- * complained about, or the answer was printed as JSON. The answer is the caller's either way, perhaps NULL. */
+/* Asks: POST with a `question`, GET without. False when there is nothing to say to people any more: it failed, which
+ * was complained about, or the answer was printed as JSON. The answer is the caller's either way, perhaps NULL. */
 bool ctl_ask(const char *endpoint, const char *path, const json_t *question, bool as_json, json_t **answer_out,
              int *code_out);
 
