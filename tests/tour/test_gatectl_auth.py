@@ -12,6 +12,7 @@ import urllib.request
 import pytest
 from gatepost import BUILD, DEADLINE, SERVICE_USER, Daemon, Talk, give, make_dir
 from policies import policy
+from tokens import AUDIENCE, Key, claims, key_set
 
 GATECTL = BUILD / "src" / "ctl" / "gatectl"
 RUN_AS = ["--run-as", SERVICE_USER] if os.geteuid() == 0 else []
@@ -119,6 +120,37 @@ def test_a_sender_is_tried(rules):
     for address, result in (("x@ann.example", "passes"), ("x@other.example", "refuses")):
         answer = explain("--user", "ann", "--from", "192.0.2.7", "--mail-from", address, config=rules)
         assert answer["by"]["mail_from"]["result"] == result
+
+
+def test_tokens_are_tried_too():
+    key, issuer = Key("EdDSA"), "https://id.example"
+    folder = make_dir()
+    for name, text in {"keys.json": key_set(key), "auth.toml": f"""[store.sso]
+driver = 'jwt'
+issuer = '{issuer}'
+audience = '{AUDIENCE}'
+jwks_file = 'keys.json'
+"""}.items():
+        (folder / name).write_text(text)
+        give(folder / name)
+    how = ["--from", "192.0.2.7", "--mechanism", "OAUTHBEARER", "--password-stdin"]
+    token = key.mint(claims(issuer, "ann"))
+    answer = explain(*how, config=folder / "auth.toml", stdin=token + "\n")
+    assert (answer["decision"], answer["user"], answer["store"]) == ("let_in", "ann", "sso")
+    assert token not in json.dumps(answer)
+    answer = explain(*how, config=folder / "auth.toml", stdin=Key("EdDSA").mint(claims(issuer, "ann")) + "\n", code=1)
+    assert (answer["decision"], answer["reason"], answer["secret"]) == ("refused", "bad_token", "wrong")
+
+
+@pytest.mark.parametrize("stdin", ["", "tiger-canary-7\n"])
+def test_a_store_that_fails_is_no_verdict(stdin):
+    path = make_dir() / "auth.toml"
+    path.write_text("[store.people]\ndriver = 'sqlite'\npath = '/nowhere/users.db'\n")
+    give(path)
+    more = ["--password-stdin"] if stdin else []
+    answer = explain("--user", "ann", "--from", "::1", *more, config=path, stdin=stdin, code=1)
+    assert (answer["decision"], answer["reason"]) == ("no_verdict", "store_error")
+    assert answer["by"]["store"]["result"] == "fails" and "people: " in answer["by"]["store"]["text"]
 
 
 def test_a_policys_rules_are_tested_without_running_it():
