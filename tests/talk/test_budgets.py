@@ -8,6 +8,7 @@ runs; where one does, a window slides and lets nothing through at once.
 import contextlib
 import json
 import re
+import signal
 import subprocess
 import threading
 import time
@@ -332,6 +333,42 @@ def test_two_nodes_share_one_budget_and_each_goes_on_alone():
                 assert [send(second)[:3] for _ in range(3)] == ["250", "250", "452"]
 
 
+def test_a_client_that_leaves_while_redis_is_silent_takes_nothing():
+    with RedisServer() as redis:
+        auth = users("ada", budgets=shared(redis) + "[budget.b]\nrecipients_per_day = 3\nsessions = 9\n")
+        with daemon_of(auth) as daemon:
+            until(lambda: "gatepost_tally_redis_used 1" in metrics(daemon))
+            with session(daemon) as client:
+                client.expect("MAIL FROM:<ada@dest.example>", "250")
+                redis.pause()
+                try:
+                    client.line("RCPT TO:<you@dest.example>")
+                    client.close()
+                    until(lambda: "gatepost_tally_redis_used 0" in metrics(daemon))
+                    until(lambda: used(daemon, "ada", "recipients_per_day") == 0)
+                    with session(daemon) as again:  # and all goes on without it
+                        assert send(again).startswith("250")
+                finally:
+                    redis.resume()
+
+
+def test_a_stop_while_redis_is_silent_loses_nothing_of_ours():
+    with RedisServer() as redis:
+        auth = users("ada", budgets=shared(redis) + "[budget.b]\nrecipients_per_day = 3\nsessions = 9\n")
+        with daemon_of(auth) as daemon:
+            until(lambda: "gatepost_tally_redis_used 1" in metrics(daemon))
+            with session(daemon) as client:
+                client.expect("MAIL FROM:<ada@dest.example>", "250")
+                redis.pause()
+                try:
+                    client.line("RCPT TO:<you@dest.example>")
+                    daemon.process.send_signal(signal.SIGTERM)
+                    daemon.err.wait("stopping: no new mail")
+                    daemon.stop()  # again: at once
+                finally:
+                    redis.resume()
+
+
 # ---- live sessions ----
 
 def test_sessions_are_listed_and_closed():
@@ -376,6 +413,21 @@ end)
         (daemon.dir / "go").write_text("now")
         assert client.read_reply().startswith("421 4.7.0")
         assert client.closed()
+
+
+def test_a_policy_closes_sessions_with_what_is_remembered():
+    purges = """
+kumo.on('smtp_server_rcpt_to', function(rcpt)
+  local records, sessions = auth:purge('ada', { sessions = true })
+  if sessions ~= 2 or auth:purge 'ada' ~= 0 then error('closed ' .. tostring(sessions)) end
+end)
+"""
+    with daemon_of(users("ada", "bob"), purges, DROP) as daemon:
+        with session(daemon) as one, session(daemon) as other, session(daemon, "bob") as bob:
+            bob.expect("MAIL FROM:<bob@dest.example>", "250")
+            bob.expect("RCPT TO:<you@dest.example>", "250")
+            for client in (one, other):
+                assert client.read_reply().startswith("421 4.7.0")
 
 
 # ---- mail on hold ----

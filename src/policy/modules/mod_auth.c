@@ -6,6 +6,7 @@
  *   auth:setup { 'auth.toml' }                            from then on sessions ask the gate when no handler answers
  *   auth:check_password(authz, authc, password, meta)     the gate's own answer, for a handler that adds to it
  *   auth:purge(user)                                      what caches know of a user is forgotten
+ *   auth:purge(user, { sessions = true })                 and whoever is logged in as the user has to go
  *   auth:tenants, :may_use_tenant, :may_send_as           see mod_auth_identity.c
  *
  * A file that cannot be used is an error where setup is called, so the policy does not load: a start ends there, and a
@@ -26,6 +27,7 @@
 #include "policy/monitor.h"
 #include "policy/policy.h"
 #include "receive/connection.h"
+#include "receive/receive.h"
 
 #define RULES_CLASS "gatepost.auth.rules"
 #define RULES_KEY "gatepost.auth.the_rules" /* in the registry: those that this policy set up */
@@ -260,14 +262,30 @@ static int l_check_password(lua_State *L)
     return await(L, &asked->await);
 }
 
-/* ---- auth:purge(user) ---- */
+/* ---- auth:purge(user [, {sessions = true}]) ---- */
 
+static bool wants_sessions(lua_State *L, int index)
+{
+    bool wants;
+
+    if (lua_isnoneornil(L, index))
+        return false;
+    luaL_checktype(L, index, LUA_TTABLE);
+    wants = lua_getfield(L, index, "sessions") != LUA_TNIL && lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    return wants;
+}
+
+/* Records first: a session that is closed would otherwise come back by what is remembered. */
 static int l_purge(lua_State *L)
 {
     struct gate_rules *rules = rules_of(L);
+    const char *user = luaL_checkstring(L, 2);
+    bool closes = wants_sessions(L, 3);
 
-    lua_pushinteger(L, (lua_Integer)gate_purge(rules, luaL_checkstring(L, 2)));
-    return 1;
+    lua_pushinteger(L, (lua_Integer)gate_purge(rules, user));
+    lua_pushinteger(L, closes ? (lua_Integer)receive_sessions_close(user, NULL) : 0);
+    return 2;
 }
 
 static int l_open(lua_State *L)
