@@ -377,9 +377,9 @@ def redis():
         yield made
 
 
-def node(redis: RedisServer, settings: str) -> Daemon:
+def node(redis: RedisServer, settings: str, listener: str = "") -> Daemon:
     shared = f"[shared]\nredis = '{redis.address}'\nsecret = 'the same on every node'\ntimeout = '500ms'\n"
-    return relay(settings + "\n" + shared)
+    return relay(settings + "\n" + shared, listener=listener)
 
 
 def wait_for_redis(*daemons: Daemon, used: int = 1) -> None:
@@ -398,6 +398,28 @@ def test_two_nodes_enforce_one_lockout(redis):
         assert login(two, "ada", "tiger", ATTACKER) == REFUSED
         assert login(two, "ada", "tiger", HOME).startswith("235")
         assert redis.keys("*tiger*") == [] and redis.keys("*guess 1*") == []
+
+
+@pytest.mark.parametrize("mode", ["starttls", "implicit"])
+def test_a_node_turns_away_whom_another_has_blocked(redis, mode):
+    """The answer of Redis is waited for, and nothing that a client sends meanwhile is lost."""
+    with (node(redis, "address_limit = 3") as one,
+          node(redis, "address_limit = 3\nrefuse_before_tls = true", f", tls_mode = '{mode}'") as two):
+        wait_for_redis(one, two)
+        for number in range(3):
+            assert login(one, f"user{number}", "x", ATTACKER) == REFUSED
+        with Talk(two.port, source=ATTACKER, banner=False) as client:
+            assert client.closed()
+            assert client.buffer.startswith(b"421 4.7.0 ") if mode == "starttls" else client.buffer == b""
+        with Talk(two.port, source=HOME, banner=False) as client:
+            if mode == "implicit":
+                client.wrap()
+            assert client.read_reply().startswith("220")
+            client.expect("EHLO client.example", "250")
+            if mode == "starttls":
+                client.starttls()
+                client.expect("EHLO client.example", "250")
+            client.expect(plain("ada", "tiger"), "235")
 
 
 @pytest.mark.parametrize("ailment", ["kill", "pause"])

@@ -639,6 +639,42 @@ static void explaining(void **state)
     gate_rules_unref(&rules);
 }
 
+/* ---- a right password that is locked ---- */
+
+static struct attempt log_in_locked(struct gate_rules *rules, const char *password, bool is_locked)
+{
+    struct attempt attempt = {.question = password_question("ada", password), .facts.is_locked = is_locked};
+
+    attempt_begin(&attempt, rules, "192.0.2.1");
+    attempt_wait(&attempt);
+    attempt_forget(&attempt);
+    return attempt;
+}
+
+/* It was right a moment ago, so that it would need no verification: it has one all the same. */
+static void locked_is_as_much_work_as_wrong(void **state)
+{
+    char *stored = hash_of(PASSWORD_ARGON2ID, "tiger");
+    char *toml = mem_printf("[user.ada]\npassword = '%s'\n", stored);
+    struct gate_rules *rules = rules_of(toml);
+    struct attempt attempt;
+
+    (void)state;
+    assert_reason(log_in_locked(rules, "tiger", false).reason, OK);
+    attempt = log_in_locked(rules, "tiger", false);
+    assert_reason(attempt.reason, OK);
+    assert_true(attempt.was_immediate);
+    attempt = log_in_locked(rules, "tiger", true);
+    assert_reason(attempt.reason, LOCKED);
+    assert_false(attempt.was_immediate);
+    attempt = log_in_locked(rules, "lion", true);
+    assert_reason(attempt.reason, BAD_PASSWORD);
+    assert_false(attempt.was_immediate);
+    gate_rules_unref(&rules);
+    free(toml);
+    free(stored);
+}
+
 /* ---- settings ---- */
 
 static void assert_fault(const char *toml, const char *sentence)
@@ -703,6 +739,7 @@ int main(void)
         COUNTED(showing_and_unlocking),
         COUNTED(blocking),
         COUNTED(explaining),
+        COUNTED(locked_is_as_much_work_as_wrong),
         COUNTED(settings_that_are_wrong),
         COUNTED(loopback_is_trusted_unless_said),
     };
