@@ -14,6 +14,9 @@
 #include "base/must.h"
 
 #define SMALLEST_BYTES 128
+/* -1 is what callers take for "more than the ceiling", and may answer for good; so a want of memory is
+ * told that way only for sizes that a peer chose. */
+#define SMALL_BYTES 65536
 
 void buf_init(struct buf *buf, size_t limit_bytes) { *buf = (struct buf){.limit_bytes = limit_bytes}; }
 
@@ -50,7 +53,7 @@ static int grow(struct buf *buf, size_t needed)
     /* one byte more than the ceiling is kept for buf_cstr's NUL */
     if (capacity > buf->front + buf->limit_bytes + 1 && needed <= buf->front + buf->limit_bytes + 1)
         capacity = buf->front + buf->limit_bytes + 1;
-    data = mem_try_realloc(buf->data, capacity);
+    data = capacity <= SMALL_BYTES ? mem_realloc(buf->data, capacity) : mem_try_realloc(buf->data, capacity);
     if (!data)
         return -1;
     buf->data = data;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A growing run of bytes that always has a ceiling, given at buf_init. Appending
- * past the ceiling, or past the memory there is, fails and changes nothing.
+ * past the ceiling fails and changes nothing. So does growth beyond 64 KiB for which there is no memory;
+ * a smaller one that cannot be had dies, as mem_alloc does.
  */
 #ifndef GATEPOST_BASE_BUF_H
 #define GATEPOST_BASE_BUF_H

@@ -69,6 +69,7 @@ static void on_pump(struct deferred *deferred)
     struct queue *queue = CONTAINER_OF(deferred, struct queue, pump);
     uint64_t now_ms = queue_wall_ms();
 
+    queue_mind_clock(queue);
     promote_due(queue, now_ms);
     pump_ready(queue);
     arm(queue, now_ms);
@@ -169,6 +170,8 @@ void queue_insert(struct queue *queue, struct message *message)
 {
     if (message_schedule(message) && message_attempts(message) == 0)
         message_set_due_ms(message, message_schedule_next_ms(message_schedule(message), (int64_t)queue_wall_ms()));
+    else if (queue_was_made_later(message))
+        message_set_due_ms(message, (int64_t)queue_wall_ms());
     note_delay(queue, message);
     queue_place(queue, message);
 }

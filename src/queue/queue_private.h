@@ -161,6 +161,7 @@ struct queue {
     struct timer timer;
     struct timer sweep;
     uint64_t pruned_ms;
+    int64_t wall_ahead_ms; /* of the monotonic clock, when last looked at */
     struct deferred pump;
 
     struct list stirred; /* ready queues to look at */
@@ -181,6 +182,10 @@ static inline uint64_t queue_wall_ms(void)
 
     return now > 0 ? (uint64_t)now : 0;
 }
+
+/* ---- set_back.c ---- */
+void queue_mind_clock(struct queue *queue);
+bool queue_was_made_later(const struct message *message); /* and so its due time cannot be trusted */
 
 /* ---- queue.c ---- */
 void queue_stir(struct queue *queue); /* have the pump run */

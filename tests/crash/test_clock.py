@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Somebody sets the clock: mail is neither stuck nor given up because of it."""
+
+import pytest
+from crash import QUEUE, Manners, arrived
+from faults import Control, needs_libraries, remove
+from gatepost import DEADLINE, Daemon, Sink, Talk, make_dir
+from policies import RELAY_FROM_LOOPBACK, policy, smart_host
+
+HOUR, DAY = 3600, 86400
+
+pytestmark = needs_libraries
+
+
+@pytest.fixture
+def directory():
+    made = make_dir()
+    yield made
+    remove(made)
+
+
+def send(daemon: Daemon, name: str) -> None:
+    with Talk(daemon.port) as client:
+        client.expect("EHLO me", "250")
+        assert client.mail(f"{name}@b.example", ["c@d.example"], b"x").startswith("250")
+
+
+def wait_for(sink: Sink, names: set[str]) -> None:
+    with sink.changed:
+        assert sink.changed.wait_for(lambda: names <= set(arrived(sink)), DEADLINE), names - set(arrived(sink))
+
+
+@pytest.mark.parametrize("jump", [-30 * DAY, -HOUR, HOUR, DAY])
+def test_a_jump_while_mail_waits(directory, jump):
+    manners, control = Manners(), Control(directory)
+    with Sink(manners) as sink:
+        text = policy(smart_host(sink.port, queue=QUEUE), listener=RELAY_FROM_LOOPBACK)
+        with Daemon(text, directory=directory, env=control.env("fault")) as daemon:
+            send(daemon, "before")
+            daemon.wait_records(lambda record: record["type"] == "TransientFailure")
+            control.shift_clock(jump)
+            send(daemon, "after")
+            manners.takes = True
+            wait_for(sink, {"before", "after"})
+
+
+@pytest.mark.parametrize("jump", [-30 * DAY, HOUR])
+def test_a_jump_between_two_lives(directory, jump):
+    manners, control = Manners(), Control(directory)
+    with Sink(manners) as sink:
+        text = policy(smart_host(sink.port, queue=QUEUE), listener=RELAY_FROM_LOOPBACK)
+        with Daemon(text, directory=directory, env=control.env("fault")) as daemon:
+            send(daemon, "before")
+            daemon.wait_records(lambda record: record["type"] == "TransientFailure")
+        control.shift_clock(jump)
+        manners.takes = True
+        with Daemon(text, directory=directory, env=control.env("fault")) as daemon:
+            send(daemon, "after")
+            wait_for(sink, {"before", "after"})

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A client's whole side of a connection to the HTTP listener, over loopback: it is answered or
+ * cut off, and the listener goes on.
+ */
+#include <stdint.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "admin/admin.h"
+#include "base/must.h"
+#include "log/diag.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static struct admin *admin;
+
+static int describe(void *ctx, size_t most, struct buf *json_out)
+{
+    (void)ctx;
+    (void)most;
+    return buf_append(json_out, "[]", 2);
+}
+
+static bool is_live(void *ctx)
+{
+    (void)ctx;
+    return true;
+}
+
+static void open_world(void)
+{
+    static const struct admin_ops ops = {.describe_queues = describe, .is_live = is_live};
+    json_t *table = json_pack("{ss si}", "listen", "127.0.0.1:0", "request_body_limit", 4096);
+    struct admin_params params;
+    struct error error;
+
+    diag_set_level(DIAG_ERROR);
+    MUST(admin_params_from_json(table, &params, &error) == 0);
+    admin = admin_new(&ops, NULL, &error);
+    MUST(admin && admin_listen(admin, &params, &error) == 0);
+    json_decref(table);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    const struct sockaddr *address;
+    struct timeval soon = {.tv_sec = 5};
+    char answer[65536];
+    int fd;
+
+    if (!admin)
+        open_world();
+    if (size > 32768)
+        return 0;
+    address = admin_address(admin, 0);
+    fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    MUST(fd >= 0 && connect(fd, address, sockaddr_length(address)) == 0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof soon);
+    (void)!send(fd, data, size, MSG_NOSIGNAL);
+    shutdown(fd, SHUT_WR);
+    while (recv(fd, answer, sizeof answer, 0) > 0)
+        ;
+    close(fd);
+    return 0;
+}
