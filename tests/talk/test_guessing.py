@@ -9,6 +9,7 @@ import http.server
 import json
 import re
 import threading
+import time
 import urllib.request
 
 import pytest
@@ -274,6 +275,19 @@ def test_guesses_at_once_are_counted_together():
         assert login(daemon, "ada", "tiger", ATTACKER) == REFUSED
 
 
+def test_refusals_come_later_and_later():
+    """On fresh connections too, up to `delay`."""
+    slow = QUICK.replace("'0s'", "'20ms'")
+    with Daemon(policy(SETUP, listener=slow), files={"auth.toml": USERS + "[guessing]\ntrusted = []\n"}) as daemon:
+        assert login(daemon, "ada", "tiger", HOME).startswith("235")
+        for number in range(4):
+            assert login(daemon, "ada", f"guess {number}", ATTACKER) == REFUSED
+        with session(daemon, ATTACKER) as client:
+            began = time.monotonic()
+            assert client.ask(plain("ada", "guess")) == REFUSED
+            assert time.monotonic() - began > 0.2  # 20 ms, doubled four times, less what the attempt took
+
+
 # ---- who is spared ----
 
 
@@ -292,6 +306,26 @@ def test_a_proxy_is_not_blamed_for_its_clients():
         assert through_proxy("192.0.2.7", "ada", "tiger") == REFUSED
         assert through_proxy("192.0.2.8", "ada", "tiger").startswith("235")
         assert login(daemon, "ada", "tiger", "127.0.0.50").startswith("235")
+
+
+def test_clients_of_a_balancer():
+    """PROXY says for whom it speaks; its own checks (LOCAL) are nobody's guesses."""
+    listener = ", require_proxy_protocol = true"
+    with relay("address_limit = 3\nrefuse_before_tls = true", listener=listener) as daemon:
+        def through_balancer(header: bytes, password: str) -> str:
+            with Talk(daemon.port, source="127.0.0.50", banner=False) as client:
+                client.send(header)
+                banner = client.read_reply()
+                return client.login("ada", password) if banner.startswith("220") else banner
+
+        attacker = b"PROXY TCP4 192.0.2.7 192.0.2.1 4711 25\r\n"
+        itself = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"
+        for number in range(3):
+            assert through_balancer(itself, f"own guess {number}") == REFUSED
+            assert through_balancer(attacker, f"guess {number}") == REFUSED
+        assert through_balancer(attacker, "tiger").startswith("421 4.7.0 too many failed logins")
+        assert through_balancer(attacker.replace(b"2.7", b"2.8"), "tiger").startswith("235")
+        assert through_balancer(itself, "tiger").startswith("235")
 
 
 def test_trusted_networks():
