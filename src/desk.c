@@ -90,6 +90,17 @@ const char *desk_needed_name(struct question *question, const char *key)
     return name;
 }
 
+/* A user, or an address as it is counted by. NULL: refused already. */
+static const char *needed_who(struct question *question)
+{
+    const char *who = desk_needed_name(question, "who");
+
+    if (!who || gate_guess_can_be_about(question->rules, who))
+        return who;
+    desk_refuse(question, "'who' is a network of another size than failures are counted by: name an address in it");
+    return NULL;
+}
+
 /* ---- show ---- */
 
 static json_t *text_or_null(const char *text)
@@ -139,7 +150,7 @@ static void on_changed(void *ctx, size_t changed)
 
 static void unlock(struct question *question)
 {
-    const char *who = desk_needed_name(question, "who");
+    const char *who = needed_who(question);
 
     if (!who)
         return;
@@ -150,7 +161,7 @@ static void unlock(struct question *question)
 static void block(struct question *question)
 {
     const json_t *seconds = json_object_get(question->asked, "seconds");
-    const char *who = desk_needed_name(question, "who");
+    const char *who = needed_who(question);
 
     if (!who)
         return;

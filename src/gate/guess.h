@@ -86,6 +86,9 @@ bool gate_guess_refuses_before_tls(const struct gate_rules *rules);
 
 /* `who` is an address ("192.0.2.7", a prefix of it is meant) or else a user. */
 
+/* False for a network of another size than those that are counted by: nothing is kept for it. */
+bool gate_guess_can_be_about(const struct gate_rules *rules, const char *who);
+
 struct gate_guess_entry {
     const char *what;   /* "failures", "locked", "known", "held", "blocked", "prefixes" (that failed lately) */
     const char *prefix; /* "192.0.2.7/32" or NULL */

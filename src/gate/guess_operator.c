@@ -47,6 +47,20 @@ static void read_who(const struct gate_rules *rules, const char *who, struct gue
     guess_subject_init(subject, rules->guessing, *has_address_out ? &ip : NULL, *has_address_out ? NULL : who);
 }
 
+bool gate_guess_can_be_about(const struct gate_rules *rules, const char *who)
+{
+    struct span text = span_of(who);
+    size_t slash = span_find(text, '/');
+    char prefix[GUESS_PREFIX_BYTES];
+    struct cidr asked, kept;
+    struct ip ip;
+
+    if (slash >= text.len || ip_parse(span_head(text, slash), &ip))
+        return true;
+    guess_format_prefix(rules->guessing, &ip, prefix);
+    return !cidr_parse(text, &asked) && !cidr_parse(span_of(prefix), &kept) && asked.prefix_bits == kept.prefix_bits;
+}
+
 static struct request *new_request(const struct gate_rules *rules, struct loop *loop, const char *who, void *ctx)
 {
     struct request *request = mem_zalloc(sizeof *request);

@@ -293,8 +293,12 @@ def test_an_address_is_blocked_for_a_while(daemon):
     assert 7000 < entries(daemon)["blocked"]["left_seconds"] <= 7200
     answer = explain("--endpoint", daemon.http, "--user", "ann", "--from", "127.0.0.5", code=1)
     assert answer["by"]["blocked"]["result"] == "refuses"
-    ask(daemon, "unlock", "127.0.0.5")
+    ask(daemon, "unlock", "127.0.0.5/32")
     assert log_in(daemon, "ann", "tiger-canary-7") == "235"
+    for network in ("127.0.0.0/8", "127.0.0.5/33", "2001:db8::/32"):  # nothing would come of it
+        shown = run("block", network, "--endpoint", daemon.http)
+        assert shown.returncode == 1 and "network of another size" in shown.stderr, shown
+    ask(daemon, "block", "2001:db8::/56")
 
 
 def test_a_user_is_held_from_everywhere(daemon):
