@@ -449,7 +449,7 @@ def test_a_certificate_is_nobody_elses(certified):
 LAST_WORD = """
 kumo.on('smtp_server_authenticated', function(auth_info, conn_meta)
   local name = auth_info.identities[1].identity
-  if name == 'scott' then return { groups = { 'staff' }, tenant = 'acme', limits = { messages = '10/minute' } } end
+  if name == 'scott' then return { groups = { 'staff' }, tenant = 'acme', limits = { messages_per_hour = 600 } } end
   if name == 'mia' then return false end
   if name == 'locked' then kumo.reject(535, '5.7.13 locked for now') end
   if name == 'down' then error('no verdict') end
