@@ -79,7 +79,7 @@ static void on_pump(struct deferred *deferred)
 
 static void init_collections(struct queue *queue)
 {
-    struct map *maps[] = {&queue->scheds,  &queue->readies, &queue->connections,  &queue->pools,
+    struct map *maps[] = {&queue->scheds,  &queue->readies, &queue->connections,   &queue->pools,
                           &queue->sources, &queue->sites,   &queue->overall_rates, &queue->parked};
     struct list *lists[] = {&queue->stirred, &queue->wait_resolve, &queue->wait_hands, &queue->idle,
                             &queue->loading, &queue->tasks,        &queue->to_shrink};

@@ -118,8 +118,9 @@ struct tally_op {
     uint64_t time_ms; /* above zero for COUNT, TAKE, MARK, JOIN; one key is always used with the same */
     uint32_t most;
     bool keep;
-    /* 1 + the index of an earlier MARK, IS_MARKED, JOIN or MEMBERS of this call: does nothing (COUNT and TAKE read; others give zeroes) if
-     * that one's was_there. So "the same wrong password again counts once" is one call. 0: always. */
+    /* 1 + the index of an earlier MARK, IS_MARKED, JOIN or MEMBERS of this call: does nothing (COUNT and TAKE read;
+     * others give zeroes) if that one's was_there. So "the same wrong password again counts once" is one call. 0:
+     * always. */
     uint8_t if_new;
 };
 

