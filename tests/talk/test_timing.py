@@ -6,9 +6,9 @@ the slowest kind is to be within 5 % of the fastest. A machine that does somethi
 there are up to five; a difference that is the program's own is there in each of them. 150 attempts of each kind, to be
 quick; GATEPOST_TIMING_TRIALS=500 is what the promise is about.
 
-Tried by hand, with 500: without the dummy verification (gate/verify.c, do_all) all tests fail but those of plain
-passwords and SCRAM; with one dummy for all, of whatever form was verified last, test_records_of_two_forms does; with
-nothing looked up in vain among the right passwords (gate/ask_password.c, look_in_vain), which takes 5 microseconds, some.
+Tried by hand: without the dummy verification (gate/verify.c, do_all) all tests of hashes fail; with one dummy for all,
+of whatever form was verified last, test_records_of_two_forms does; and with a look among the right passwords for enabled
+users alone (gate/ask_password.c, seen_lately) those of plain passwords, of the first guess and others did.
 """
 
 import base64
