@@ -22,6 +22,7 @@
 #include "receive/receive.h"
 
 #define ANSWER_SECONDS 15
+#define UNDER_WAY_MOST 4 /* each holds a thread of the HTTP listener, which has others for monitors */
 #define BLOCK_MOST_S (365 * 86400)
 
 /* ---- a question's life ---- */
@@ -258,6 +259,7 @@ static void on_question(struct mail *mail)
 static json_t *wait_for_answer(struct question *question, struct error *error)
 {
     struct timespec until;
+    json_t *answer = NULL;
     int result;
 
     clock_gettime(CLOCK_REALTIME, &until);
@@ -268,7 +270,11 @@ static json_t *wait_for_answer(struct question *question, struct error *error)
         error_set(error, ERROR_TEMP, "no answer within %d s", ANSWER_SECONDS);
     else if (!question->answer && error)
         *error = question->error;
-    return result ? NULL : json_incref(question->answer);
+    if (!result) { /* taken, not shared: jansson does not order the last two of those who let go */
+        answer = question->answer;
+        question->answer = NULL;
+    }
+    return answer;
 }
 
 json_t *desk_ask(struct desk *desk, const char *verb, const json_t *asked, struct error *error)
@@ -283,6 +289,11 @@ json_t *desk_ask(struct desk *desk, const char *verb, const json_t *asked, struc
         error_set(error, ERROR_PERM, "there is nothing to %s", verb);
         return NULL;
     }
+    if (atomic_fetch_add(&desk->under_way, 1) >= UNDER_WAY_MOST) {
+        atomic_fetch_sub(&desk->under_way, 1);
+        error_set(error, ERROR_AGAIN, "others are asking: try again");
+        return NULL;
+    }
     question = mem_zalloc(sizeof *question);
     question->mail.deliver = on_question;
     question->desk = desk;
@@ -290,7 +301,6 @@ json_t *desk_ask(struct desk *desk, const char *verb, const json_t *asked, struc
     question->asked = json_deep_copy(asked);
     atomic_init(&question->holders, 2);
     sem_init(&question->answered, 0, 0);
-    atomic_fetch_add(&desk->under_way, 1);
     loop_post(desk->thread.loop, &question->mail);
     answer = wait_for_answer(question, error);
     release(question);

@@ -19,7 +19,7 @@
 #include "base/secret.h"
 #include "log/diag.h"
 
-#define THREADS 2
+#define THREADS 6 /* more than may wait for an answer of the gate: monitors do not stand behind those */
 #define CONNECTIONS_MOST 64
 #define SPARE_AFTER 48 /* of these places the rest is kept for newcomers */
 #define CONNECTION_BYTES (32 * 1024)

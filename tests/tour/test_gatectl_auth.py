@@ -4,6 +4,7 @@
 import contextlib
 import json
 import os
+import socket
 import sqlite3
 import subprocess
 import urllib.error
@@ -372,6 +373,32 @@ def test_questions_over_http_that_make_no_sense(daemon):
         assert post(daemon, "test", body) == 400, body
     assert post(daemon, "unlock", '{"who": "ann"}', "text/plain") == 415
     assert entries(daemon) == {}
+
+
+def test_questions_that_wait_leave_room_for_monitors():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(DEADLINE)
+        store = f"""[store.slow]
+driver = 'http-record'
+url = 'http://127.0.0.1:{silent.getsockname()[1]}/{{user}}'
+timeout = '5s'
+"""
+        with Daemon(POLICY, files={"auth.toml": store}) as daemon:
+            ask_of = ["auth", "test", "--endpoint", daemon.http, "--from", "::1", "--user"]
+            asking, held = [], []
+            for number in range(4):
+                asking.append(subprocess.Popen([GATECTL, *ask_of, f"user{number}"], stdout=subprocess.PIPE, text=True))
+                held.append(silent.accept()[0])
+            shown = run("show", "--endpoint", daemon.http)
+            assert shown.returncode == 1 and "others are asking" in shown.stderr, shown
+            assert subprocess.run([GATECTL, "status", "--endpoint", daemon.http], check=False, timeout=DEADLINE,
+                                  stdout=subprocess.DEVNULL).returncode == 0
+            for one in asking:
+                assert "no verdict: store_error" in one.communicate(timeout=DEADLINE)[0]
+                assert one.returncode == 1
+            assert ask(daemon, "show") == "nobody is locked, held or blocked\n"
+            for connection in held:
+                connection.close()
 
 
 def test_many_ask_at_once_and_a_stop_waits_for_the_answers():
