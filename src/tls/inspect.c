@@ -16,32 +16,29 @@ const char *tls_protocol(const struct socket *socket)
 {
     const struct tls_layer *layer = tls_layer_of(socket);
 
-    return layer ? SSL_get_version(layer->ssl) : "";
+    return layer ? tls_session_protocol(layer->session) : "";
 }
 
 const char *tls_cipher(const struct socket *socket)
 {
     const struct tls_layer *layer = tls_layer_of(socket);
 
-    return layer ? SSL_get_cipher_name(layer->ssl) : "";
+    return layer ? tls_session_cipher(layer->session) : "";
 }
 
 const char *tls_server_name(const struct socket *socket)
 {
     const struct tls_layer *layer = tls_layer_of(socket);
 
-    return layer ? SSL_get_servername(layer->ssl, TLSEXT_NAMETYPE_host_name) : NULL;
+    return layer ? tls_session_server_name(layer->session) : NULL;
 }
 
-static int bind_exporter(SSL *ssl, struct buf *out)
+static int bind_exporter(struct tls_session *session, struct buf *out)
 {
-    static const char label[] = "EXPORTER-Channel-Binding";
     unsigned char binding[BINDING_BYTES];
 
-    /* before TLS 1.3 the exporter is unique only with the extended master secret (RFC 9266, 4.2) */
-    if (SSL_version(ssl) < TLS1_3_VERSION && !SSL_get_extms_support(ssl))
-        return -1;
-    if (SSL_export_keying_material(ssl, binding, sizeof binding, label, sizeof label - 1, NULL, 0, 0) != 1)
+    if (!tls_session_has_unique_exporter(session) ||
+        tls_session_export(session, SPAN_LIT("EXPORTER-Channel-Binding"), binding, sizeof binding))
         return -1;
     return buf_append(out, binding, sizeof binding);
 }
@@ -58,29 +55,34 @@ static const EVP_MD *end_point_digest(const X509 *certificate)
     return EVP_get_digestbynid(digest);
 }
 
-static X509 *server_certificate(SSL *ssl)
+/* Its length; 0 when the certificate has none. */
+static unsigned digest_end_point(const struct tls_session *session, unsigned char binding[EVP_MAX_MD_SIZE])
 {
-    return SSL_is_server(ssl) ? SSL_get_certificate(ssl) : SSL_get0_peer_certificate(ssl);
+    X509 *certificate = tls_session_server_certificate(session);
+    const EVP_MD *digest = certificate ? end_point_digest(certificate) : NULL;
+    unsigned len = 0;
+
+    if (digest && !X509_digest(certificate, digest, binding, &len))
+        len = 0;
+    X509_free(certificate);
+    return len;
 }
 
-static int bind_end_point(SSL *ssl, struct buf *out)
+static int bind_end_point(const struct tls_session *session, struct buf *out)
 {
-    X509 *certificate = server_certificate(ssl);
     unsigned char binding[EVP_MAX_MD_SIZE];
-    const EVP_MD *digest = certificate ? end_point_digest(certificate) : NULL;
-    unsigned len;
+    unsigned len = digest_end_point(session, binding);
 
-    if (!digest || !X509_digest(certificate, digest, binding, &len))
-        return -1;
-    return buf_append(out, binding, len);
+    return len > 0 ? buf_append(out, binding, len) : -1;
 }
 
 bool tls_can_bind(const struct socket *socket)
 {
     const struct tls_layer *layer = tls_layer_of(socket);
-    X509 *certificate = layer ? server_certificate(layer->ssl) : NULL;
+    unsigned char binding[EVP_MAX_MD_SIZE];
 
-    return layer && (SSL_version(layer->ssl) >= TLS1_3_VERSION || (certificate && end_point_digest(certificate)));
+    /* all but the oldest clients have the first */
+    return layer && (tls_session_has_unique_exporter(layer->session) || digest_end_point(layer->session, binding) > 0);
 }
 
 int tls_channel_binding(struct socket *socket, enum tls_binding binding, struct buf *out)
@@ -89,5 +91,5 @@ int tls_channel_binding(struct socket *socket, enum tls_binding binding, struct 
 
     if (!layer)
         return -1;
-    return binding == TLS_BINDING_EXPORTER ? bind_exporter(layer->ssl, out) : bind_end_point(layer->ssl, out);
+    return binding == TLS_BINDING_EXPORTER ? bind_exporter(layer->session, out) : bind_end_point(layer->session, out);
 }

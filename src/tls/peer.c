@@ -28,21 +28,21 @@ static char *format_name(X509_NAME *name)
 
 static X509 *verified_certificate(const struct tls_layer *layer)
 {
-    if (!layer || layer->on_done || SSL_get_verify_result(layer->ssl) != X509_V_OK ||
-        SSL_get_verify_mode(layer->ssl) == SSL_VERIFY_NONE)
-        return NULL;
-    return SSL_get0_peer_certificate(layer->ssl);
+    return layer && !layer->on_done ? tls_session_verified_peer(layer->session) : NULL;
 }
 
 const char *tls_peer_subject(struct socket *socket)
 {
     struct tls_layer *layer = socket_layer(socket);
-    X509 *certificate = verified_certificate(layer);
+    X509 *certificate;
 
+    if (layer && layer->peer_subject)
+        return layer->peer_subject;
+    certificate = verified_certificate(layer);
     if (!certificate)
         return NULL;
-    if (!layer->peer_subject)
-        layer->peer_subject = format_name(X509_get_subject_name(certificate));
+    layer->peer_subject = format_name(X509_get_subject_name(certificate));
+    X509_free(certificate);
     return layer->peer_subject;
 }
 
@@ -81,12 +81,15 @@ static struct tls_peer_names *read_names(const X509 *certificate)
 const struct tls_peer_names *tls_peer_names(struct socket *socket)
 {
     struct tls_layer *layer = socket_layer(socket);
-    X509 *certificate = verified_certificate(layer);
+    X509 *certificate;
 
+    if (layer && layer->peer_names)
+        return layer->peer_names;
+    certificate = verified_certificate(layer);
     if (!certificate)
         return NULL;
-    if (!layer->peer_names)
-        layer->peer_names = read_names(certificate);
+    layer->peer_names = read_names(certificate);
+    X509_free(certificate);
     return layer->peer_names;
 }
 

@@ -6,6 +6,7 @@
 #include "tls/tls_private.h"
 
 #include <openssl/ec.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
@@ -81,7 +82,8 @@ int tls_make_self_signed(const char *hostname, unsigned days, char **certificate
         *private_key_pem_out = text_of(key_pem);
         status = 0;
     } else {
-        tls_library_error(error, ERROR_TEMP, "cannot make a self-signed certificate");
+        error_set(error, ERROR_TEMP, "cannot make a self-signed certificate");
+        ERR_clear_error();
     }
     BIO_free(key_pem);
     BIO_free(certificate_pem);

@@ -93,6 +93,53 @@ end)"""
             subject("stranger")
 
 
+def test_a_ticket_is_good_for_its_listener_until_the_certificates_are_reloaded():
+    directory = make_dir()
+    make_certificate(directory, "own", "mx.gatepost.test")
+    listener = f"  kumo.start_esmtp_listener {{ listen = '127.0.0.1:0'{OWN} }}\n"
+    two = policy(listener=OWN).replace("  kumo.start_esmtp_listener", listener + "  kumo.start_esmtp_listener", 1)
+    context = insecure_context()
+    with Daemon(two, directory=directory) as daemon:
+        def resumes(port, session=None):
+            """Whether a session was resumed, and what it may be resumed with."""
+            with Talk(port) as client:
+                client.expect("EHLO me", "250")
+                client.expect("STARTTLS", "220")
+                client.socket = context.wrap_socket(client.socket, server_hostname="mx.gatepost.test", session=session)
+                client.expect("EHLO me", "250")  # the ticket comes before the reply
+                return client.socket.session_reused, client.socket.session
+
+        one, other = daemon.smtp_ports()
+        _, session = resumes(one)
+        assert session.has_ticket
+        assert resumes(one, session)[0]
+        assert not resumes(other, session)[0]
+        _, session = resumes(one)
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.err.wait("reloading")
+        while resumes(one, session)[0]:
+            pass  # the signal is on its way
+
+
+def test_a_client_that_puts_chacha_first_gets_it():
+    def cipher(daemon, version, suites):
+        context = insecure_context()
+        context.maximum_version = version
+        if suites:
+            context.set_ciphers(suites)
+        with Talk(daemon.port) as client:
+            client.expect("EHLO me", "250")
+            client.starttls(context=context)
+            client.expect("EHLO me", "250")
+            return client.socket.cipher()[0]
+
+    with Daemon(policy()) as daemon:
+        aes, chacha = "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-CHACHA20-POLY1305"
+        assert cipher(daemon, ssl.TLSVersion.TLSv1_3, None) == "TLS_AES_128_GCM_SHA256"
+        assert cipher(daemon, ssl.TLSVersion.TLSv1_2, f"ECDHE-ECDSA-AES256-GCM-SHA384:{aes}:{chacha}") == aes
+        assert cipher(daemon, ssl.TLSVersion.TLSv1_2, f"{chacha}:{aes}") == chacha
+
+
 def test_no_tls_1_1_cipher_and_no_renegotiation():
     with Daemon(policy()) as daemon:
         shown = subprocess.run(["openssl", "s_client", "-starttls", "smtp", "-tls1_2", "-connect",

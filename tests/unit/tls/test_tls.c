@@ -203,6 +203,112 @@ static void a_certificate_is_chosen_by_name_and_reloaded(void **state)
     tls_server_unref(&listener);
 }
 
+static void a_session_outlives_the_certificates_it_began_with(void **state)
+{
+    struct tls_server_config config = {.name = "test", .hostname = "other.example"};
+    struct tls_server *listener = self_signed();
+    struct buf before, after;
+
+    (void)state;
+    buf_init(&before, 100);
+    buf_init(&after, 100);
+    shake_hands(listener, TLS_VERIFY_NONE, NULL, "mail.example.com");
+    assert_int_equal(tls_channel_binding(server.socket, TLS_BINDING_SERVER_END_POINT, &before), 0);
+    assert_int_equal(tls_server_reload(listener, &config, NULL), 0);
+    tls_server_unref(&listener);
+    assert_int_equal(tls_channel_binding(server.socket, TLS_BINDING_SERVER_END_POINT, &after), 0);
+    assert_true(span_eq(buf_span(&before), buf_span(&after)));
+    assert_int_equal(socket_write(client.socket, "QUIT\r\n", 6), 0);
+    while (server.got_len < 6)
+        loop_turn(loop, true);
+    buf_done(&before);
+    buf_done(&after);
+}
+
+static void an_address_is_verified_as_one(void **state)
+{
+    char *certificate, *key;
+    struct tls_certificate_source source = {0};
+    struct tls_server_config config = {.name = "test", .certificates = &source, .certificate_count = 1};
+    struct tls_server *listener;
+
+    assert_int_equal(tls_make_self_signed("192.0.2.7", 1, &certificate, &key, NULL), 0);
+    source.certificate_pem = certificate;
+    source.private_key_pem = key;
+    listener = tls_server_new(&config, NULL);
+    shake_hands(listener, TLS_VERIFY_HOST, certificate, "192.0.2.7");
+    assert_true(client.hands_shaken && server.hands_shaken);
+    assert_null(tls_server_name(server.socket)); /* an address has no SNI */
+    assert_string_equal(tls_peer_subject(client.socket), "CN=192.0.2.7");
+    tear_down(state);
+    set_up(state);
+    shake_hands(listener, TLS_VERIFY_HOST, certificate, "192.0.2.8");
+    assert_true(client.failed);
+    tear_down(state);
+    set_up(state);
+    shake_hands(listener, TLS_VERIFY_HOST, NULL, "192.0.2.7"); /* the system knows no such CA */
+    assert_true(client.failed);
+    free(certificate);
+    secret_free(key);
+    tls_server_unref(&listener);
+}
+
+/* ---- a wire that carries a few bytes at a time ---- */
+
+struct hop {
+    int from, to;
+};
+
+static struct socket *far_end(struct end *end, struct hop *here, struct hop *there)
+{
+    int pair[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+    socket_close(end->socket);
+    here->from = there->to = pair[1];
+    return socket_new(loop, pair[0], &handler, end, NULL);
+}
+
+static void carry(const struct hop *hop, size_t most)
+{
+    char bytes[64];
+    ssize_t got = recv(hop->from, bytes, most, 0);
+
+    if (got > 0)
+        assert_int_equal(send(hop->to, bytes, (size_t)got, MSG_NOSIGNAL), got);
+}
+
+static void records_may_come_in_pieces(void **state)
+{
+    struct tls_server *listener = self_signed();
+    struct tls_client_config config = {0};
+    struct tls_client *demand = tls_client_new(&config, NULL);
+    struct hop up, down;
+    static char data[3000];
+
+    (void)state;
+    server.socket = far_end(&server, &down, &up);
+    client.socket = far_end(&client, &up, &down);
+    assert_int_equal(tls_accept(server.socket, listener, on_done, &server, NULL), 0);
+    assert_int_equal(tls_connect(client.socket, demand, "mail.example.com", on_done, &client, NULL), 0);
+    for (size_t i = 0; !server.hands_shaken || !client.hands_shaken; i++) {
+        carry(&up, 1 + i % 7);
+        carry(&down, 1 + i % 11);
+        loop_turn(loop, false);
+    }
+    memset(data, 'x', sizeof data);
+    assert_int_equal(socket_write(client.socket, data, sizeof data), 0);
+    while (server.got_len < sizeof data) {
+        loop_turn(loop, false);
+        carry(&up, 64);
+    }
+    assert_memory_equal(server.got, data, sizeof data);
+    close(up.from);
+    close(down.from);
+    tls_client_unref(&demand);
+    tls_server_unref(&listener);
+}
+
 static void a_verified_client_certificate_has_a_subject(void **state)
 {
     char *certificate, *key;
@@ -239,6 +345,9 @@ int main(void)
         cmocka_unit_test_prestate_setup_teardown(an_end_is_told_from_a_cut, set_up, tear_down, &no),
         cmocka_unit_test_setup_teardown(garbage_fails_the_handshake, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_certificate_is_chosen_by_name_and_reloaded, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_session_outlives_the_certificates_it_began_with, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_address_is_verified_as_one, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(records_may_come_in_pieces, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_verified_client_certificate_has_a_subject, set_up, tear_down),
     };
 

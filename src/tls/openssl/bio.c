@@ -4,9 +4,8 @@
  * socket's buffer and leave together at the end of the turn, so that a flight of handshake
  * messages is one system call.
  */
-#include "tls/tls_private.h"
+#include "tls/openssl/openssl_private.h"
 
-#include <limits.h>
 #include <pthread.h>
 
 #include "base/must.h"
@@ -62,7 +61,7 @@ static void make_method(void)
          BIO_meth_set_ctrl(method, on_control));
 }
 
-BIO *tls_bio_new(struct socket *socket)
+BIO *openssl_bio_new(struct socket *socket)
 {
     BIO *bio;
 
