@@ -19,11 +19,12 @@ import random
 import re
 import sqlite3
 import statistics
+import subprocess
 import time
 
 import pytest
 from callout import Callout
-from gatepost import BUILD, Daemon, Talk, give, make_dir
+from gatepost import BUILD, DEADLINE, Daemon, Talk, give, make_dir
 from policies import policy
 from sasl import b64
 
@@ -196,6 +197,21 @@ def test_challenges_of_scram():
                 "disabled": lambda watch=watch: watch.challenge("gone"),
                 "expired": lambda watch=watch: watch.challenge("past"),
             })
+
+
+def test_who_is_locked():
+    """Held by an operator: the right password takes the way of a wrong one, work and all."""
+    users = table(ARGON2ID) + f"[user.held]\npassword = '{ARGON2ID}'\n"
+    with Daemon(policy(SETUP, listener=LISTENER), files={"auth.toml": users}) as daemon:
+        subprocess.run([BUILD / "src" / "ctl" / "gatectl", "auth", "block", "held", "--for", "1h", "--endpoint", daemon.http],
+                       check=True, timeout=DEADLINE)
+        watch = Stopwatch(daemon.port)
+        expect_equal(daemon, {
+            "wrong password": lambda: watch.plain("ann", "lion"),
+            "unknown": lambda: watch.plain("nobody", "tiger"),
+            "locked": lambda: watch.plain("held", "tiger"),
+            "locked, wrong password": lambda: watch.plain("held", "lion"),
+        })
 
 
 # ---- users in a store that is asked: cache cold, warm, and what it says of who is not there ----
