@@ -5,6 +5,7 @@
  * and stopping undoes it all in reverse.
  */
 #include <curl/curl.h>
+#include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -280,6 +281,8 @@ int main(int argc, char **argv)
     struct error error = {0};
     int status = -1;
 
+    /* a string that could not be made would read as a value that is not there: a client without a login */
+    json_set_alloc_funcs(mem_alloc_for_library, free);
     if (options_parse(argc, argv, &options, &error)) {
         fprintf(stderr, "gatepostd: %s\n", error.sentence);
         return 2;

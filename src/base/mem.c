@@ -11,11 +11,21 @@
 
 #include "base/must.h"
 
+#define SMALL_BYTES 65536
+
 void *mem_alloc(size_t bytes)
 {
     void *ptr = malloc(bytes ? bytes : 1);
 
     MUST(ptr != NULL);
+    return ptr;
+}
+
+void *mem_alloc_for_library(size_t bytes)
+{
+    void *ptr = malloc(bytes ? bytes : 1);
+
+    MUST(ptr != NULL || bytes > SMALL_BYTES);
     return ptr;
 }
 
