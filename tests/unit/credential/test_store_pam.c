@@ -9,8 +9,6 @@
 #include <sched.h>
 
 /* Threads of this process, the test's own among them. */
-static int threads_at_start;
-
 static int count_threads(void)
 {
     DIR *dir = opendir("/proc/self/task");
@@ -20,12 +18,6 @@ static int count_threads(void)
         count++;
     closedir(dir);
     return count - 2; /* "." and ".." */
-}
-
-static int set_up(void **state)
-{
-    threads_at_start = count_threads();
-    return make_dir(state);
 }
 
 static void write_service(const char *name, const char *lines) { write_file(name, lines); }
@@ -245,6 +237,8 @@ static void a_store_is_closed_while_a_module_hangs(void **state)
 {
     struct test_store store;
     struct test_ask slow;
+    /* not as many as at the start: a sanitizer has one of its own by now */
+    int threads_before = count_threads();
 
     (void)state;
     write_hanging_service();
@@ -254,7 +248,7 @@ static void a_store_is_closed_while_a_module_hangs(void **state)
     store.driver->cancel(store.store, &slow.ask);
     test_store_close(&store);
     open_gate();
-    while (count_threads() > threads_at_start)
+    while (count_threads() > threads_before)
         sched_yield();
     assert_false(slow.calls);
 }
@@ -272,5 +266,5 @@ int main(void)
         cmocka_unit_test(a_store_is_closed_while_a_module_hangs),
     };
 
-    return cmocka_run_group_tests(tests, set_up, remove_dir);
+    return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }
