@@ -6,6 +6,7 @@
 #ifndef GATEPOST_POLICY_MODULES_HOUSE_H
 #define GATEPOST_POLICY_MODULES_HOUSE_H
 
+#include <jansson.h>
 #include <lua.h>
 #include <stddef.h>
 
@@ -38,5 +39,11 @@ struct house_owner {
 
 /* The house, or a Lua error that names `function` and says it works in init only. */
 const struct house_ops *house_get(lua_State *L, const char *function, void **ctx_out);
+
+/* For functions whose one argument is a table that describes a log: `read` makes it a config, `open` (of house_ops)
+ * gets that. Raises a Lua error that names `function`. Returns 0, the number of results. */
+typedef int house_read_log_fn(const json_t *params, struct log_config *config_out, struct error *error);
+typedef int house_open_log_fn(void *ctx, const struct log_config *config, struct error *error);
+int house_open_log(lua_State *L, const char *function, house_read_log_fn *read, house_open_log_fn *open, void *ctx);
 
 #endif

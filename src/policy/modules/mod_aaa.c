@@ -3,42 +3,20 @@
  * kumo.aaa.configure_acct_log: where logins are recorded. Access rules for the HTTP listener, the rest of kumo.aaa, are
  * not here: using one of its other functions is an error that names it, like anything else of the manual that is not.
  */
-#include <jansson.h>
 #include <lauxlib.h>
 
 #include "log/segment.h"
 #include "policy/modules/house.h"
 #include "policy/modules/modules.h"
-#include "policy/policy.h"
 
 #define FUNCTION "kumo.aaa.configure_acct_log"
-
-/* No Lua error may be raised while the config is held: it would leak. */
-static int configure(const struct house_ops *house, void *ctx, const json_t *params, struct error *error)
-{
-    struct log_config config;
-    int status;
-
-    if (log_config_from_acct_json(params, &config, error) < 0)
-        return -1;
-    status = house->configure_acct_log(ctx, &config, error);
-    log_config_done(&config);
-    return status;
-}
 
 static int l_configure_acct_log(lua_State *L)
 {
     void *ctx;
     const struct house_ops *house = house_get(L, FUNCTION, &ctx);
-    struct error error;
-    json_t *params;
-    int status;
 
-    luaL_checktype(L, 1, LUA_TTABLE);
-    params = policy_to_json(L, 1);
-    status = configure(house, ctx, params, &error);
-    json_decref(params);
-    return status < 0 ? luaL_error(L, FUNCTION ": %s", error.sentence) : 0;
+    return house_open_log(L, FUNCTION, log_config_from_acct_json, house->configure_acct_log, ctx);
 }
 
 static int l_missing(lua_State *L)
