@@ -23,8 +23,10 @@ static void set_common(SSL_CTX *context)
     MUST(SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION));
     MUST(SSL_CTX_set_ciphersuites(context, TLS13_CIPHERS));
     MUST(SSL_CTX_set_cipher_list(context, TLS12_CIPHERS));
-    SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
-                                     SSL_OP_PRIORITIZE_CHACHA);
+    SSL_CTX_set_options(context,
+                        SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
+                            SSL_OP_PRIORITIZE_CHACHA |
+                            SSL_OP_CLEANSE_PLAINTEXT); /* else passwords stay in buffers that were given back */
     /* an idle session keeps no record buffers */
     SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_read_ahead(context, 1);
