@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the daemon's memory holds when logins are over. It runs alone: what is looked at is one moment, and under load
+the end of the last session may not have come by then."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+from gatepost import BUILD, DEADLINE, Daemon
+from test_audit import (AUTH_TOML, KEY, QUICK, SETUP, accounting, auth, b64, claims, key_set, oauthbearer,
+                        plain, secure, spellings)
+
+
+def is_sanitized() -> bool:
+    text = (BUILD / "src" / "gatepostd").read_bytes()
+    return b"__asan_init" in text or b"__tsan_init" in text
+
+
+@pytest.mark.skipif(not shutil.which("gcore") or is_sanitized() or os.geteuid() != 0,
+                    reason="needs root, gcore, and a program of the usual size")
+def test_no_secret_stays_in_memory(tmp_path):
+    """Where the store has a hash, what a client said is gone when its login is over; a cut connection is an end too.
+    Not so where a Lua handler was told a password: Lua frees its strings, and wipes none."""
+    token = KEY.mint(claims("https://id.example", "ann"))
+    bad_token = KEY.mint(claims("https://other.example", "ann"))
+    hashed = "$6$rounds=1000$saltsalt$7hDy.dMiDulXrQRhqJAfnrX/Kto5IHlwaaMWV0.t6L4k5cyiSgHVmxIYAgoRUb2y13YMgLCAorxzCoZnLmWdp1"
+    rules = AUTH_TOML + f"[user.hashed]\npassword = '{hashed}'\n"
+    said = ["memory-canary-" + letter * 12 for letter in "pqrs"]
+
+    def cut(daemon):
+        with secure(daemon) as client:
+            client.expect("AUTH LOGIN", "334")
+            client.expect(b64("hashed"), "334")
+            client.send(b64(said[3])[:-4])
+
+    with Daemon(accounting(SETUP, listener=QUICK), files={"auth.toml": rules, "keys.json": key_set()}) as daemon:
+        for run in (auth(plain("hashed", said[0])), auth("LOGIN", b64("hashed"), b64(said[1])), auth(plain("nobody", said[2])),
+                    cut, auth(oauthbearer(token)), auth(oauthbearer(bad_token))):
+            run(daemon)
+        daemon.wait_records(lambda record: True, "acct", 6)
+        subprocess.run(["gcore", "-o", str(tmp_path / "core"), str(daemon.process.pid)], capture_output=True, check=True,
+                       timeout=10 * DEADLINE)
+        memory = next(tmp_path.glob("core.*")).read_bytes()
+    assert len(memory) > 1 << 20 and b"hashed" in memory
+    secrets = (*said, token.split(".")[2], bad_token.split(".")[2])
+    assert not [shown for secret in secrets for shown in spellings(secret) if memory.find(shown) >= 0]
