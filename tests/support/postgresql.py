@@ -6,12 +6,13 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import threading
 import time
 from pathlib import Path
+
+from ports import free_port
 
 ACCOUNT = "postgres"
 ADMIN = "admin"
@@ -20,11 +21,6 @@ ROLE, ROLE_PASSWORD = "relay", "secret of the relay"
 
 def binary(name: str) -> str:
     return sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"))[-1]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
 
 
 def children_of(pid: int) -> list[int]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real redis-server of a test's own: on an ephemeral port of loopback and on a unix socket, with nothing saved, so
+"""A real redis-server of a test's own: on a port of loopback and on a unix socket, with nothing saved, so
 that a restart is an empty one. It can be killed, stopped, filled and locked.
 
     with RedisServer() as redis:
@@ -15,12 +15,7 @@ import subprocess
 import time
 
 from gatepost import DEADLINE, make_dir
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+from ports import free_port
 
 
 class RedisError(Exception):

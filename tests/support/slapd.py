@@ -20,6 +20,8 @@ import threading
 import time
 from pathlib import Path
 
+from ports import free_ports
+
 SLAPD = "/usr/sbin/slapd"
 SUFFIX = "dc=example,dc=org"
 ACCOUNT = f"cn=relay,{SUFFIX}"
@@ -109,14 +111,6 @@ PEOPLE = "".join([
     person("a*b", "userPassword: starred"),
     person("c,d+e", "userPassword: comma", dn="c\\2cd\\2be"),
 ])
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def make_ca(folder: Path) -> None:

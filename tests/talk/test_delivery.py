@@ -5,6 +5,7 @@ second Gatepost behind the first."""
 import pytest
 from gatepost import Daemon, Sink, Talk
 from policies import MESSAGE, RELAY_FROM_LOOPBACK, policy, smart_host
+from ports import free_port
 
 
 def send(daemon: Daemon, recipients=("c@d.example",), data: bytes = MESSAGE, sender="a@b.example", mail="") -> None:
@@ -189,10 +190,7 @@ broken.example SERVFAIL"""
 
 
 def test_an_mx_that_is_ourselves_is_a_loop():
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     text = with_zone("loop.example MX 10 me.example\nme.example A 127.0.0.1", mx_policy(port))
     with Daemon(text.replace("listen = '127.0.0.1:0', hostname", f"listen = '127.0.0.1:{port}', hostname")) as daemon:
         send(daemon, ("x@loop.example",))

@@ -3,12 +3,12 @@
 
 import os
 import signal
-import socket
 import subprocess
 
 import pytest
 from gatepost import DEADLINE, Daemon, Sink, Talk, make_dir
 from policies import MESSAGE, RELAY_FROM_LOOPBACK, policy
+from ports import free_port
 
 ZONE = """$ORIGIN example.
 $TTL 60
@@ -27,9 +27,7 @@ alias IN CNAME d
 
 class NameServer:
     def __init__(self):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.dir = make_dir()
         (self.dir / "example.zone").write_text(ZONE)
         (self.dir / "nsd.conf").write_text(f"""server:
@@ -50,10 +48,12 @@ zone:
   zonefile: "example.zone"
 """)
         self.process = subprocess.Popen(["/usr/sbin/nsd", "-d", "-c", self.dir / "nsd.conf"], stderr=subprocess.PIPE)
+        said = []
         for line in self.process.stderr:
             if b"nsd started" in line:
                 return
-        raise AssertionError("nsd did not start")
+            said.append(line)
+        raise AssertionError(f"nsd did not start: {said}")
 
     def stop(self):
         self.process.terminate()

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 from gatepost import ROOT, Daemon, Sink, Talk, give, make_dir
 from policies import MESSAGE
+from ports import free_port
 
 EXAMPLES = ROOT / "examples"
 
@@ -101,15 +102,9 @@ def test_sink():
 
 
 def test_demo_shows_what_the_readme_says():
-    import socket
-
-    def free_port():
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            return str(server.getsockname()[1])
-
     import os
 
-    ports = {f"GATEPOST_DEMO_{name}_PORT": free_port() for name in ("SMTP", "SINK", "HTTP")}
+    ports = {f"GATEPOST_DEMO_{name}_PORT": str(free_port()) for name in ("SMTP", "SINK", "HTTP")}
     shown = subprocess.run([ROOT / "tools" / "demo", "once"], capture_output=True, text=True, check=False, timeout=600,
                            env={**os.environ, **ports})
     assert shown.returncode == 0, shown.stdout + shown.stderr
