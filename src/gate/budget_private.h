@@ -74,6 +74,9 @@ struct budget_ops {
     size_t limits[TALLY_OPS_MOST]; /* index in the allowance */
 };
 
+/* They are many bytes, most of which are never used: none of them is cleared. */
+static inline void budget_ops_init(struct budget_ops *ops) { ops->count = 0; }
+
 /* How many operations the command with the most of them needs. */
 size_t budget_ops_needed(const struct gate_allowance *allowance);
 

@@ -47,8 +47,9 @@ static void on_answer(void *ctx, const struct tally_answer *answer)
 
 static void ask(struct show *show)
 {
-    struct budget_ops ops = {.count = 0};
+    struct budget_ops ops;
 
+    budget_ops_init(&ops);
     for (; show->next < show->allowance->count && ops.count + 2 <= TALLY_OPS_MOST; show->next++) {
         enum gate_limit kind = show->allowance->limits[show->next].kind;
 

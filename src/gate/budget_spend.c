@@ -114,8 +114,9 @@ static void keep(struct gate_spend *spend, const struct tally_answer *answer)
 
 static void undo(const struct gate_spend *spend, const struct tally_answer *answer)
 {
-    struct budget_ops ops = {.count = 0};
+    struct budget_ops ops;
 
+    budget_ops_init(&ops);
     if (spend->purpose == TO_BEGIN_SESSION)
         gate_session_end(spend->allowance, spend->name);
     for (size_t i = 0; spend->purpose == TO_TAKE && i < spend->count; i++)
@@ -205,8 +206,9 @@ struct gate_spend *gate_spend_try(struct gate_allowance *allowance, struct loop 
                                   gate_spend_fn *on_done, void *ctx)
 {
     struct gate_spend *spend = spend_new(TO_TRY, allowance, NULL, on_done, ctx);
-    struct budget_ops ops = {.count = 0};
+    struct budget_ops ops;
 
+    budget_ops_init(&ops);
     for (size_t i = 0; i < allowance->count; i++) {
         double amount = message_takes(allowance->limits[i].kind, bytes);
 
@@ -225,8 +227,9 @@ struct gate_spend *gate_spend_recipient(struct gate_spending *spending, struct l
 {
     struct gate_spend *spend = spend_new(TO_TAKE, spending->allowance, recipient, on_done, ctx);
     const struct gate_allowance *allowance = spending->allowance;
-    struct budget_ops ops = {.count = 0};
+    struct budget_ops ops;
 
+    budget_ops_init(&ops);
     spend->spending = spending;
     for (size_t i = 0; i < allowance->count; i++) {
         enum gate_limit kind = allowance->limits[i].kind;
@@ -246,8 +249,9 @@ struct gate_spend *gate_spend_message(struct gate_spending *spending, struct loo
                                       gate_spend_fn *on_done, void *ctx)
 {
     struct gate_spend *spend = spend_new(TO_TAKE, spending->allowance, NULL, on_done, ctx);
-    struct budget_ops ops = {.count = 0};
+    struct budget_ops ops;
 
+    budget_ops_init(&ops);
     spend->spending = spending;
     for (size_t i = 0; i < spending->allowance->count; i++) {
         double amount = message_takes(spending->allowance->limits[i].kind, bytes);
@@ -262,8 +266,9 @@ struct gate_spend *gate_spend_invalid(struct gate_allowance *allowance, struct l
                                       void *ctx)
 {
     struct gate_spend *spend = spend_new(TO_COUNT_INVALID, allowance, NULL, on_done, ctx);
-    struct budget_ops ops = {.count = 0};
+    struct budget_ops ops;
 
+    budget_ops_init(&ops);
     for (size_t i = 0; i < allowance->count; i++)
         if (allowance->limits[i].kind == GATE_LIMIT_INVALID_RECIPIENTS)
             budget_ops_invalid(&ops, allowance, i, 1, 1);
@@ -319,11 +324,12 @@ static void settle(const struct gate_spending *spending, struct budget_ops *ops)
 void gate_spending_end(struct gate_spending **spending_at, bool is_accepted)
 {
     struct gate_spending *spending = *spending_at;
-    struct budget_ops ops = {.count = 0};
+    struct budget_ops ops;
 
     *spending_at = NULL;
     if (!spending)
         return;
+    budget_ops_init(&ops);
     if (is_accepted)
         settle(spending, &ops);
     else
@@ -351,8 +357,9 @@ struct gate_spend *gate_spend_session(struct gate_allowance *allowance, struct l
                                       gate_spend_fn *on_done, void *ctx)
 {
     struct gate_spend *spend = spend_new(TO_BEGIN_SESSION, allowance, session_id, on_done, ctx);
-    struct budget_ops ops = {.count = 0};
+    struct budget_ops ops;
 
+    budget_ops_init(&ops);
     add_sessions(&ops, allowance, session_id, TALLY_JOIN);
     for (size_t i = 0; i < ops.count; i++)
         ops.ops[i].limit = allowance->limits[ops.limits[i]].most;
@@ -361,16 +368,18 @@ struct gate_spend *gate_spend_session(struct gate_allowance *allowance, struct l
 
 void gate_session_renew(struct gate_allowance *allowance, const char *session_id)
 {
-    struct budget_ops ops = {.count = 0};
+    struct budget_ops ops;
 
+    budget_ops_init(&ops);
     add_sessions(&ops, allowance, session_id, TALLY_JOIN);
     budget_ops_send(&ops);
 }
 
 void gate_session_end(struct gate_allowance *allowance, const char *session_id)
 {
-    struct budget_ops ops = {.count = 0};
+    struct budget_ops ops;
 
+    budget_ops_init(&ops);
     add_sessions(&ops, allowance, session_id, TALLY_LEAVE);
     budget_ops_send(&ops);
 }
