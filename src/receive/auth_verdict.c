@@ -16,6 +16,7 @@
 #include "credential/used.h"
 #include "receive/auth_attempt.h"
 #include "receive/budget.h"
+#include "tls/tls.h"
 
 #define DELAY_MOST_MS 60000
 
@@ -242,6 +243,8 @@ static void be_logged_in(struct session *session)
     /* whatever policy noted under these names before is not who this is */
     json_object_del(connection->session_meta, "authz_id");
     json_object_del(connection->session_meta, "authn_id");
+    receive_connection_changed(connection);
+    tls_expect_no_secrets(session->socket); /* AUTH is over for this connection */
     relay_forget(session);
     session_register(session);
 }

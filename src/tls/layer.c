@@ -123,6 +123,14 @@ int tls_layer_start(struct tls_layer *layer, bool speaks_first, struct error *er
     return error_prefix(error, "cannot start TLS");
 }
 
+void tls_expect_no_secrets(struct socket *socket)
+{
+    struct tls_layer *layer = socket_layer(socket);
+
+    if (layer)
+        tls_session_stop_wiping(layer->session);
+}
+
 const struct tls_layer *tls_layer_of(const struct socket *socket)
 {
     const struct tls_layer *layer = socket_layer(socket);

@@ -77,6 +77,8 @@ int tls_session_write(struct tls_session *session, const void *data, size_t len,
 /* True when bytes are there, taken from the wire and not yet read, that no event will announce. */
 bool tls_session_has_unread(const struct tls_session *session);
 void tls_session_close_notify(struct tls_session *session);
+/* Decrypted bytes are wiped once they are read, until this. */
+void tls_session_stop_wiping(struct tls_session *session);
 
 /* After the handshake. */
 const char *tls_session_protocol(const struct tls_session *session);

@@ -24,6 +24,7 @@ struct tls_session {
     bool is_server;
     bool verifies; /* a certificate that the peer shows is verified, or the handshake fails */
     bool is_shaken;
+    bool keeps_plaintext; /* what was read is not wiped */
     char *server_name; /* SNI, ours or the client's; NULL without */
     char *called;      /* by us, whom to verify: a name or an address; NULL for nobody */
 

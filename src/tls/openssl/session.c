@@ -137,6 +137,11 @@ void tls_session_close_notify(struct tls_session *session)
     ERR_clear_error();
 }
 
+void tls_session_stop_wiping(struct tls_session *session)
+{
+    SSL_clear_options(ssl_of(session), SSL_OP_CLEANSE_PLAINTEXT);
+}
+
 /* ---- what was agreed ---- */
 
 const char *tls_session_protocol(const struct tls_session *session) { return SSL_get_version(ssl_of(session)); }
