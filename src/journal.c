@@ -106,20 +106,17 @@ void journal_rejection(const struct receive_rejection *rejection)
 {
     struct page page = {.record = {.type = RECORD_REJECTION}};
     char from[SOCKADDR_TEXT_BYTES];
-    json_t *meta;
 
     if (!record_is_wanted(RECORD_REJECTION))
         return;
-    meta = receive_connection_all_meta(rejection->connection);
     describe_client(&page.record, rejection->connection, from);
     describe_reply(&page.record, rejection->reply);
     page.record.response_command = rejection->command;
     page.record.sender = rejection->sender;
     page.record.recipients = rejection->recipients;
     page.record.recipient_count = rejection->recipient_count;
-    page.record.meta = meta;
+    page.record.meta = receive_connection_all_meta(rejection->connection);
     write_page(&page);
-    json_decref(meta);
 }
 
 static enum record_type type_of(enum deliver_verdict verdict)

@@ -27,7 +27,7 @@ struct message;
 struct message *message_new(void);
 void message_free(struct message *message); /* NULL is fine */
 
-/* Another message with the same sender, metadata (deep copy) and body (shared), no
+/* Another message with the same sender, metadata and body, no
  * recipients and a new id. */
 struct message *message_fork(const struct message *message);
 
@@ -51,12 +51,15 @@ void message_set_smtputf8(struct message *message, bool smtputf8);
 
 /* ---- metadata: what policy knows about it (never credentials) ---- */
 
-/* A borrowed object; never NULL while message_is_loaded. */
+/* A borrowed object, to be read only; never NULL while message_is_loaded. */
 json_t *message_meta(const struct message *message);
 /* Borrowed; NULL when unset. Works for tenant, campaign, routing_domain and queue even
  * while the rest is on disk. */
 json_t *message_meta_get(const struct message *message, const char *key);
 void message_meta_set(struct message *message, const char *key, json_t *value /* stolen */);
+/* In the place of what it has, an object that others have too and nobody changes: a reference to it is taken, and the
+ * first change makes a copy. */
+void message_share_meta(struct message *message, json_t *meta);
 
 /* ---- body: RFC 5322 header and body with CRLF line ends, not dot-stuffed ---- */
 

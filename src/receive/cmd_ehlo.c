@@ -104,6 +104,7 @@ static void accept_ehlo(struct session *session, struct span extensions)
     session->connection->ehlo_domain = session->ehlo_asked;
     session->ehlo_asked = NULL;
     session->connection->is_esmtp = session->ehlo_is_esmtp;
+    receive_connection_changed(session->connection);
     session_drop_transaction(session); /* EHLO is a RSET too */
     smtp_reply_set(&reply, 250, span_of(text));
     free(text);

@@ -58,6 +58,7 @@ void receive_connection_unref(struct receive_connection **connection_at)
     free(connection->tls_peer_subject);
     json_decref(connection->greeting_meta);
     json_decref(connection->session_meta);
+    json_decref(connection->all_meta);
     free(connection);
 }
 
@@ -190,10 +191,17 @@ int receive_connection_set_meta(struct receive_connection *connection, const cha
     if (!*layer)
         *layer = json_object();
     json_object_set_new(*layer, key, value);
+    receive_connection_changed(connection);
     return 0;
 }
 
-json_t *receive_connection_all_meta(const struct receive_connection *connection)
+void receive_connection_changed(struct receive_connection *connection)
+{
+    json_decref(connection->all_meta);
+    connection->all_meta = NULL;
+}
+
+static json_t *collect_meta(const struct receive_connection *connection)
 {
     json_t *all = json_deep_copy(connection->params->meta);
     json_t *copy;
@@ -215,6 +223,13 @@ json_t *receive_connection_all_meta(const struct receive_connection *connection)
     return all;
 }
 
+json_t *receive_connection_all_meta(struct receive_connection *connection)
+{
+    if (!connection->all_meta)
+        connection->all_meta = collect_meta(connection);
+    return connection->all_meta;
+}
+
 void receive_connection_forget(struct receive_connection *connection)
 {
     forget_login(connection);
@@ -223,4 +238,5 @@ void receive_connection_forget(struct receive_connection *connection)
     connection->is_esmtp = false;
     json_decref(connection->session_meta);
     connection->session_meta = NULL;
+    receive_connection_changed(connection);
 }

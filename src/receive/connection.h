@@ -54,6 +54,7 @@ struct receive_connection {
     json_t *greeting_meta;
     json_t *session_meta;
     bool is_greeted;
+    json_t *all_meta; /* NULL: to be made when it is next asked for */
     char session_id[RECEIVE_SESSION_ID_CHARS + 1];
 };
 
@@ -79,8 +80,12 @@ json_t *receive_connection_get_meta(const struct receive_connection *connection,
 int receive_connection_set_meta(struct receive_connection *connection, const char *key, json_t *value /* stolen */,
                                 struct error *error) __attribute__((warn_unused_result));
 
-/* All of it, for a message: a new object. */
-json_t *receive_connection_all_meta(const struct receive_connection *connection);
+/* All of it, for messages and records: borrowed, made once, and changed by nobody. Whoever keeps it takes a reference,
+ * and may take that to another thread. */
+json_t *receive_connection_all_meta(struct receive_connection *connection);
+
+/* After writing to the struct: what was made of it is made anew. */
+void receive_connection_changed(struct receive_connection *connection);
 
 /* What the client said or made policy note is forgotten, who it is too (RFC 3207, section 4.2). */
 void receive_connection_forget(struct receive_connection *connection);

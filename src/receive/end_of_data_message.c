@@ -95,16 +95,11 @@ static bool is_forged(const struct header *header, void *ctx)
 static void describe(struct message *message, const struct receive_reception *reception,
                      const struct transaction *transaction)
 {
-    json_t *meta = receive_connection_all_meta(reception->connection);
-    const char *key;
-    json_t *value;
-
+    message_share_meta(message, receive_connection_all_meta(reception->connection));
     message_set_sender(message, span_of(transaction->sender));
     message_set_smtputf8(message, transaction->smtputf8);
     for (size_t i = 0; i < transaction->recipient_count; i++)
         message_add_recipient(message, span_of(transaction->recipients[i]));
-    json_object_foreach(meta, key, value) message_meta_set(message, key, json_incref(value));
-    json_decref(meta);
 }
 
 /* Loops, and headers with more fields than can be searched. */

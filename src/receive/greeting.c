@@ -37,6 +37,7 @@ static void use_proxy(struct session *session, const struct smtp_proxy *proxy)
     connection->remote_port = sockaddr_port((const struct sockaddr *)&proxy->source);
     connection->local_ip = ip_of_sockaddr((const struct sockaddr *)&proxy->destination);
     connection->local_port = sockaddr_port((const struct sockaddr *)&proxy->destination);
+    receive_connection_changed(connection);
     receive_connection_from(connection, session->peer_text);
     session_use_params(session,
                        receive_params_for(session->listener->params, &connection->local_ip, &connection->remote_ip));

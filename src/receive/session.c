@@ -240,6 +240,7 @@ void session_use_params(struct session *session, struct receive_params *params)
 {
     receive_params_unref(&session->connection->params);
     session->connection->params = params;
+    receive_connection_changed(session->connection);
     session->lines.limit_bytes = params->line_length_hard_limit + CR_LF_BYTES;
 }
 
