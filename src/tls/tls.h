@@ -89,8 +89,9 @@ const struct tls_peer_names *tls_peer_names(struct socket *socket);
 const char *tls_server_name(const struct socket *socket); /* SNI, or NULL */
 bool tls_is_on(const struct socket *socket);
 
-/* From now on the peer sends no secrets: what was decrypted and read is no longer wiped, which costs as much as decrypting
- * it. Until then it is, so that a password does not stay in buffers that were given back. Without TLS: nothing. */
+/* From now on the peer sends no secrets: what was decrypted and read is no longer wiped, which costs as much as
+ * decrypting it. Until then it is, so that a password does not stay in buffers that were given back. Without TLS:
+ * nothing. */
 void tls_expect_no_secrets(struct socket *socket);
 
 enum tls_binding { TLS_BINDING_EXPORTER, TLS_BINDING_SERVER_END_POINT };

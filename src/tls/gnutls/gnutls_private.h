@@ -25,8 +25,8 @@ struct tls_session {
     bool verifies; /* a certificate that the peer shows is verified, or the handshake fails */
     bool is_shaken;
     bool keeps_plaintext; /* what was read is not wiped */
-    char *server_name; /* SNI, ours or the client's; NULL without */
-    char *called;      /* by us, whom to verify: a name or an address; NULL for nobody */
+    char *server_name;    /* SNI, ours or the client's; NULL without */
+    char *called;         /* by us, whom to verify: a name or an address; NULL for nobody */
 
     gnutls_packet_t record; /* decrypted, read up to record_start; NULL when none is */
     size_t record_start;
