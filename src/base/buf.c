@@ -81,7 +81,7 @@ void buf_commit(struct buf *buf, size_t len)
     buf->end += len;
 }
 
-int buf_append(struct buf *buf, const void *data, size_t len)
+int buf_append_growing(struct buf *buf, const void *data, size_t len)
 {
     char *room = buf_reserve(buf, len);
 
@@ -92,8 +92,6 @@ int buf_append(struct buf *buf, const void *data, size_t len)
     buf->end += len;
     return 0;
 }
-
-int buf_append_span(struct buf *buf, struct span s) { return buf_append(buf, s.data, s.len); }
 
 int buf_appendf(struct buf *buf, const char *format, ...)
 {

@@ -8,6 +8,7 @@
 #define GATEPOST_BASE_BUF_H
 
 #include <stddef.h>
+#include <string.h>
 
 #include "base/span.h"
 
@@ -34,9 +35,23 @@ static inline struct span buf_span(const struct buf *buf)
     return span_make(buf->data ? buf->data + buf->start : "", buf->end - buf->start);
 }
 
-/* 0, or -1 when the ceiling or the memory does not allow it. */
-int buf_append(struct buf *buf, const void *data, size_t len) __attribute__((warn_unused_result));
-int buf_append_span(struct buf *buf, struct span s) __attribute__((warn_unused_result));
+int buf_append_growing(struct buf *buf, const void *data, size_t len) __attribute__((warn_unused_result));
+
+/* 0, or -1 when the ceiling or the memory does not allow it. Headers and records are made of hundreds of small pieces,
+ * so what fits is put there without a call. */
+__attribute__((warn_unused_result)) static inline int buf_append(struct buf *buf, const void *data, size_t len)
+{
+    if (len == 0 || buf->end + len > buf->capacity || buf_len(buf) + len > buf->limit_bytes)
+        return buf_append_growing(buf, data, len);
+    memcpy(buf->data + buf->end, data, len);
+    buf->end += len;
+    return 0;
+}
+
+__attribute__((warn_unused_result)) static inline int buf_append_span(struct buf *buf, struct span s)
+{
+    return buf_append(buf, s.data, s.len);
+}
 int buf_appendf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3), warn_unused_result));
 
 /* Room for `len` more bytes at the end, or NULL; write there, then buf_commit. */

@@ -33,6 +33,7 @@ struct message *message_new(void)
 {
     struct message *message = message_blank();
 
+    message->home = message_home();
     make_id(message->id);
     message->meta = json_object();
     MUST(message->meta);
@@ -40,10 +41,8 @@ struct message *message_new(void)
     return message;
 }
 
-void message_free(struct message *message)
+void message_destroy(struct message *message)
 {
-    if (!message)
-        return;
     message_clear_recipients(message);
     free(message->sender);
     message_schedule_free(message->schedule);

@@ -25,7 +25,7 @@ struct message;
 /* A new message with a new id (32 hex digits: 48 bits of wall-clock milliseconds, then
  * random bits, so that ids sort by age). No sender, no recipient, no body. */
 struct message *message_new(void);
-void message_free(struct message *message); /* NULL is fine */
+void message_free(struct message *message); /* from any thread (home.c); NULL is fine */
 
 /* Another message with the same sender, metadata and body, no
  * recipients and a new id. */

@@ -11,11 +11,16 @@
 #include "message/schedule.h"
 
 struct message_keys;
+struct message_home;
 
 struct message {
     /* links of whoever owns it */
-    struct list_node link;
+    union {
+        struct list_node link;
+        struct message *next_dead; /* when nobody does any more */
+    };
     struct heap_node heap_link;
+    struct message_home *home; /* of the thread that made it; NULL: it may die anywhere */
 
     /* always in memory */
     char *sender; /* NULL: "" */
@@ -48,6 +53,10 @@ json_t *message_keys_get(const struct message_keys *keys, const char *key); /* b
 
 /* Puts `lines` in front of the body without copying it. False: the body is shared, or has no room there. */
 bool message_prepend_in_place(struct message *message, struct span lines) __attribute__((warn_unused_result));
+
+/* home.c: the calling thread's. */
+struct message_home *message_home(void);
+void message_destroy(struct message *message);
 
 /* A message without id and metadata. */
 struct message *message_blank(void);
