@@ -54,6 +54,12 @@ __attribute__((warn_unused_result)) static inline int buf_append_span(struct buf
 }
 int buf_appendf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3), warn_unused_result));
 
+/* For text that the compiler knows: its length is then no call either. */
+__attribute__((warn_unused_result)) static inline int buf_append_text(struct buf *buf, const char *text)
+{
+    return buf_append(buf, text, strlen(text));
+}
+
 /* Room for `len` more bytes at the end, or NULL; write there, then buf_commit. */
 char *buf_reserve(struct buf *buf, size_t len) __attribute__((warn_unused_result));
 void buf_commit(struct buf *buf, size_t len);

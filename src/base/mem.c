@@ -12,6 +12,8 @@
 #include "base/must.h"
 
 #define SMALL_BYTES 65536
+/* glibc's calloc does not look at what the thread keeps ready of this size and below; malloc does. */
+#define CLEARED_BY_HAND_BYTES 1024
 
 void *mem_alloc(size_t bytes)
 {
@@ -31,8 +33,11 @@ void *mem_alloc_for_library(size_t bytes)
 
 void *mem_zalloc(size_t bytes)
 {
-    void *ptr = calloc(1, bytes ? bytes : 1);
+    void *ptr;
 
+    if (bytes > 0 && bytes <= CLEARED_BY_HAND_BYTES)
+        return memset(mem_alloc(bytes), 0, bytes);
+    ptr = calloc(1, bytes ? bytes : 1);
     MUST(ptr != NULL);
     return ptr;
 }

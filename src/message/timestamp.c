@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "base/digits.h"
+
 /* Takes `digits` digits off the front. -1 when they are not there. */
 static int take_digits(struct span *text, size_t digits)
 {
@@ -133,9 +135,16 @@ void timestamp_format_rfc3339(int64_t ms, char out[TIMESTAMP_RFC3339_BYTES])
 void timestamp_format_rfc5322(int64_t ms, char out[TIMESTAMP_RFC5322_BYTES])
 {
     static const char days[] = "SunMonTueWedThuFriSat";
+    static const char form[] = "Day, 00 Mon 0000 00:00:00 +0000";
     static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
     struct tm tm = utc(ms);
 
-    snprintf(out, TIMESTAMP_RFC5322_BYTES, "%.3s, %02d %.3s %04d %02d:%02d:%02d +0000", days + 3 * tm.tm_wday,
-             tm.tm_mday, months + 3 * tm.tm_mon, tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
+    memcpy(out, form, sizeof form);
+    memcpy(out, days + 3 * tm.tm_wday, 3);
+    digits_before(out + 7, (uint64_t)tm.tm_mday, 2);
+    memcpy(out + 8, months + 3 * tm.tm_mon, 3);
+    digits_before(out + 16, (uint64_t)(tm.tm_year + 1900) % 10000, 4);
+    digits_before(out + 19, (uint64_t)tm.tm_hour, 2);
+    digits_before(out + 22, (uint64_t)tm.tm_min, 2);
+    digits_before(out + 25, (uint64_t)tm.tm_sec, 2);
 }

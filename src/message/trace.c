@@ -26,17 +26,35 @@ const char *trace_protocol(const struct trace_reception *reception, bool smtputf
     return smtputf8 ? utf8[kind] : plain[kind];
 }
 
+static bool ends_a_word(char c)
+{
+    switch (c) {
+    case '(':
+    case ')':
+    case '\\':
+    case '"':
+    case ';':
+    case ',':
+    case '<':
+    case '>':
+    case 0x7f:
+        return true;
+    default:
+        return (unsigned char)c <= ' ';
+    }
+}
+
 /* A word that cannot end a comment, a line or the field: everything else becomes '?'. */
 static int append_word(struct buf *out, const char *text)
 {
-    for (; *text; text++) {
-        char c = *text;
+    size_t len = strlen(text);
+    char *room = buf_reserve(out, len);
 
-        if ((unsigned char)c <= ' ' || c == 0x7f || strchr("()\\\";,<>", c))
-            c = '?';
-        if (buf_append(out, &c, 1))
-            return -1;
-    }
+    if (!room)
+        return -1;
+    for (size_t i = 0; i < len; i++)
+        room[i] = ends_a_word(text[i]) ? '?' : text[i];
+    buf_commit(out, len);
     return 0;
 }
 
@@ -45,7 +63,7 @@ static bool is_set(const char *text) { return text && *text; }
 /* The name that a client gives itself is often its address, or its owner's. */
 static int append_disguised(const struct trace_reception *reception, struct buf *out)
 {
-    if (buf_appendf(out, "from unknown"))
+    if (buf_append_text(out, "from unknown"))
         return -1;
     if (!*reception->disguise)
         return 0;
@@ -58,11 +76,11 @@ static int append_from(const struct trace_reception *reception, struct buf *out)
 
     if (reception->disguise)
         return append_disguised(reception, out);
-    if (buf_appendf(out, "from ") || append_word(out, is_set(reception->helo) ? reception->helo : "unknown"))
+    if (buf_append_text(out, "from ") || append_word(out, is_set(reception->helo) ? reception->helo : "unknown"))
         return -1;
     if (!is_set(reception->peer))
         return 0;
-    return buf_appendf(out, " ([%s", is_v6 ? "IPv6:" : "") || append_word(out, reception->peer) ||
+    return buf_append_text(out, is_v6 ? " ([IPv6:" : " ([") || append_word(out, reception->peer) ||
                    buf_append(out, "])", 2)
                ? -1
                : 0;
@@ -82,7 +100,10 @@ static int append_for(const struct message *message, bool show_recipient, struct
 {
     if (!show_recipient || message_recipient_count(message) != 1)
         return 0;
-    return buf_appendf(out, "\r\n\tfor <%s>", message_recipient(message, 0));
+    return buf_append_text(out, "\r\n\tfor <") || buf_append_text(out, message_recipient(message, 0)) ||
+                   buf_append_text(out, ">")
+               ? -1
+               : 0;
 }
 
 int trace_received(const struct message *message, const struct trace_reception *reception, bool show_recipient,
@@ -92,11 +113,12 @@ int trace_received(const struct message *message, const struct trace_reception *
     size_t before = buf_len(out);
 
     timestamp_format_rfc5322(when_ms, date);
-    if (buf_appendf(out, "Received: ") || append_from(reception, out) || buf_appendf(out, "\r\n\tby ") ||
-        append_word(out, reception->hostname) ||
-        buf_appendf(out, " (Gatepost) with %s", trace_protocol(reception, message_is_smtputf8(message))) ||
-        append_tls(reception, out) || buf_appendf(out, "\r\n\tid %s", message_id(message)) ||
-        append_for(message, show_recipient, out) || buf_appendf(out, ";\r\n\t%s\r\n", date)) {
+    if (buf_append_text(out, "Received: ") || append_from(reception, out) || buf_append_text(out, "\r\n\tby ") ||
+        append_word(out, reception->hostname) || buf_append_text(out, " (Gatepost) with ") ||
+        buf_append_text(out, trace_protocol(reception, message_is_smtputf8(message))) || append_tls(reception, out) ||
+        buf_append_text(out, "\r\n\tid ") || buf_append_text(out, message_id(message)) ||
+        append_for(message, show_recipient, out) || buf_append_text(out, ";\r\n\t") || buf_append_text(out, date) ||
+        buf_append_text(out, "\r\n")) {
         buf_truncate(out, before);
         return -1;
     }

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/digits.h"
 #include "base/must.h"
 #include "smtp/reply.h"
 #include "smtp/smtp_private.h"
@@ -23,7 +24,13 @@ static void put(struct smtp_reply *reply, size_t *len, char c)
 void smtp_reply_add_text(struct smtp_reply *reply, struct span text)
 {
     size_t len = strlen(reply->text);
+    size_t plain = span_plain_run(text); /* nearly always all of it */
 
+    if (plain < sizeof reply->text - len) {
+        memcpy(reply->text + len, text.data, plain);
+        len += plain;
+        text = span_from(text, plain);
+    }
     while (text.len > 0) {
         size_t width = smtp_utf8_width(text);
 
@@ -140,15 +147,23 @@ static size_t fold_at(struct span line, size_t room)
 
 static int write_line(const struct smtp_reply *reply, struct span piece, bool last, struct buf *out)
 {
-    char head[32];
-    int len = snprintf(head, sizeof head, "%03d%c", reply->code, last ? ' ' : '-');
+    char head[3 * DIGITS_MOST + 8];
+    char *end = head + sizeof head;
+    char *start = end;
 
-    if (reply->enhanced_class > 0)
-        len += snprintf(head + len, sizeof head - (size_t)len, "%d.%d.%d ", reply->enhanced_class,
-                        reply->enhanced_subject, reply->enhanced_detail);
+    if (reply->enhanced_class > 0) {
+        *--start = ' ';
+        start = digits_before(start, (uint64_t)reply->enhanced_detail, 1);
+        *--start = '.';
+        start = digits_before(start, (uint64_t)reply->enhanced_subject, 1);
+        *--start = '.';
+        start = digits_before(start, (uint64_t)reply->enhanced_class, 1);
+    }
+    *--start = last ? ' ' : '-';
+    start = digits_before(start, (uint64_t)reply->code, 3);
     if (piece.len == 0 && reply->enhanced_class > 0)
-        len--; /* no space at the end of a line */
-    if (buf_append(out, head, (size_t)len) || buf_append_span(out, piece))
+        end--; /* no space at the end of a line */
+    if (buf_append(out, start, (size_t)(end - start)) || buf_append_span(out, piece))
         return -1;
     return buf_append(out, "\r\n", 2);
 }
