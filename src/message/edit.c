@@ -97,37 +97,51 @@ int message_append_header(struct message *message, struct span name, struct span
     return result ? -1 : 0;
 }
 
-/* Appends the kept fields; true when some were left out. */
-static bool keep_wanted(const struct headers *headers, header_test_fn *unwanted, void *ctx, struct buf *out)
+static bool has_any(const struct headers *headers, header_test_fn *unwanted, void *ctx)
 {
-    bool removed = false;
-
     for (size_t i = 0; i < headers->count; i++)
         if (unwanted(&headers->items[i], ctx))
-            removed = true;
-        else
+            return true;
+    return false;
+}
+
+static void keep_wanted(const struct headers *headers, header_test_fn *unwanted, void *ctx, struct buf *out)
+{
+    for (size_t i = 0; i < headers->count; i++)
+        if (!unwanted(&headers->items[i], ctx))
             MUST(header_copy(&headers->items[i], out) == 0); /* there is room */
-    return removed;
+}
+
+/* The text without them, as the message's body. */
+static int leave_out(struct message *message, struct span body, const struct headers *headers, header_test_fn *unwanted,
+                     void *ctx, struct error *error)
+{
+    struct span pieces[2] = {{0}, span_from(body, headers->block.len)};
+    struct buf kept;
+    int result;
+
+    buf_init(&kept, headers->block.len + headers->count);
+    if (buf_reserve(&kept, headers->block.len + headers->count)) {
+        keep_wanted(headers, unwanted, ctx, &kept);
+        pieces[0] = buf_span(&kept);
+        result = set_pieces(message, pieces, 2, error);
+    } else {
+        result = error_set(error, ERROR_TEMP, "no memory for the header section");
+    }
+    buf_done(&kept);
+    return result;
 }
 
 int message_remove_headers(struct message *message, header_test_fn *unwanted, void *ctx, struct error *error)
 {
     struct span body;
     struct headers headers;
-    struct buf kept;
     int result = 0;
 
     if (need_body(message, &body, error) || headers_parse(body, &headers, error))
         return -1;
-    buf_init(&kept, headers.block.len + headers.count);
-    if (!buf_reserve(&kept, headers.block.len + headers.count)) {
-        result = error_set(error, ERROR_TEMP, "no memory for the header section");
-    } else if (keep_wanted(&headers, unwanted, ctx, &kept)) {
-        struct span pieces[2] = {buf_span(&kept), span_from(body, headers.block.len)};
-
-        result = set_pieces(message, pieces, 2, error);
-    }
-    buf_done(&kept);
+    if (has_any(&headers, unwanted, ctx))
+        result = leave_out(message, body, &headers, unwanted, ctx, error);
     headers_done(&headers);
     return result;
 }

@@ -7,14 +7,18 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "smtp/scan.h"
 
 /* Length of the line at the start of `s` with its end; `*text_out`: without. */
 static size_t line_length(struct span s, size_t *text_out)
 {
-    size_t at = 0;
+    const char *end = s.data + s.len;
+    const char *mark = smtp_scan(s.data, end);
+    size_t at;
 
-    while (at < s.len && s.data[at] != '\n' && s.data[at] != '\r')
-        at++;
+    while (mark < end && *mark == '\0')
+        mark = smtp_scan(mark + 1, end);
+    at = (size_t)(mark - s.data);
     *text_out = at;
     if (at < s.len && s.data[at] == '\r' && at + 1 < s.len && s.data[at + 1] == '\n')
         return at + 2;
