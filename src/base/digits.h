@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Decimal digits without printf. Records, replies and dates are made for each message, and hold dozens of small numbers:
- * printf was a tenth of what they cost.
+ * Decimal digits without printf. Records, replies and dates are made for each message, and hold dozens of small
+ * numbers: printf was a tenth of what they cost.
  */
 #ifndef GATEPOST_BASE_DIGITS_H
 #define GATEPOST_BASE_DIGITS_H

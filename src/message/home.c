@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A message dies far from where it was made: a worker receives it, and the queue's thread or another worker is done with
- * it. Memory is given back cheapest by the thread that took it, since any other has to lock that thread's part of the
- * heap, and two threads that meet there put each other to sleep. So the dead are sent home, without waking anybody; who
- * makes its next message buries them first. What may lie there is bounded, in messages and in bytes.
+ * A message dies far from where it was made: a worker receives it, and the queue's thread or another worker is done
+ * with it. Memory is given back cheapest by the thread that took it, since any other has to lock that thread's part of
+ * the heap, and two threads that meet there put each other to sleep. So the dead are sent home, without waking anybody;
+ * who makes its next message buries them first. What may lie there is bounded, in messages and in bytes.
  */
 #include <stdatomic.h>
 #include <stdlib.h>
