@@ -154,6 +154,8 @@ void walk_failed(struct deliver_session *session, const struct smtp_reply *reply
 /* ---- greeting.c ---- */
 
 void greeting_start(struct deliver_session *session); /* the connection is up */
+/* A server may quote the AUTH line it refuses: its words are for logs, and our password is not. */
+void greeting_hush(const struct deliver_session *session, struct smtp_reply *reply);
 void greeting_on_reply(struct deliver_session *session, const struct smtp_reply *reply);
 
 /* ---- transaction.c ---- */

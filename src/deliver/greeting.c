@@ -13,6 +13,8 @@
 #include "deliver/deliver_private.h"
 
 #define AUTH_LINE_LIMIT 1024
+#define REPEATED_LEAST 4 /* a shorter piece is found by chance, and tells little */
+#define REPEATED_MOST 8
 
 static void send_hello(struct deliver_session *session, const char *verb, enum deliver_state state)
 {
@@ -83,6 +85,32 @@ static int encode_credentials(const struct route_path *path, struct buf *out)
     status = base64_encode(span_make(plain, user + password + 2), out);
     secret_wipe(plain, sizeof plain);
     return status;
+}
+
+/* Does `text` hold a piece of what only the next server may know? */
+static bool repeats_credentials(const struct route_path *path, struct span text)
+{
+    struct span password = span_of(path->auth_password), said;
+    bool found = password.len >= REPEATED_LEAST && memmem(text.data, text.len, password.data, password.len);
+    struct buf encoded;
+
+    buf_init(&encoded, 2 * AUTH_LINE_LIMIT);
+    MUST(encode_credentials(path, &encoded) == 0);
+    said = span_from(buf_span(&encoded), (strlen(path->auth_username) + 2) / 3 * 4); /* before it: the name */
+    for (size_t at = 0; !found && at + REPEATED_LEAST <= said.len; at += REPEATED_LEAST) {
+        size_t len = said.len - at < REPEATED_MOST ? said.len - at : REPEATED_MOST;
+
+        found = memmem(text.data, text.len, said.data + at, len);
+    }
+    secret_wipe(encoded.data, encoded.capacity);
+    buf_done(&encoded);
+    return found;
+}
+
+void greeting_hush(const struct deliver_session *session, struct smtp_reply *reply)
+{
+    if (session->state == STATE_AUTH && repeats_credentials(session->plan->path, span_of(reply->text)))
+        snprintf(reply->text, sizeof reply->text, "%s", "the server's words are withheld: our credentials are in them");
 }
 
 static void send_auth(struct deliver_session *session)

@@ -46,6 +46,7 @@ static void handle_input(struct deliver_session *session)
             smtp_capabilities_parse(span_head(buf_span(&session->input), used), &session->capabilities);
         is_surplus = buf_len(&session->input) > used && expected_replies(session) <= 1;
         buf_consume(&session->input, used);
+        greeting_hush(session, &reply);
         on_reply(session, &reply, is_surplus);
     }
 }

@@ -43,6 +43,7 @@ struct socket {
     bool connecting;
     bool paused;
     bool read_dry; /* the last recv came back short: the next event says when there is more */
+    bool is_torn;  /* the kernel has reported an error, and libuv reports nothing after that */
     bool failed;
     bool drain_wanted; /* on_drained is owed */
     bool in_callback;
@@ -239,7 +240,7 @@ ssize_t socket_wire_read(struct socket *socket, void *data, size_t len)
     while (got < 0 && errno == EINTR);
     if (got > 0) {
         /* polling is level-triggered, so asking again now would only cost a system call */
-        socket->read_dry = (size_t)got < len;
+        socket->read_dry = (size_t)got < len && !socket->is_torn;
         return got;
     }
     if (got == 0)
@@ -331,8 +332,10 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 {
     struct socket *socket = poll->data;
 
-    if (status < 0)
+    if (status < 0) {
+        socket->is_torn = true; /* behind what came before a reset only reading finds the reset */
         events = UV_READABLE;
+    }
     if (socket->connecting) {
         if (!finish_connecting(socket) || socket->failed)
             return;

@@ -46,7 +46,6 @@ static void keep_bytes(struct session *session, struct span bytes)
 {
     struct transaction *transaction = session->transaction;
 
-    transaction->data_bytes += bytes.len;
     if (buf_append_span(&transaction->body, bytes))
         refuse_chunk(session, 452, "4.3.1 no memory for the message");
     else if (!transaction_charge(transaction))
@@ -58,6 +57,8 @@ size_t session_take_chunk(struct session *session, struct span input)
     struct span bytes = span_head(input, (size_t)(session->chunk_left < input.len ? session->chunk_left : input.len));
 
     session->chunk_left -= bytes.len;
+    if (session->transaction)
+        session->transaction->data_bytes += bytes.len; /* also of what is dropped: it comes fast enough */
     if (!session->chunk_refusal)
         keep_bytes(session, bytes);
     if (session->chunk_left == 0)
@@ -84,18 +85,23 @@ static void judge_chunk(struct session *session, uint64_t size, bool last)
     }
 }
 
+void session_chunk_unknown(struct session *session)
+{
+    session_replyf_close(session, 501, "5.5.4 BDAT needs a size, and may have LAST");
+}
+
 void cmd_bdat(struct session *session, const struct smtp_command *command)
 {
     uint64_t size;
     bool last;
 
     if (smtp_bdat_parse(command->args, &size, &last)) {
-        /* where the chunk ends is anybody's guess, and its bytes are not commands */
-        session_replyf_close(session, 501, "5.5.4 BDAT needs a size, and may have LAST");
+        session_chunk_unknown(session);
         return;
     }
     judge_chunk(session, size, last);
     session->chunk_left = size;
+    session->chunk_began_ms = loop_now_ms(session->listener->loop);
     if (size == 0)
         end_chunk(session);
     else

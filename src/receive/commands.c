@@ -148,9 +148,14 @@ static bool is_leaving(struct session *session)
 void session_command(struct session *session, struct span line)
 {
     struct smtp_command command;
+    enum smtp_command_fault fault = smtp_command_parse(line, &command);
 
     session_set_command(session, line);
-    switch (smtp_command_parse(line, &command)) {
+    if (fault != SMTP_COMMAND_FINE && session->is_chunk_line) {
+        session_chunk_unknown(session);
+        return;
+    }
+    switch (fault) {
     case SMTP_COMMAND_FINE:
         if (command.verb == SMTP_VERB_QUIT || !is_leaving(session))
             run(session, &command);
@@ -174,7 +179,9 @@ void session_bad_line(struct session *session, enum smtp_line_progress fault)
 {
     free(session->command);
     session->command = NULL;
-    if (fault == SMTP_LINE_TOO_LONG && session->is_auth_line)
+    if (session->is_chunk_line)
+        session_chunk_unknown(session);
+    else if (fault == SMTP_LINE_TOO_LONG && session->is_auth_line)
         session_junk(session, 500, "5.5.6 authentication exchange line is too long");
     else if (fault == SMTP_LINE_TOO_LONG)
         session_junk(session, 500, "5.2.3 line too long");

@@ -49,6 +49,8 @@ static uint64_t deadline_of(const struct session *session)
         deadline = session->line_began_ms + params->client_timeout_ms;
     if (session->transaction && session->transaction->began_ms + params->transaction_deadline_ms < deadline)
         deadline = session->transaction->began_ms + params->transaction_deadline_ms;
+    if (session->state == SESSION_BDAT && session->chunk_began_ms + params->transaction_deadline_ms < deadline)
+        deadline = session->chunk_began_ms + params->transaction_deadline_ms;
     return deadline;
 }
 
@@ -57,13 +59,13 @@ static bool is_receiving(const struct session *session)
     return session->state == SESSION_DATA || session->state == SESSION_BDAT;
 }
 
-/* A client may be slow for a while, not for all of a message. */
+/* A client may be slow for a while, not for all of a message. A chunk that is only dropped may have no transaction. */
 static bool is_too_slow(const struct session *session, uint64_t now_ms)
 {
     const struct transaction *transaction = session->transaction;
     uint64_t elapsed_ms;
 
-    if (!is_receiving(session) || !transaction->data_began_ms)
+    if (!is_receiving(session) || !transaction || !transaction->data_began_ms)
         return false;
     elapsed_ms = now_ms - transaction->data_began_ms;
     return elapsed_ms > RATE_GRACE_MS &&

@@ -64,6 +64,7 @@ static void begin_line(struct session *session, struct span view)
     size_t limit = (size_t)session->connection->params->line_length_hard_limit;
 
     session->is_auth_line = session->state == SESSION_AUTH || span_istarts_with(view, SPAN_LIT("AUTH "));
+    session->is_chunk_line = session->state == SESSION_COMMAND && span_istarts_with(view, SPAN_LIT("BDAT"));
     if (session->is_auth_line && limit < AUTH_LINE_LIMIT)
         limit = AUTH_LINE_LIMIT;
     session->lines.limit_bytes = limit + CR_LF_BYTES;

@@ -388,6 +388,14 @@ static double number_of(const redisReply *reply)
     return isfinite(value) ? value : 0;
 }
 
+/* A whole number between `least` and `most`, or -2. */
+static int index_of(const redisReply *reply, int least, int most)
+{
+    double value = reply->type == REDIS_REPLY_STRING ? number_of(reply) : -2;
+
+    return value >= least && value <= most ? (int)value : -2;
+}
+
 static uint64_t ms_of(const redisReply *reply)
 {
     double value = number_of(reply);
@@ -401,8 +409,8 @@ int script_read_run(const redisReply *reply, struct tally_batch *batch)
 
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 1 + batch->count * RUN_FIELDS)
         return -1;
-    refused_by = (int)number_of(reply->element[0]);
-    if (refused_by >= (int)batch->count)
+    refused_by = index_of(reply->element[0], -1, (int)batch->count - 1);
+    if (refused_by < -1)
         return -1;
     for (size_t i = 0; i < batch->count; i++) {
         redisReply *const *fields = &reply->element[1 + i * RUN_FIELDS];
@@ -470,6 +478,7 @@ static void read_entry(redisReply *const *fields, size_t prefix_len, struct tall
 int script_read_show(const redisReply *reply, const char *prefix, struct tally_call *call, bool *is_last_out)
 {
     const redisReply *cursor;
+    double removed;
 
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 2 || (reply->elements - 2) % SHOW_FIELDS)
         return -1;
@@ -477,7 +486,8 @@ int script_read_show(const redisReply *reply, const char *prefix, struct tally_c
     if (cursor->type != REDIS_REPLY_STRING || cursor->len >= sizeof call->cursor)
         return -1;
     memcpy(call->cursor, cursor->str, cursor->len + 1);
-    call->found.removed += (size_t)number_of(reply->element[1]);
+    removed = number_of(reply->element[1]);
+    call->found.removed += removed > 0 && removed <= UINT32_MAX ? (size_t)removed : 0;
     for (size_t i = 2; i < reply->elements && call->found.count < call->limit; i += SHOW_FIELDS)
         read_entry(&reply->element[i], strlen(prefix), call);
     *is_last_out = !strcmp(call->cursor, "0");

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The disk fills up, and has room again: mail is refused for now, none is lost, and nothing has to
+"""The disk fills up, or runs out of inodes, and has room again: mail is refused for now, none is lost, and nothing has to
 be restarted. Needs a small file system of its own, so root and the right to mount."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -14,36 +15,46 @@ from gatepost import DEADLINE, Daemon, Sink, Talk, give, make_dir
 from policies import RELAY_FROM_LOOPBACK, policy, smart_host
 
 DISK_BYTES = 210 << 20  # three segments of the usual size
+INODES = 1000
 MESSAGE_BYTES = 4 << 20
 
 
 class Disk:
-    """A folder whose `spool` is a small file system."""
+    """A folder in which one (`spool` or `logs`) is a small file system."""
 
-    def __init__(self):
+    def __init__(self, what: str = "spool"):
         self.directory = make_dir()
-        self.spool = self.directory / "spool"
-        self.spool.mkdir()
+        self.small = self.directory / what
+        self.small.mkdir()
         if os.geteuid() != 0:
             self.remove()
             pytest.skip("needs root, to mount a small file system")
-        options = ["-t", "tmpfs", "-o", f"size={DISK_BYTES}", "none", str(self.spool)]
+        options = ["-t", "tmpfs", "-o", f"size={DISK_BYTES},nr_inodes={INODES}", "none", str(self.small)]
         mounted = subprocess.run(["mount", *options], capture_output=True, text=True, check=False)
         if mounted.returncode != 0:
             self.remove()
             pytest.skip(f"mounting is not permitted here: {mounted.stderr.strip()}")
-        give(self.spool)
+        give(self.small)
 
     def fill(self, leave: int) -> None:
-        free = os.statvfs(self.spool)
-        with (self.spool / "filler").open("wb") as filler:
+        free = os.statvfs(self.small)
+        with (self.small / "filler").open("wb") as filler:
             os.posix_fallocate(filler.fileno(), 0, free.f_bavail * free.f_frsize - leave)
 
     def unfill(self) -> None:
-        (self.spool / "filler").unlink()
+        (self.small / "filler").unlink()
+
+    def use_up_inodes(self, leave: int) -> None:
+        (self.small / "many").mkdir()
+        with contextlib.suppress(OSError):  # the daemon may have been faster with the last one
+            for number in range(os.statvfs(self.small).f_ffree - leave):
+                (self.small / "many" / str(number)).touch()
+
+    def give_back_inodes(self) -> None:
+        shutil.rmtree(self.small / "many")
 
     def remove(self) -> None:
-        subprocess.run(["umount", "-l", str(self.spool)], capture_output=True, check=False)
+        subprocess.run(["umount", "-l", str(self.small)], capture_output=True, check=False)
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
@@ -54,9 +65,17 @@ def disk():
     made.remove()
 
 
-def daemon_on(disk: Disk, sink: Sink, floor: str) -> Daemon:
+@pytest.fixture
+def log_disk():
+    made = Disk("logs")
+    yield made
+    made.remove()
+
+
+def daemon_on(disk: Disk, sink: Sink, floor: str, inodes: str = "0", logs: str = "max_file_size = 1000000") -> Daemon:
     text = policy(smart_host(sink.port, queue=QUEUE), listener=RELAY_FROM_LOOPBACK)
-    text = text.replace("path = '@DIR@/spool'", f"path = '@DIR@/spool', min_free_space = {floor}, min_free_inodes = 0")
+    text = text.replace("path = '@DIR@/spool'", f"path = '@DIR@/spool', min_free_space = {floor}, min_free_inodes = {inodes}")
+    text = text.replace("log_dir = '@DIR@/logs'", f"log_dir = '@DIR@/logs', {logs}")
     return Daemon(text, directory=disk.directory, env=SMALL_SEGMENTS)
 
 
@@ -126,3 +145,62 @@ def test_a_full_disk_is_no_reason_not_to_start(disk):
         with daemon_on(disk, sink, "0"):
             manners.takes = True
             wait_for(sink, promised)
+
+
+def test_below_the_floor_of_inodes_mail_waits_at_the_client(disk):
+    with Sink() as sink, daemon_on(disk, sink, "0", inodes="'10%'") as daemon, Talk(daemon.port) as client:
+        client.expect("EHLO me", "250")
+        ask_until(client, "before@b.example", b"x", "250")
+        disk.use_up_inodes(leave=INODES // 20)
+        ask_until(client, "full@b.example", b"x", "452")
+        disk.give_back_inodes()
+        ask_until(client, "after@b.example", b"x", "250")
+        wait_for(sink, {"before", "after"})
+
+
+def test_a_disk_without_inodes_loses_nothing_and_recovers(disk):
+    """New segments can not be had: what there is fills up and empties itself; one inode, and mail is taken again."""
+    manners = Manners()
+    with Sink(manners) as sink, daemon_on(disk, sink, "0") as daemon:
+        with Talk(daemon.port) as client:
+            client.expect("EHLO me", "250")
+            ask_until(client, "before@b.example", b"x", "250")
+            disk.use_up_inodes(leave=0)
+            promised, reply = fill_with_mail(client)
+            assert reply.startswith("452"), reply
+            assert promised
+            assert os.statvfs(disk.small).f_bavail > DISK_BYTES // 4 // os.statvfs(disk.small).f_frsize, "it was full of bytes"
+            manners.takes = True
+            wait_for(sink, promised | {"before"})
+            client.ask("RSET")
+            disk.give_back_inodes()
+            ask_until(client, "after@b.example", b"x", "250")
+            wait_for(sink, {"after"})
+
+
+def test_no_inodes_are_no_reason_not_to_start(disk):
+    manners = Manners()
+    with Sink(manners) as sink:
+        daemon = daemon_on(disk, sink, "0").start()
+        with Talk(daemon.port) as client:
+            client.expect("EHLO me", "250")
+            ask_until(client, "before@b.example", b"x", "250")
+        daemon.kill()
+        disk.use_up_inodes(leave=0)
+        with daemon_on(disk, sink, "0"):
+            manners.takes = True
+            wait_for(sink, {"before"})
+
+
+@pytest.mark.parametrize("floor, leave", [("min_free_inodes = 0, max_segment_duration = '1s'", 0), ("min_free_inodes = '10%'", INODES // 20)],
+                         ids=["none left", "below the floor"])
+def test_without_inodes_for_records_mail_waits_at_the_client(log_disk, floor, leave):
+    with Sink() as sink, daemon_on(log_disk, sink, "0", logs=floor) as daemon, Talk(daemon.port) as client:
+        client.expect("EHLO me", "250")
+        ask_until(client, "before@b.example", b"x", "250")
+        log_disk.use_up_inodes(leave)
+        ask_until(client, "full@b.example", b"x", "452")
+        log_disk.give_back_inodes()
+        ask_until(client, "after@b.example", b"x", "250")
+        wait_for(sink, {"before", "after"})
+    assert {record["sender"] for record in daemon.records() if record["type"] == "Delivery"} >= {"before@b.example", "after@b.example"}

@@ -24,7 +24,7 @@ def test_a_hundred_deaths_and_power_cuts(capsys):
     figures = rounds.run(ROUNDS, SEED, seconds=SECONDS)
     with capsys.disabled():
         print(f"\ncrash: {figures}, seed {SEED}")
-    assert not figures.lost
+    assert not figures.lost, "\n".join(figures.evidence)
     assert figures.promised > figures.rounds, "hardly anything was sent: this proves nothing"
     assert figures.taken_back > 0, "no power cut took anything: this proves nothing"
 

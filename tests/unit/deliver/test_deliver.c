@@ -880,12 +880,22 @@ static const char *const refuses[] = {"S554 5.3.2 no mail here", NULL};
 static const char *const busy[] = {"S450 4.3.2 busy", NULL};
 static const char *const needs_auth[] = {"S220 x",      "CEHLO",         "S250-x", "S250 AUTH PLAIN",
                                          "CAUTH PLAIN", "S535 5.7.8 no", NULL};
+static const char *const quotes[] = {
+    "S220 x", "CEHLO", "S250-x", "S250 AUTH PLAIN", "CAUTH PLAIN", "S535 5.7.8 what is AHUAdGlnZXItb2YtdGhlLXJlbGF5 ?",
+    NULL};
+static const char *const quotes_a_part[] = {
+    "S220 x", "CEHLO", "S250-x", "S250 AUTH PLAIN", "CAUTH PLAIN", "S421 4.7.0 not b2YtdGhlLXJlbGF5", NULL};
+static const char *const quotes_decoded[] = {
+    "S220 x", "CEHLO", "S250-x", "S250 AUTH PLAIN", "CAUTH PLAIN", "S535 5.7.8 not with tiger-of-the-relay", NULL};
 static const char *const no_auth[] = {"S220 x", "CEHLO", "S250 x", NULL};
 
 #define SOON "{\"connect_timeout\":\"1s\"}"
 #define WITH_PASSWORD                                                                                                  \
     "{\"enable_tls\":\"Disabled\",\"smtp_auth_plain_username\":\"u\",\"smtp_auth_plain_password\":\"p\","              \
     "\"allow_smtp_auth_plain_without_tls\":true}"
+#define WITH_LONG_PASSWORD                                                                                             \
+    "{\"enable_tls\":\"Disabled\",\"smtp_auth_plain_username\":\"u\",\"allow_smtp_auth_plain_without_tls\":true,"      \
+    "\"smtp_auth_plain_password\":\"tiger-of-the-relay\"}"
 #define PASSWORD_NEEDS_TLS                                                                                             \
     "{\"enable_tls\":\"Opportunistic\",\"smtp_auth_plain_username\":\"u\",\"smtp_auth_plain_password\":\"p\"}"
 
@@ -904,6 +914,10 @@ static const struct site_case site_cases[] = {
     {"{\"enable_tls\":\"Required\"}", NAME, "mx1.test", NULL, no_auth, NULL, 451, "STARTTLS"},
     {"{\"enable_tls\":\"RequiredInsecure\"}", NAME, "mx1.test", NULL, no_auth, NULL, 451, "STARTTLS"},
     {WITH_PASSWORD, NAME, "mx1.test", NULL, needs_auth, NULL, 451, "535"},
+    {WITH_LONG_PASSWORD, NAME, "mx1.test", NULL, quotes, NULL, 451, "withheld"},
+    {WITH_LONG_PASSWORD, NAME, "mx1.test", NULL, quotes_a_part, NULL, 421, "withheld"},
+    {WITH_LONG_PASSWORD, NAME, "mx1.test", NULL, quotes_decoded, NULL, 451, "withheld"},
+    {WITH_LONG_PASSWORD, NAME, "mx1.test", NULL, needs_auth, NULL, 451, "no"},
     {WITH_PASSWORD, NAME, "mx1.test", NULL, no_auth, NULL, 451, "AUTH PLAIN"},
     {PASSWORD_NEEDS_TLS, NAME, "mx1.test", NULL, no_auth, NULL, 451, "without TLS"},
 };

@@ -387,6 +387,25 @@ static void sockets_keep_what_the_peer_does_not_take_yet(void **state)
     loop_free(loop);
 }
 
+/* It once waited for an event that never comes behind an error, and the session lived on until its timeout. */
+static void a_reset_behind_the_last_bytes_is_noticed(void **state)
+{
+    struct loop *loop = loop_new("test", NULL);
+    static struct end end;
+    int pair[2];
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    assert_int_equal(write(pair[1], "unread", 6), 6);
+    assert_int_equal(write(pair[0], "last", 4), 4);
+    close(pair[0]); /* with something unread: a reset */
+    end.socket = socket_new(loop, pair[1], &end_handler, &end, NULL);
+    while (!end.ended)
+        loop_turn(loop, true);
+    assert_int_equal(end.got_len, 4);
+    loop_free(loop);
+}
+
 static int accepted_fd = -1;
 
 static void on_accept(void *ctx, int fd, const struct sockaddr *peer)
@@ -431,6 +450,7 @@ int main(void)
         cmocka_unit_test(jobs_that_waited_too_long_are_not_run),
         cmocka_unit_test(jobs_work_at_most_so_many_at_once),
         cmocka_unit_test(sockets_keep_what_the_peer_does_not_take_yet),
+        cmocka_unit_test(a_reset_behind_the_last_bytes_is_noticed),
         cmocka_unit_test(listener_reports_its_real_port),
     };
 

@@ -368,6 +368,17 @@ static void slow_clients_are_let_go(void **state)
     once("", "{\"request_deadline\": 0.02}", OPEN MAIL DATA "C: x\nS: 421 4.4.2 *\nEOF", 0);
 }
 
+/* It once looked for the rate of a transaction that was not there. */
+static void a_chunk_without_a_transaction_outlives_the_timer(void **state)
+{
+    static const char slowed[] = "{\"client_timeout\": 0.05, \"junk_command_limit\": 1, \"junk_command_delay\": 0.02}";
+
+    (void)state;
+    once("", slowed, OPEN "C: FOO\nS: 502 *\nC> BDAT 100\\r\\nhello\nS: 421 4.4.2 *\nEOF", 0);
+    once("", slowed, OPEN "C: FOO\nS: 502 *\n" MAIL "C> BDAT 100\\r\\nhello\nS: 421 4.4.2 *\nEOF", 0);
+    once("", "{\"request_deadline\": 0.05}", OPEN "C> BDAT 100\\r\\nhello\nS: 421 4.4.2 *\nEOF", 0);
+}
+
 static void budgets_hold(void **state)
 {
     (void)state;
@@ -470,6 +481,7 @@ int main(void)
         cmocka_unit_test(only_what_is_stored_is_promised),
         cmocka_unit_test(processing_takes_only_so_long),
         cmocka_unit_test(slow_clients_are_let_go),
+        cmocka_unit_test(a_chunk_without_a_transaction_outlives_the_timer),
         cmocka_unit_test(budgets_hold),
         cmocka_unit_test(one_too_many_is_told),
         cmocka_unit_test(proxies_speak_for_clients),

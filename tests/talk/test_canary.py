@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon's own secrets (for Vault, web services, Redis, a database, the web hook, the next server) while everything
+they are for refuses, hangs up or answers nonsense: they are in no log, record, metric, answer or file of ours."""
+
+import socket
+import threading
+import urllib.error
+import urllib.request
+
+from gatepost import DEADLINE, Daemon, Sink, Talk
+from policies import AUTHENTICATED_MAY_RELAY, MESSAGE, policy, smart_host
+from unharmed import files_with, forms_of
+
+SETUP = "kumo.set_diagnostic_log_filter 'trace'\nlocal auth = require 'gatepost.auth'\nauth:setup { 'auth.toml' }\n"
+SECRETS = {name: f"canary-{name}-8f3a1c77e2" for name in ("vault", "http", "redis", "shared", "database", "hook", "next", "user")}
+RULES = """
+stores = ['vault', 'http', 'database', 'table']
+[password]
+remember = 0
+[store.vault]
+driver = 'vault'
+address = 'http://127.0.0.1:{port}'
+token = '{vault}'
+path = 'users/{{user}}'
+[store.http]
+driver = 'http-record'
+url = 'http://127.0.0.1:{port}/{{user}}'
+bearer = '{http}'
+[store.database]
+driver = 'postgresql'
+conninfo = 'host=127.0.0.1 port={port} user=gatepost dbname=x sslmode=disable'
+password = '{database}'
+query = 'SELECT password FROM users WHERE name = $1'
+[store.table]
+driver = 'table'
+[user.scott]
+password = '{{PLAIN}}{user}'
+[shared]
+redis = '127.0.0.1:{port}'
+password = '{redis}'
+secret = '{shared}'
+[guessing.webhook]
+url = 'http://127.0.0.1:{port}/hook'
+secret = '{hook}'
+"""
+
+
+class Nonsense:
+    """A server of no protocol, which repeats what it is told, and hangs up."""
+
+    def __init__(self):
+        self.heard = b""
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self):
+        while True:
+            connection, _ = self.listener.accept()
+            with connection:
+                connection.settimeout(1)
+                try:
+                    heard = connection.recv(65536)
+                    self.heard += heard
+                    connection.sendall(b"HTTP/1.1 500 oh\r\nX-Echo: " + heard.replace(b"\r\n", b" ") + b"\r\n\r\n" + heard)
+                except OSError:
+                    pass
+
+
+def answers(daemon: Daemon) -> bytes:
+    told = b""
+    for path in ("/metrics", "/metrics.json", "/api/gatepost/status/v1", "/api/gatepost/queues/v1", "/api/gatepost/sessions/v1",
+                 "/api/gatepost/auth/show/v1?user=scott"):
+        try:
+            told += urllib.request.urlopen(daemon.http + path, timeout=DEADLINE).read()
+        except urllib.error.HTTPError as error:
+            told += error.read()
+    return told
+
+
+def test_own_secrets_are_told_to_nobody_but_whom_they_are_for():
+    away = Nonsense()
+    road = ("smtp_auth_plain_username = 'u', allow_smtp_auth_plain_without_tls = true, "
+            f"smtp_auth_plain_password = {{ key_data = '{SECRETS['next']}' }}")
+
+    def refuses(verb, argument, session):
+        return f"535 5.7.8 not you: {argument}" if verb == "AUTH" else None
+
+    with Sink(refuses, extensions=["AUTH PLAIN"]) as sink:
+        text = policy(SETUP, AUTHENTICATED_MAY_RELAY, smart_host(sink.port, path=road),
+                      listener=", auth_failure_delay = '0s', relay_hosts = { '127.0.0.0/8' }")
+        with Daemon(text, files={"auth.toml": RULES.format(port=away.port, **SECRETS)}) as daemon:
+            for password in (SECRETS["user"], "wrong"):
+                with Talk(daemon.port) as client:
+                    assert client.login("scott", password)[:3] in ("235", "454", "535")
+            with Talk(daemon.port) as client:
+                client.expect("EHLO me", "250")
+                assert client.mail("a@b.example", ["c@d.example"], MESSAGE).startswith("250")
+            daemon.wait_records(lambda record: record["type"] in ("TransientFailure", "Bounce"))
+            told = answers(daemon) + daemon.err.text().encode()
+            assert b" TRACE " in told
+            for name, secret in SECRETS.items():
+                assert not files_with(secret, daemon.dir), name
+                assert not any(form in told for form in forms_of(secret)), name
+    assert SECRETS["http"].encode() in away.heard or SECRETS["vault"].encode() in away.heard, "nobody was asked: this proves nothing"
