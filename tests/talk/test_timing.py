@@ -27,6 +27,7 @@ from callout import Callout
 from gatepost import BUILD, DEADLINE, Daemon, Talk, give, make_dir
 from policies import policy
 from sasl import b64
+from slapd import ACCOUNT, ACCOUNT_PASSWORD, SUFFIX, Slapd, person
 
 TRIALS = int(os.environ.get("GATEPOST_TIMING_TRIALS", "150"))
 RUNS = 8
@@ -276,3 +277,23 @@ def test_web_service_that_says_not_found():
         store = f"[store.people]\ndriver = 'http-record'\nurl = '{service.address}/users/{{user}}'\n"
         with daemon_with(store + COLD) as daemon:
             expect_equal(daemon, refusals(Stopwatch(daemon.port)))
+
+
+@pytest.mark.parametrize("way", ["search", "name"])
+def test_a_directory_that_judges(way):
+    """Who is unknown costs the directory a login as well."""
+    people = person("ann", "userPassword: tiger") + person("bob", "userPassword: leopard")
+    with Slapd(people + person("filler")) as slapd:
+        store = f"[store.people]\ndriver = 'ldap-bind'\nuri = '{slapd.uri}'\n"
+        if way == "search":
+            store += f"bind_dn = '{ACCOUNT}'\nbind_password = '{ACCOUNT_PASSWORD}'\nbase = 'ou=people,{SUFFIX}'\n"
+        else:
+            store += f"dn = 'uid={{user}},ou=people,{SUFFIX}'\n"
+        with daemon_with(store) as daemon:
+            watch = Stopwatch(daemon.port)
+            expect_equal(daemon, {
+                "wrong password": lambda: watch.plain("ann", "lion"),
+                "another's": lambda: watch.plain("bob", "lion"),
+                "unknown": lambda: watch.plain("nobody", "tiger"),
+                "unknown, each another": lambda: watch.plain(stranger(), "tiger"),
+            })
