@@ -192,11 +192,22 @@ static enum directory_outcome judge_named(struct ldap_work *work, const struct d
     return outcome;
 }
 
+/* Both kinds of refusal cost the same questions, but the directory has more to do for an entry that is there. */
+static void keep_pace(struct ldap_work *work, enum directory_outcome outcome, uint64_t began_us)
+{
+    if (work->store->judges && (outcome == DIRECTORY_NONE || outcome == DIRECTORY_REFUSED))
+        pace_wait(pace_note(&work->store->pace, outcome == DIRECTORY_NONE ? PACE_UNKNOWN : PACE_REFUSED,
+                            clock_mono_us() - began_us));
+}
+
 static enum directory_outcome answer(struct ldap_work *work)
 {
     struct directory_limit limit = {work->until_ms, &work->wire};
+    uint64_t began_us = clock_mono_us();
+    enum directory_outcome outcome = work->store->dn ? judge_named(work, &limit) : judge_found(work, &limit);
 
-    return work->store->dn ? judge_named(work, &limit) : judge_found(work, &limit);
+    keep_pace(work, outcome, began_us);
+    return outcome;
 }
 
 static void run_work(struct store_work *base)

@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "base/list.h"
 #include "base/span.h"
+#include "credential/pace.h"
 
 #define DIRECTORY_URIS_MOST 16
 #define DIRECTORY_ATTRIBUTES_MOST 16
@@ -157,6 +158,9 @@ struct store {
     /* of the lookup thread */
     struct loop *loop;
     struct store_pool *pool;
+
+    /* shared */
+    struct pace pace;
 
     /* shared, under lock */
     pthread_mutex_t lock;

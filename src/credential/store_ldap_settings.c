@@ -167,6 +167,7 @@ void store_ldap_free(void *ctx)
     directory_names_done(store->names, store->name_count);
     directory_done(&store->directory);
     pthread_mutex_destroy(&store->lock);
+    pace_done(&store->pace);
     free(store->base);
     free(store->filter);
     free(store->dn);
@@ -196,6 +197,7 @@ struct store *store_ldap_open(struct settings *settings, bool judges, struct err
 
     pthread_once(&started, start_library);
     pthread_mutex_init(&store->lock, NULL);
+    pace_init(&store->pace);
     for (int use = 0; use < LINK_USES; use++)
         list_init(&store->idle[use]);
     store->judges = judges;
