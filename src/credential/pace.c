@@ -1,64 +1,64 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * See pace.h. A median is followed rather than computed: each value moves it a little to its own side.
+ * See pace.h. Both kinds sleep, and until the same moment, so that what a busy machine does to a sleep it does to both.
+ * It is the third quartile of the last ones, which a few that were much slower do not move.
  */
 #include "credential/pace.h"
 
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/clock.h"
 
-#define LEAST_SEEN 8
-#define COARSE_SEEN 64 /* until then it moves in large steps */
-#define COARSE_STEP 0.05
-#define FINE_STEP 0.005
 #define MOST_US 1000000
-#define SPIN_US 200 /* a sleep is not that exact */
 
 void pace_init(struct pace *pace)
 {
-    *pace = (struct pace){.seen = {0}};
+    *pace = (struct pace){.noted = {0}};
     pthread_mutex_init(&pace->lock, NULL);
 }
 
 void pace_done(struct pace *pace) { pthread_mutex_destroy(&pace->lock); }
 
-static void follow(double *median, unsigned *seen, double value)
+static int compare(const void *a, const void *b)
 {
-    double step = *median * (*seen < COARSE_SEEN ? COARSE_STEP : FINE_STEP);
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
 
-    if (!*seen)
-        *median = value;
-    else if (value > *median)
-        *median += step;
-    else if (value < *median)
-        *median -= step;
-    if (*seen < COARSE_SEEN)
-        ++*seen;
+    return x < y ? -1 : x > y;
+}
+
+static uint64_t quartile_of(const struct pace *pace, enum pace_kind kind)
+{
+    size_t count = pace->noted[kind] < PACE_SEEN ? pace->noted[kind] : PACE_SEEN;
+    uint64_t ranked[PACE_SEEN];
+
+    if (!count)
+        return 0;
+    memcpy(ranked, pace->took_us[kind], count * sizeof *ranked);
+    qsort(ranked, count, sizeof *ranked, compare);
+    return ranked[(count - 1) * 3 / 4];
 }
 
 uint64_t pace_note(struct pace *pace, enum pace_kind kind, uint64_t took_us)
 {
-    enum pace_kind other = kind == PACE_REFUSED ? PACE_UNKNOWN : PACE_REFUSED;
-    double owed_us;
+    uint64_t refused_us, unknown_us, us;
 
     pthread_mutex_lock(&pace->lock);
-    follow(&pace->median_us[kind], &pace->seen[kind], (double)took_us);
-    owed_us = pace->median_us[other] - pace->median_us[kind];
-    if (pace->seen[kind] < LEAST_SEEN || pace->seen[other] < LEAST_SEEN || owed_us < 0)
-        owed_us = 0;
+    pace->took_us[kind][pace->noted[kind]++ % PACE_SEEN] = took_us;
+    refused_us = quartile_of(pace, PACE_REFUSED);
+    unknown_us = quartile_of(pace, PACE_UNKNOWN);
     pthread_mutex_unlock(&pace->lock);
-    return owed_us < MOST_US ? (uint64_t)owed_us : MOST_US;
+    us = refused_us > unknown_us ? refused_us : unknown_us;
+    return us < MOST_US ? us : MOST_US;
 }
 
-void pace_wait(uint64_t us)
+void pace_wait(uint64_t began_us, uint64_t us)
 {
-    uint64_t until_us = clock_mono_us() + us;
+    uint64_t now_us = clock_mono_us(), left_us = began_us + us > now_us ? began_us + us - now_us : 0;
 
-    if (us > SPIN_US)
-        nanosleep(&(struct timespec){.tv_sec = (time_t)((us - SPIN_US) / 1000000),
-                                     .tv_nsec = (long)((us - SPIN_US) % 1000000 * 1000)},
-                  NULL);
-    while (clock_mono_us() < until_us)
-        continue;
+    if (left_us)
+        nanosleep(
+            &(struct timespec){.tv_sec = (time_t)(left_us / 1000000), .tv_nsec = (long)(left_us % 1000000 * 1000)},
+            NULL);
 }

@@ -195,9 +195,10 @@ static enum directory_outcome judge_named(struct ldap_work *work, const struct d
 /* Both kinds of refusal cost the same questions, but the directory has more to do for an entry that is there. */
 static void keep_pace(struct ldap_work *work, enum directory_outcome outcome, uint64_t began_us)
 {
+    enum pace_kind kind = outcome == DIRECTORY_NONE ? PACE_UNKNOWN : PACE_REFUSED;
+
     if (work->store->judges && (outcome == DIRECTORY_NONE || outcome == DIRECTORY_REFUSED))
-        pace_wait(pace_note(&work->store->pace, outcome == DIRECTORY_NONE ? PACE_UNKNOWN : PACE_REFUSED,
-                            clock_mono_us() - began_us));
+        pace_wait(began_us, pace_note(&work->store->pace, kind, clock_mono_us() - began_us));
 }
 
 static enum directory_outcome answer(struct ldap_work *work)
