@@ -61,6 +61,7 @@ struct store; /* the driver's own struct, its first member nothing in particular
 struct store_driver {
     const char *name; /* "sqlite": the `driver` of a [store.NAME] table */
     enum store_kind kind;
+    bool ignores_case; /* of names: they are asked for in lower case, unless the settings say otherwise */
 
     /* Reads the settings (and ends with settings_end): no I/O but reading files of ours. Any thread. */
     struct store *(*open)(struct settings *settings, struct error *error);

@@ -17,9 +17,12 @@
 #include "base/error.h"
 #include "base/list.h"
 #include "base/span.h"
+#include "credential/pace.h"
 
 #define DIRECTORY_URIS_MOST 16
 #define DIRECTORY_ATTRIBUTES_MOST 16
+#define DIRECTORY_NAMES_MOST 4
+#define DIRECTORY_TEXT_LIMIT_BYTES 16384 /* of a filter or a name with the user in it */
 
 /* Where the directory is, and who we are there. Fixed after open. */
 struct directory {
@@ -87,11 +90,24 @@ struct directory_attribute {
     char *name;  /* in the directory: "memberOf" */
 };
 
+/* An attribute by which the entry is found, and what of its value is not the user's name: "smtp:" before it, say. */
+struct directory_name {
+    char *attribute, *before, *after;
+};
+
+/* Of "(uid={user})" in a filter, and, with scope "base", of "cn={user},..." in a base. Returns how many. */
+size_t directory_names_of(const char *filter, const char *base, bool is_base,
+                          struct directory_name names_out[DIRECTORY_NAMES_MOST]);
+void directory_names_done(struct directory_name *names, size_t count);
+
 struct directory_search {
     const char *base, *filter;
     int scope; /* LDAP_SCOPE_... */
     const struct directory_attribute *attributes;
     size_t attribute_count;
+    const struct directory_name *names;
+    size_t name_count;
+    const char *user;
     bool base_is_of_user; /* no such base is then no such user */
     bool groups_by_name;  /* of a group that is a DN, the value of its first part */
 };
@@ -109,8 +125,51 @@ enum directory_outcome directory_bind(struct directory_link *link, const char *d
 bool directory_field_is_known(const char *name);
 /* The record from an entry's attributes; NULL when they do not fit. */
 json_t *directory_record(LDAP *ld, LDAPMessage *entry, const struct directory_search *search, struct error *error);
+/* The user's name as the entry writes it, the caller's; NULL: it has another one, or (is_shown_out) shows us none. */
+char *directory_name_find(LDAP *ld, LDAPMessage *entry, const struct directory_search *search, bool *is_shown_out);
+/* The same for one value. NULL: it is no spelling of `user`, whatever the directory makes of it. Pure. */
+char *directory_name_in(const struct directory_name *name, struct span value, struct span user);
+/* Where the entry's name is made and not looked for: a name that the directory cannot take for another one, but for the
+ * case of its letters. */
+bool directory_name_is_plain(const char *user);
 /* One field from its values; NULL when they do not fit. Pure. */
 json_t *directory_field(const char *field, struct berval *const *values, size_t count, bool groups_by_name,
                         struct error *error);
+
+/* ---- the stores ---- */
+
+enum link_use { LINK_SEARCH, LINK_BIND, LINK_USES };
+
+struct store {
+    /* fixed after open */
+    struct directory directory;
+    struct directory_attribute attributes[DIRECTORY_ATTRIBUTES_MOST];
+    size_t attribute_count;
+    struct directory_name names[DIRECTORY_NAMES_MOST];
+    size_t name_count;
+    char *base, *filter, *dn; /* templates; dn is NULL when the entry is searched for */
+    int scope;
+    bool groups_by_name;
+    bool judges;  /* "ldap-bind" */
+    char *nobody; /* "cn=...,": the first part of a name that no entry has */
+    uint64_t limit_ms;
+    size_t threads;
+
+    /* of the lookup thread */
+    struct loop *loop;
+    struct store_pool *pool;
+
+    /* shared */
+    struct pace pace;
+
+    /* shared, under lock */
+    pthread_mutex_t lock;
+    struct list idle[LINK_USES]; /* connections that nobody uses */
+};
+
+struct settings;
+
+struct store *store_ldap_open(struct settings *settings, bool judges, struct error *error);
+void store_ldap_free(void *store);
 
 #endif

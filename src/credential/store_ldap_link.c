@@ -368,11 +368,14 @@ void directory_close(struct directory_link *link)
 
 static const char **names_of(const struct directory_search *search)
 {
-    const char **names = mem_zalloc((search->attribute_count + 2) * sizeof *names);
+    const char **names = mem_zalloc((search->attribute_count + search->name_count + 2) * sizeof *names);
+    size_t count = 0;
 
     for (size_t i = 0; i < search->attribute_count; i++)
-        names[i] = search->attributes[i].name;
-    if (!search->attribute_count)
+        names[count++] = search->attributes[i].name;
+    for (size_t i = 0; i < search->name_count; i++)
+        names[count++] = search->names[i].attribute;
+    if (!count)
         names[0] = LDAP_NO_ATTRS;
     return names;
 }
@@ -380,8 +383,28 @@ static const char **names_of(const struct directory_search *search)
 struct finding {
     char *dn;
     json_t *fields;
-    bool is_odd; /* the entry does not fit: `error` says why */
+    bool is_odd;     /* the entry does not fit: `error` says why */
+    bool is_another; /* the directory takes two names for one: who asked is not whom it found */
 };
+
+/* A directory that looks for "ann" finds her also as "ANN", " ann" or in letters that look like these. Each would be a
+ * user of his own to whoever counts guesses, limits or blocks: so the name is that of the entry, and what is more than
+ * another case of it is nobody's. */
+static void take_name(struct directory_link *link, LDAPMessage *entry, const struct directory_search *search,
+                      struct finding *finding, struct error *error)
+{
+    bool is_shown = true;
+    char *name = directory_name_find(link->ld, entry, search, &is_shown);
+
+    if (name && !json_object_get(finding->fields, "name"))
+        json_object_set_new(finding->fields, "name", json_string(name));
+    if (!name && !is_shown)
+        error_set(error, ERROR_TEMP, "the entry does not show its %s: bind_dn must be able to read that",
+                  search->names[0].attribute);
+    finding->is_odd = !name && !is_shown;
+    finding->is_another = !name && is_shown;
+    free(name);
+}
 
 static void take_entry(struct directory_link *link, LDAPMessage *entry, const struct directory_search *search,
                        struct finding *finding, struct error *error)
@@ -392,6 +415,8 @@ static void take_entry(struct directory_link *link, LDAPMessage *entry, const st
     ldap_memfree(dn);
     finding->fields = directory_record(link->ld, entry, search, error);
     finding->is_odd = !finding->fields;
+    if (finding->fields && search->name_count)
+        take_name(link, entry, search, finding, error);
 }
 
 static enum directory_outcome read_end(const struct directory_search *search, int code, const struct finding *finding,
@@ -405,7 +430,7 @@ static enum directory_outcome read_end(const struct directory_search *search, in
         error_set(error, ERROR_TEMP, "the directory has no such base, or does not show it to us");
     else if (code != LDAP_SUCCESS)
         error_set(error, ERROR_TEMP, "the directory does not search: %s (%d)", ldap_err2string(code), code);
-    else if (!finding->dn)
+    else if (!finding->dn || finding->is_another)
         return DIRECTORY_NONE;
     else if (!finding->is_odd)
         return DIRECTORY_DONE;

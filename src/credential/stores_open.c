@@ -57,7 +57,7 @@ static void read_common(struct settings *settings, struct store_setup *setup)
     setup->timeout_ms = settings_duration_ms(settings, "timeout", STORE_TIMEOUT_USUAL_MS, 1, TIMEOUT_MOST_MS);
     setup->waiting_limit = settings_count(settings, "waiting_limit", STORE_WAITING_USUAL, 1, 100000);
     setup->concurrency = settings_count(settings, "concurrency", STORE_CONCURRENCY_USUAL, 1, 10000);
-    setup->lower_case = settings_flag(settings, "lower_case", false);
+    setup->lower_case = settings_flag(settings, "lower_case", setup->driver->ignores_case);
 }
 
 /* NULL with the error set. */

@@ -51,20 +51,6 @@ static uint64_t draw_scram(uint64_t user, const struct gate_scram_form *form)
 
 /* ---- passwords ---- */
 
-static char *dummy_of_scheme(enum password_scheme scheme, const struct password_cost *hash_cost)
-{
-    struct buf stored;
-    char *dummy;
-
-    buf_init(&stored, PASSWORD_STORED_LIMIT);
-    if (password_hash(scheme, hash_cost, SPAN_LIT("nobody"), &stored, NULL))
-        dummy = password_dummy(NULL);
-    else
-        dummy = password_dummy(buf_cstr(&stored));
-    buf_done(&stored);
-    return dummy;
-}
-
 void gate_cost_init(struct gate_cost *cost, enum password_scheme scheme, const struct password_cost *hash_cost)
 {
     struct gate_form *guess = &cost->forms[0];
@@ -72,7 +58,7 @@ void gate_cost_init(struct gate_cost *cost, enum password_scheme scheme, const s
     *cost =
         (struct gate_cost){.form_count = 1, .is_guess = true, .rounds = 1, .scram_count = 1, .is_scram_guess = true};
     pthread_mutex_init(&cost->lock, NULL);
-    guess->dummy = dummy_of_scheme(scheme, hash_cost);
+    guess->dummy = password_dummy_at(scheme, hash_cost);
     MUST(password_shape_of(guess->dummy, &guess->shape) == 0);
     cost->scram_forms[0] = (struct gate_scram_form){.iterations = SCRAM_ITERATIONS, .salt_len = SCRAM_SALT_BYTES};
 }

@@ -134,18 +134,15 @@ static void read_password(struct gate_rules *rules, struct settings *root)
         .parallelism = (uint32_t)settings_count(table, "parallelism", 0, 0, UINT32_MAX),
     };
     struct error error;
-    struct buf probe;
 
     rules->pool_threads = (size_t)settings_count(table, "threads", 0, 1, 1024);
     rules->pool_queue_limit = (size_t)settings_count(table, "queue_limit", 0, 1, POOL_QUEUE_MOST);
     rules->pool_time_limit_ms = settings_duration_ms(table, "time_limit", 0, 1, POOL_TIME_MOST_MS);
     rules->remember_ms = settings_duration_ms(table, "remember", REMEMBER_MS, 0, REMEMBER_MOST_MS);
-    buf_init(&probe, PASSWORD_STORED_LIMIT);
     if (scheme == PASSWORD_SCHEME_COUNT)
         settings_fault(table, "scheme", "there is no scheme \"%s\"", name);
-    else if (table && password_hash(scheme, &cost, SPAN_LIT("probe"), &probe, &error))
+    else if (table && password_cost_check(scheme, &cost, &error))
         settings_fault(table, NULL, "%s", error.sentence);
-    buf_done(&probe);
     gate_cost_init(&rules->cost, scheme == PASSWORD_SCHEME_COUNT ? PASSWORD_ARGON2ID : scheme, &cost);
     learn_users(&rules->cost, root);
 }

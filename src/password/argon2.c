@@ -8,6 +8,8 @@
 #include "password/password_private.h"
 
 #define LANES_MOST 64
+#define LANE_KIB_LEAST 8 /* RFC 9106, section 3.1 */
+#define SALT_LEAST 8     /* what the library takes */
 #define DIGEST_BYTES 32
 #define VERSION_WITHOUT_FIELD ARGON2_VERSION_10 /* what wrote no "v=" was version 1.0 */
 
@@ -17,7 +19,8 @@ static bool is_bearable(const struct form *form)
 {
     const struct password_cost *cost = &form->cost;
 
-    return cost->memory_kib <= FORM_MEMORY_KIB_MOST && cost->parallelism <= LANES_MOST && cost->rounds > 0 &&
+    return cost->memory_kib <= FORM_MEMORY_KIB_MOST && cost->parallelism > 0 && cost->parallelism <= LANES_MOST &&
+           cost->memory_kib / LANE_KIB_LEAST >= cost->parallelism && cost->rounds > 0 &&
            (uint64_t)cost->memory_kib * cost->rounds <= FORM_MEMORY_WORK_MOST;
 }
 
@@ -36,7 +39,9 @@ int argon2_parse(struct form *form, struct span text)
         return -1;
     if (form->version != ARGON2_VERSION_10 && form->version != ARGON2_VERSION_13)
         return -1;
-    return take_until(&text, '$', &salt) && !read_salt(salt, form) ? read_digest(text, form) : -1;
+    if (!take_until(&text, '$', &salt) || read_salt(salt, form) || form->salt_len < SALT_LEAST)
+        return -1;
+    return read_digest(text, form);
 }
 
 int argon2_compute(const struct form *form, struct span password, struct form_bytes *out)
@@ -72,5 +77,7 @@ int argon2_prepare(struct form *form, struct error *error)
 {
     form->version = ARGON2_VERSION_13;
     form->digest.len = DIGEST_BYTES;
+    if (!is_bearable(form))
+        return error_set(error, ERROR_PERM, "each lane of %s wants %d KiB", form->row->name, LANE_KIB_LEAST);
     return form_salt(form, error);
 }

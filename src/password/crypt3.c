@@ -15,6 +15,22 @@
 #define BCRYPT_DIGEST_CHARS 31
 #define SHA_CRYPT_ROUNDS_UNSAID 5000
 #define YESCRYPT_DIGEST_CHARS 43
+#define SHA512_CRYPT_DIGEST_CHARS 86
+#define SHA256_CRYPT_DIGEST_CHARS 43
+
+static size_t digest_chars(enum password_scheme scheme)
+{
+    switch (scheme) {
+    case PASSWORD_BCRYPT:
+        return BCRYPT_DIGEST_CHARS;
+    case PASSWORD_YESCRYPT:
+        return YESCRYPT_DIGEST_CHARS;
+    case PASSWORD_SHA256_CRYPT:
+        return SHA256_CRYPT_DIGEST_CHARS;
+    default:
+        return SHA512_CRYPT_DIGEST_CHARS;
+    }
+}
 
 static bool is_crypt_text(struct span text)
 {
@@ -105,7 +121,7 @@ int sha_crypt_parse(struct form *form, struct span text)
         return -1;
     if (form->cost.rounds > form->row->most.rounds)
         return -1;
-    return split_at_last_dollar(form, text, is_512 ? 86 : 43);
+    return split_at_last_dollar(form, text, digest_chars(form->scheme));
 }
 
 /* ---- hashing ---- */
@@ -174,6 +190,7 @@ int crypt3_prepare(struct form *form, struct error *error)
         return error_set(error, ERROR_PERM, "crypt(3) does not take this cost for %s", form->row->name);
     if (form->scheme != PASSWORD_BCRYPT)
         memcpy(setting + strlen(setting), "$", 2);
+    form->digest.len = digest_chars(form->scheme);
     if (copy_salt(span_of(setting), form))
         return error_set(error, ERROR_PERM, "crypt(3) made a setting that is too long");
     return 0;

@@ -153,34 +153,46 @@ static int check_password(const struct scheme *row, struct span password, struct
     return 0;
 }
 
-static int fill(struct form *form, const struct password_cost *cost, struct span password, struct error *error)
+/* All but the digest: the salt and the costs are as `wanted` says, or ours. */
+static int prepare(enum password_scheme scheme, const struct password_cost *wanted, struct form *form,
+                   struct error *error)
+{
+    MUST((unsigned)scheme < PASSWORD_SCHEME_COUNT);
+    *form = (struct form){.scheme = scheme, .row = scheme_row(scheme)};
+    if (!form->row->prepare)
+        return error_set(error, ERROR_PERM, "%s is only verified, not made", form->row->name);
+    return resolve(form->row, wanted, &form->cost, error) ? -1 : form->row->prepare(form, error);
+}
+
+int password_cost_check(enum password_scheme scheme, const struct password_cost *cost, struct error *error)
+{
+    struct form form;
+    int status = prepare(scheme, cost, &form, error);
+
+    form_wipe(&form);
+    return status;
+}
+
+static int fill(struct form *form, struct span password, struct error *error)
 {
     struct form_bytes digest = {.len = 0};
-    int status;
+    int status = form->row->compute(form, password, &digest);
 
-    if (resolve(form->row, cost, &form->cost, error) || form->row->prepare(form, error))
-        return -1;
-    status = form->row->compute(form, password, &digest);
     form->digest = digest;
     secret_wipe(&digest, sizeof digest);
-    if (status)
-        return error_set(error, ERROR_TEMP, "%s cannot be computed at this cost", form->row->name);
-    return 0;
+    return status ? error_set(error, ERROR_TEMP, "%s cannot be computed at this cost", form->row->name) : 0;
 }
 
 int password_hash(enum password_scheme scheme, const struct password_cost *cost, struct span password,
                   struct buf *stored_out, struct error *error)
 {
-    struct form form = {.scheme = scheme};
-    int status;
+    struct form form;
+    int status = prepare(scheme, cost, &form, error);
 
-    MUST((unsigned)scheme < PASSWORD_SCHEME_COUNT);
-    form.row = scheme_row(scheme);
-    if (!form.row->prepare)
-        return error_set(error, ERROR_PERM, "%s is only verified, not made", form.row->name);
-    status = check_password(form.row, password, error);
     if (!status)
-        status = fill(&form, cost, password, error);
+        status = check_password(form.row, password, error);
+    if (!status)
+        status = fill(&form, password, error);
     if (!status && form.row->write(&form, stored_out))
         status = error_set(error, ERROR_AGAIN, "no room for the stored password");
     form_wipe(&form);
@@ -199,27 +211,35 @@ static void randomize(struct form_bytes *digest)
         digest->data[i] = (unsigned char)CRYPT64[digest->data[i] & 63];
 }
 
-static void parse_or_default(const char *like, struct form *form)
+static char *imitate(struct form *form)
 {
-    if (like && form_parse(like, form, NULL) == 0)
-        return;
-    *form = (struct form){.scheme = DEFAULT_SCHEME, .row = scheme_row(DEFAULT_SCHEME)};
-    MUST(resolve(form->row, NULL, &form->cost, NULL) == 0 && form->row->prepare(form, NULL) == 0);
+    struct buf text;
+    char *dummy;
+
+    randomize(&form->digest);
+    buf_init(&text, 2 * PASSWORD_STORED_LIMIT);
+    MUST(form->row->write(form, &text) == 0);
+    dummy = span_dup(buf_span(&text));
+    secret_wipe(text.data, text.capacity);
+    buf_done(&text);
+    form_wipe(form);
+    return dummy;
+}
+
+char *password_dummy_at(enum password_scheme scheme, const struct password_cost *cost)
+{
+    struct form form;
+
+    if (prepare(scheme, cost, &form, NULL))
+        MUST(prepare(DEFAULT_SCHEME, NULL, &form, NULL) == 0);
+    return imitate(&form);
 }
 
 char *password_dummy(const char *like)
 {
     struct form form;
-    struct buf text;
-    char *dummy;
 
-    parse_or_default(like, &form);
-    randomize(&form.digest);
-    buf_init(&text, 2 * PASSWORD_STORED_LIMIT);
-    MUST(form.row->write(&form, &text) == 0);
-    dummy = span_dup(buf_span(&text));
-    secret_wipe(text.data, text.capacity);
-    buf_done(&text);
-    form_wipe(&form);
-    return dummy;
+    if (!like || form_parse(like, &form, NULL))
+        return password_dummy_at(DEFAULT_SCHEME, NULL);
+    return imitate(&form);
 }

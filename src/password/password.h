@@ -78,16 +78,22 @@ bool password_is_cheap(const char *stored);
 /* A stored form that gives the password away, or nearly so: plain, or a fast hash. To be warned about. */
 bool password_is_weak(const char *stored);
 
-/* A stored form of the same scheme and cost that no password matches, for users who do not exist: verifying
- * against it takes as long. NULL, or a form that is unusable, stands for our defaults. The caller frees it. */
-char *password_dummy(const char *like) __attribute__((returns_nonnull));
-
 /* Costs of a new hash; 0 means our default (docs/authentication.md lists them). */
 struct password_cost {
     uint32_t memory_kib;  /* argon2, scrypt */
     uint32_t rounds;      /* passes, rounds, log2 of the cost, or iterations, as the scheme counts */
     uint32_t parallelism; /* argon2, scrypt */
 };
+
+/* A stored form of the same scheme and cost that no password matches, for users who do not exist: verifying
+ * against it takes as long. NULL, or a form that is unusable, stands for our defaults. The caller frees it. */
+char *password_dummy(const char *like) __attribute__((returns_nonnull));
+/* The same of a new hash, which is not computed; of our defaults where there can be none. */
+char *password_dummy_at(enum password_scheme scheme, const struct password_cost *cost) __attribute__((returns_nonnull));
+
+/* Whether password_hash would take this cost, without the time that it would. */
+int password_cost_check(enum password_scheme scheme, const struct password_cost *cost, struct error *error)
+    __attribute__((warn_unused_result));
 
 /* Appends a new stored form, with its {PREFIX} where the scheme has no shape of its own. ERROR_PERM: a cost out of
  * range, a scheme that is only verified, or a password that the scheme cannot tell from others (empty, with a NUL,

@@ -49,7 +49,10 @@ index uid eq
 overlay memberof
 memberof-group-oc groupOfNames
 access to attrs=userPassword by dn.exact="cn=relay,dc=example,dc=org" read by anonymous auth by * none
+access to attrs=employeeNumber by * none
 access to * by dn.exact="cn=relay,dc=example,dc=org" read by * none
+database monitor
+access to * by dn.exact="cn=admin,dc=example,dc=org" read by * none
 """
 
 LDIF = """
@@ -191,6 +194,14 @@ class Slapd:
         change = (f"dn: uid={uid},ou=people,{SUFFIX}\nchangetype: modify\nreplace: userPassword\n"
                   f"userPassword: {new}\n")
         self.admin("ldapmodify", change)
+
+    def operations(self, kind: str) -> int:
+        """How many of "Bind" or "Search" it has completed; who asks counts too: one of each."""
+        done = subprocess.run(["ldapsearch", "-x", "-LLL", "-H", f"ldap://127.0.0.1:{self.port}", "-D",
+                               f"cn=admin,{SUFFIX}", "-w", "admin", "-s", "base", "-b",
+                               f"cn={kind},cn=Operations,cn=Monitor", "monitorOpCompleted"],
+                              capture_output=True, text=True, check=True)
+        return int(done.stdout.split("monitorOpCompleted:")[1].split()[0])
 
     def admin(self, program: str, ldif: str) -> None:
         subprocess.run([program, "-x", "-H", f"ldap://127.0.0.1:{self.port}", "-D", f"cn=admin,{SUFFIX}", "-w", "admin"],

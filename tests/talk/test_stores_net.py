@@ -5,12 +5,13 @@ Each daemon has a second store, a table with one user: whatever befalls the firs
 """
 
 import shutil
+import subprocess
 import threading
 from contextlib import contextmanager
 
 import pytest
 from callout import Callout
-from gatepost import DEADLINE, Daemon, Talk, give, make_dir
+from gatepost import BUILD, DEADLINE, Daemon, Talk, give, make_dir
 from policies import policy
 from slapd import ACCOUNT, ACCOUNT_PASSWORD, SUFFIX, Slapd, make_ca
 from vault import Vault
@@ -250,6 +251,46 @@ def test_ldap_bind_never_sends_an_empty_password(slapd):
     with daemon_with(ldap(slapd, "ldap-bind")) as daemon:
         assert not login(daemon, "ann", "").startswith("2")
         assert not login(daemon, "nopass", "").startswith("2")
+
+
+ALIASES = ["ann ", " ann", "  ann  ", "a\u00adnn", "\uff41nn", "\uff41\uff4e\uff4e"]
+
+
+@pytest.mark.parametrize("driver", ["ldap", "ldap-bind"])
+def test_ldap_knows_nobody_by_many_names(slapd, driver):
+    """The directory finds ann by each of these; users of their own they would be to whoever counts, limits and blocks."""
+    with daemon_with(ldap(slapd, driver)) as daemon:
+        for alias in ALIASES:
+            expect(daemon, alias, "tiger", REFUSED)
+        for name in ("ANN", "Ann"):
+            expect(daemon, name, "tiger", "235")
+        subprocess.run([BUILD / "src" / "ctl" / "gatectl", "auth", "block", "ann", "--for", "1h", "--endpoint", daemon.http],
+                       check=True, timeout=DEADLINE)
+        for name in ("ann", "ANN", *ALIASES):
+            expect(daemon, name, "tiger", REFUSED)
+
+
+def test_ldap_bind_by_a_made_name_knows_nobody_by_many(slapd):
+    store = (f"driver = 'ldap-bind'\nuri = '{slapd.uri}'\ndn = 'uid={{user}},ou=people,{SUFFIX}'\ntimeout = '1s'\n")
+    with daemon_with(store) as daemon:
+        for name in ("ann", "ANN"):
+            expect(daemon, name, "tiger", "235")
+        for alias in ALIASES:
+            expect(daemon, alias, "tiger", REFUSED)
+
+
+@pytest.mark.parametrize("user", ["ann", "nobody"])
+def test_ldap_bind_costs_one_search_and_one_login(slapd, user):
+    """Whoever it is: the directory's work is seen by a stopwatch."""
+    with daemon_with(ldap(slapd, "ldap-bind")) as daemon:
+        expect(daemon, user, "wrong", REFUSED)  # connections are up
+        before = [slapd.operations(kind) for kind in ("Bind", "Search")]
+        own = slapd.operations("Bind") - before[0]  # what asking for the two numbers comes to
+        for _ in range(5):
+            expect(daemon, user, "wrong", REFUSED)
+        after = [slapd.operations(kind) for kind in ("Bind", "Search")]
+        binds, searches = after[0] - before[0] - own - 1, after[1] - before[1] - own - 1
+        assert (binds, searches) == (5, 5)
 
 
 @pytest.mark.parametrize("driver", ["ldap", "ldap-bind"])

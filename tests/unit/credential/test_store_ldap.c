@@ -100,6 +100,91 @@ static void a_name_is_never_a_filter(void **state)
     test_store_close(&store);
 }
 
+/* What the directory takes for one name and we do not: spaces around it, letters that look alike, but not their case.
+ */
+static void an_entry_has_one_name(void **state)
+{
+    static const char *const others[] = {"ann ", " ann", "a\xc2\xadnn", "\xef\xbd\x81nn"};
+    struct test_store store = open_ldap(&store_ldap, PEOPLE);
+    struct test_store judge = open_ldap(&store_ldap_bind, PEOPLE);
+    struct test_ask ask;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        assert_int_equal(ask_outcome(&store, others[i], NULL), STORE_NOT_FOUND);
+        assert_int_equal(ask_outcome(&judge, others[i], "tiger"), STORE_NOT_FOUND);
+    }
+    ask = ask_store(&judge, "ANN", "tiger");
+    assert_int_equal(ask.outcome, STORE_FOUND);
+    assert_string_equal(json_string_value(json_object_get(ask.fields, "name")), "ann");
+    ask_forget(&ask);
+    test_store_close(&store);
+    test_store_close(&judge);
+}
+
+static void an_entry_that_hides_its_name_is_no_verdict(void **state)
+{
+    struct test_store store =
+        open_ldap(&store_ldap, PEOPLE "filter = '(|(uid=ann)(employeeNumber={user}))'\nattributes = { groups = "
+                                      "'memberOf' }");
+
+    (void)state;
+    expect_failed(&store, "ann", NULL, "employeeNumber");
+    test_store_close(&store);
+}
+
+static void check_names(const char *filter, const char *base, bool is_base, const char *expected)
+{
+    struct directory_name names[DIRECTORY_NAMES_MOST];
+    size_t count = directory_names_of(filter, base, is_base, names);
+    char said[256] = "";
+
+    for (size_t i = 0; i < count; i++)
+        snprintf(said + strlen(said), sizeof said - strlen(said), "%s|%s|%s;", names[i].attribute, names[i].before,
+                 names[i].after);
+    directory_names_done(names, count);
+    assert_string_equal(said, expected);
+}
+
+static void filters_say_which_attribute_is_the_name(void **state)
+{
+    (void)state;
+    check_names("(uid={user})", "dc=x", false, "uid||;");
+    check_names("(&(objectClass=person)(|(uid={user})(mail={user}@x.example)))", "dc=x", false,
+                "uid||;mail||@x.example;");
+    check_names("(proxyAddresses=smtp:{user})", "dc=x", false, "proxyAddresses|smtp:|;");
+    check_names("(uid:caseExactMatch:={user})", "dc=x", false, "uid||;");
+    check_names("(objectClass=*)", "cn={user},dc=x", true, "cn||;");
+    check_names("(objectClass=*)", "cn={user}+sn=x,dc=x", true, "cn||;");
+    check_names("(cn=a)", "ou={user},dc=x", false, "");
+    check_names("(|(cn=*{user}*)(cn={user}{user})(cn~={user})(cn=\\28{user})({user}))", "dc=x", false, "");
+    check_names("(|(a={user})(b={user})(c={user})(d={user})(e={user}))", "f={user}", true, "a||;b||;c||;d||;");
+}
+
+static void spellings_of_a_name(void **state)
+{
+    static const struct {
+        const char *value, *user, *name;
+    } cases[] = {{"smtp:Ann@X", "ann", "Ann"}, {"SMTP:ann@x", "ANN", "ann"}, {"smtp:ann @x", "ann", NULL},
+                 {"smtp:ann@x", "ann ", NULL}, {"smtp:@x", "ann", NULL},     {"ann", "ann", NULL},
+                 {"smtp:ann@y", "ann", NULL},  {"xmtp:ann@x", "ann", NULL},  {"smtp:\xc3\x89@x", "\xc3\xa9", NULL}};
+    struct directory_name name = {.attribute = "a", .before = "smtp:", .after = "@x"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *found = directory_name_in(&name, span_of(cases[i].value), span_of(cases[i].user));
+
+        if (cases[i].name)
+            assert_string_equal(found, cases[i].name);
+        else
+            assert_null(found);
+        free(found);
+    }
+    assert_true(directory_name_is_plain("ann") && directory_name_is_plain("ann lee"));
+    assert_false(directory_name_is_plain(" ann") || directory_name_is_plain("ann ") || directory_name_is_plain("a  b"));
+    assert_false(directory_name_is_plain("") || directory_name_is_plain("\xc3\xa9"));
+}
+
 static void what_is_odd_is_no_verdict(void **state)
 {
     struct test_store store = open_ldap(&store_ldap, PEOPLE);
@@ -438,6 +523,10 @@ int main(void)
         cmocka_unit_test(an_entry_is_a_record),
         cmocka_unit_test(groups_may_be_whole_names),
         cmocka_unit_test(a_name_is_never_a_filter),
+        cmocka_unit_test(an_entry_has_one_name),
+        cmocka_unit_test(an_entry_that_hides_its_name_is_no_verdict),
+        cmocka_unit_test(filters_say_which_attribute_is_the_name),
+        cmocka_unit_test(spellings_of_a_name),
         cmocka_unit_test(what_is_odd_is_no_verdict),
         cmocka_unit_test(a_base_may_be_the_users),
         cmocka_unit_test(a_wrong_account_is_no_verdict),

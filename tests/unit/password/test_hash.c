@@ -10,6 +10,7 @@
 /* cmocka wants the four above */
 #include <cmocka.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/mem.h"
 #include "password/password.h"
@@ -159,6 +160,38 @@ static void a_dummy_of_nothing_is_of_our_defaults(void **state)
     free(of_broken);
 }
 
+/* A relay reads its settings on the threads that mail waits for: what they say of costs is not tried out there. */
+static void costs_are_checked_without_paying_them(void **state)
+{
+    static const struct {
+        enum password_scheme scheme;
+        struct password_cost cost;
+    } dear[] = {
+        {PASSWORD_ARGON2ID, {.memory_kib = 1 << 20, .rounds = 4}},
+        {PASSWORD_BCRYPT, {.rounds = 16}},
+        {PASSWORD_YESCRYPT, {.rounds = 11}},
+        {PASSWORD_SCRYPT, {.memory_kib = 1 << 20, .parallelism = 4}},
+        {PASSWORD_SHA512_CRYPT, {.rounds = 5000000}},
+        {PASSWORD_SHA256_CRYPT, {.rounds = 5000000}},
+        {PASSWORD_PBKDF2_SHA512, {.rounds = 10000000}},
+        {PASSWORD_SCRAM_SHA_256, {.rounds = 10000000}},
+    };
+    struct timespec began, ended;
+
+    (void)state;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &began);
+    for (size_t i = 0; i < sizeof dear / sizeof *dear; i++) {
+        char *dummy = password_dummy_at(dear[i].scheme, &dear[i].cost);
+
+        assert_int_equal(password_cost_check(dear[i].scheme, &dear[i].cost, NULL), 0);
+        assert_int_equal(password_scheme_of(dummy), dear[i].scheme);
+        assert_false(password_needs_rehash(dummy, dear[i].scheme, &dear[i].cost));
+        free(dummy);
+    }
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ended);
+    assert_true(ended.tv_sec - began.tv_sec < 2); /* any one of them takes longer */
+}
+
 static void refuse(enum password_scheme scheme, struct password_cost cost, struct span password)
 {
     struct error error = {0};
@@ -168,6 +201,8 @@ static void refuse(enum password_scheme scheme, struct password_cost cost, struc
     assert_int_equal(password_hash(scheme, &cost, password, &stored, &error), -1);
     assert_int_equal(error.kind, ERROR_PERM);
     assert_int_equal(buf_len(&stored), 0);
+    if (password.len == 1) /* the cost, then, or the scheme */
+        assert_int_equal(password_cost_check(scheme, &cost, NULL), -1);
     print_message("%s\n", error.sentence);
     buf_done(&stored);
 }
@@ -185,6 +220,7 @@ static void what_is_not_made(void **state)
     refuse(PASSWORD_BCRYPT, (struct password_cost){.memory_kib = 1024}, SPAN_LIT("x"));
     refuse(PASSWORD_ARGON2ID, (struct password_cost){.memory_kib = 1 << 21}, SPAN_LIT("x"));
     refuse(PASSWORD_ARGON2ID, (struct password_cost){.memory_kib = 1 << 20, .rounds = 5}, SPAN_LIT("x"));
+    refuse(PASSWORD_ARGON2ID, (struct password_cost){.memory_kib = 15, .parallelism = 2}, SPAN_LIT("x"));
     refuse(PASSWORD_SCRYPT, (struct password_cost){.memory_kib = 1 << 20, .parallelism = 64}, SPAN_LIT("x"));
     refuse(PASSWORD_SCRAM_SHA_256, (struct password_cost){.rounds = 4095}, SPAN_LIT("x"));
     refuse(PASSWORD_PLAIN, (struct password_cost){.rounds = 1}, SPAN_LIT("x"));
@@ -215,6 +251,7 @@ int main(void)
         cmocka_unit_test(a_dummy_costs_the_same_and_matches_nothing),
         cmocka_unit_test(a_dummy_of_a_foreign_notation),
         cmocka_unit_test(a_dummy_of_nothing_is_of_our_defaults),
+        cmocka_unit_test(costs_are_checked_without_paying_them),
         cmocka_unit_test(what_is_not_made),
         cmocka_unit_test(a_buffer_that_is_too_small_is_an_error),
     };

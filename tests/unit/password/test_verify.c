@@ -192,6 +192,9 @@ static const char *const unusable[] = {
     "Ap3HjA3f8KRVLR8kscI2vx5oM8=",
     /* digests so short that chance could meet them */
     "$argon2id$v=19$m=64,t=1,p=2$c29tZXNhbHQ$+ZJf",
+    "$argon2id$v=19$m=8,t=1,p=2$c2FsdHNhbHRzYWx0c2FsdA$Cx45CT71wCso9UIq+qpxI5cmuktLZ6qYTy23uHWgquk",
+    "$argon2id$v=19$m=8,t=1,p=0$c2FsdHNhbHRzYWx0c2FsdA$Cx45CT71wCso9UIq+qpxI5cmuktLZ6qYTy23uHWgquk",
+    "$argon2id$v=19$m=64,t=1,p=1$c2FsdA$Cx45CT71wCso9UIq+qpxI5cmuktLZ6qYTy23uHWgquk",
     "$pbkdf2-sha256$1000$Y4zRmtN6bw3hPKeUktJ67w$2c/F",
     "$pbkdf2-sha256$1000$Y4zRmtN6bw3hPKeUktJ67w$",
     "{SSHA}NmHRWcMZ",
