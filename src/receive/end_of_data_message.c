@@ -87,7 +87,7 @@ static bool is_forged(const struct header *header, void *ctx)
 {
     const struct receive_params *params = ctx;
 
-    if (params->trace_id_header && span_ieq(span_trim(header->name), span_of(params->trace_id_header)))
+    if (params->trace_id_header && header_is_named(header, span_of(params->trace_id_header)))
         return true;
     return text_is_forged(header, params->hostname);
 }
