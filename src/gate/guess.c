@@ -197,7 +197,7 @@ static struct gate_guess *ask(struct gate_rules *rules, struct loop *loop, const
     struct gate_guess *guess = new_guess(rules, &attempt->peer, attempt->is_proxys_own, attempt->user, on_done, ctx);
 
     guess->conclude = counts ? conclude_wrong : conclude_right;
-    guess->facts = guess_facts(attempt, &guess->subject);
+    guess->facts = guess_facts(rules, attempt, &guess->subject);
     if (tally_get())
         guess_plan_make(&guess->plan, rules->guessing, &guess->subject, attempt->secret, counts);
     return start(guess, loop);

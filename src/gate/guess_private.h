@@ -126,7 +126,8 @@ static inline bool guess_is_over(double value, double limit) { return limit > 0 
 enum guess_suspicion { GUESS_ONE_PASSWORD, GUESS_ONE_USER, GUESS_SUCCESS, GUESS_SUSPICION_COUNT };
 
 /* Facts of an attempt that go with every suspicion of it: a new object. */
-json_t *guess_facts(const struct gate_attempt *attempt, const struct guess_subject *subject);
+json_t *guess_facts(const struct gate_rules *rules, const struct gate_attempt *attempt,
+                    const struct guess_subject *subject);
 /* Counts, logs and sends it, and holds the user where that is set (and `is_held` says so). A new object. */
 json_t *guess_suspect(const struct gate_guessing *guessing, enum guess_suspicion kind, const json_t *facts,
                       double number, bool is_held);

@@ -47,7 +47,7 @@ static void answer(struct session *session, const struct gate_excess *excess)
 
     if (excess) {
         say_excess(excess, &reply);
-        diag(DIAG_INFO, &session->scope, "%s: %s",
+        diag(DIAG_INFO, &session->scope, "budget: %s: %s",
              session->connection->authn_id ? session->connection->authn_id : "login", reply.text);
     }
     session->budget->then(session, excess ? &reply : NULL);

@@ -308,6 +308,29 @@ def test_a_password_typed_as_a_name(what):
         assert shown[0] is None if what == "drop" else re.fullmatch("unknown:[0-9a-f]{16}", shown[0])
 
 
+TELL = """
+kumo.on('auth_suspect', function(info)
+  kumo.log_warn('suspected ' .. tostring(info.user) .. ' of ' .. info.kind)
+end)
+"""
+
+
+@pytest.mark.parametrize("what", ["keep", "hash", "drop"])
+def test_suspicions_show_names_as_records_do(what):
+    """The last of the users that one password was tried on is nobody's name; its words cannot read as other fields."""
+    rules = (f"[audit]\nunknown_users = '{what}'\nkey = 'sixteen bytes or more'\n"
+             "[guessing]\ntrusted = []\nsuspect_users = 2\n[user.scott]\npassword = '{PLAIN}tiger'\n")
+    with Daemon(accounting(SETUP, TELL, listener=QUICK), files={"auth.toml": rules}) as daemon:
+        auth(plain("somebody", "x"))(daemon)
+        auth(plain("My Password! users=9", "x"))(daemon)
+        record = daemon.wait_records(lambda record: True, "acct", 2)[1]
+        shown = {"keep": "my%20password!%20users%3D9", "hash": record["user"], "drop": "-"}[what]
+        daemon.err.wait(f"suspicion one_password_many_users address=127.0.0.1 user={shown} users=2")
+        told = {"keep": "my password! users=9", "hash": record["user"], "drop": "nil"}[what]
+        assert told and daemon.err.wait(f"suspected {told} of one_password_many_users")
+        assert what == "keep" or "assword!" not in daemon.err.text()
+
+
 # ---- what is counted ----
 
 
