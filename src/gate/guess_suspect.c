@@ -78,8 +78,8 @@ json_t *guess_suspect(const struct gate_guessing *guessing, enum guess_suspicion
     metrics_count(suspicions[kind].metric);
     diag(DIAG_WARN, NULL, "login: suspicion %s address=%s user=%s %s=%.0f%s", suspicions[kind].kind,
          json_string_value(json_object_get(info, "address")),
-         audit_word(json_string_value(json_object_get(info, "user")), user),
-         suspicions[kind].number, number, is_held ? ": the user is held" : "");
+         audit_word(json_string_value(json_object_get(info, "user")), user), suspicions[kind].number, number,
+         is_held ? ": the user is held" : "");
     post(guessing, info);
     return info;
 }

@@ -182,6 +182,11 @@ void budget_message(struct session *session, uint64_t bytes, budget_then_fn *the
     wait_for(session, gate_spend_message(spending, session->listener->loop, bytes, on_spent, session));
 }
 
+json_t *budget_watchers(const struct session *session)
+{
+    return session->budget ? gate_allowance_watchers(session->budget->allowance) : NULL;
+}
+
 /* ---- guessing recipients ---- */
 
 static void on_counted(void *ctx, const struct gate_excess *excess)

@@ -4,6 +4,7 @@
  * forged.
  */
 #include "message/edit.h"
+#include "receive/budget.h"
 #include "receive/end_of_data.h"
 #include "receive/text_check.h"
 #include "smtp/scan.h"
@@ -96,6 +97,7 @@ static void describe(struct message *message, const struct receive_reception *re
                      const struct transaction *transaction)
 {
     json_t *meta = receive_connection_all_meta(reception->connection);
+    json_t *watchers = budget_watchers(reception->session);
     const char *key;
     json_t *value;
 
@@ -105,6 +107,8 @@ static void describe(struct message *message, const struct receive_reception *re
         message_add_recipient(message, span_of(transaction->recipients[i]));
     json_object_foreach(meta, key, value) message_meta_set(message, key, json_incref(value));
     json_decref(meta);
+    if (watchers)
+        message_meta_set(message, GATE_WATCHERS_META, watchers);
 }
 
 /* Loops, and headers with more fields than can be searched. */
