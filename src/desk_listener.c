@@ -33,11 +33,6 @@ static json_t *find_rule(const json_t *answer, const char *name)
     return NULL;
 }
 
-static bool applies(const json_t *answer, const char *name)
-{
-    return json_is_true(json_object_get(find_rule(answer, name), "applies"));
-}
-
 /* One that listens on every address listens on this one too. */
 static struct receive_params *params_of(const struct setup *setup, const struct sockaddr *wanted)
 {
@@ -83,15 +78,15 @@ static void tell_mechanism(const struct receive_params *params, const struct aut
 
 static void tell_greeting(const struct receive_params *params, json_t *answer)
 {
-    json_t *by_rules = find_rule(answer, "greeting");
+    bool is_refused = params->refuse_before_tls == RECEIVE_REFUSE_AT_ONCE;
+    json_t *greeting = find_rule(answer, "greeting");
 
-    if (params->refuse_before_tls == RECEIVE_REFUSE_AT_ONCE && !by_rules &&
-        (applies(answer, "blocked") || applies(answer, "address")))
-        add(answer, "greeting", "refuses", mem_strdup("this listener turns such a client away before TLS"));
-    if (params->refuse_before_tls == RECEIVE_REFUSE_LATER && by_rules) {
-        json_object_set_new(by_rules, "result", json_string("note"));
-        json_object_set_new(by_rules, "text", json_string("this listener lets such a client try"));
-    }
+    if (!greeting || params->refuse_before_tls == RECEIVE_REFUSE_AS_RULES_SAY)
+        return;
+    json_object_set_new(greeting, "result", json_string(is_refused ? "refuses" : "note"));
+    json_object_set_new(greeting, "text",
+                        json_string(is_refused ? "this listener turns such a client away before TLS"
+                                               : "this listener lets such a client try"));
 }
 
 static void tell(const struct receive_params *params, const struct ip *from, const json_t *question, json_t *answer)
