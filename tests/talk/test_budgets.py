@@ -295,6 +295,22 @@ messages_per_day = 4
         assert said("eve").startswith("452 4.7.1 limit messages_per_day of budget house")
 
 
+def test_a_tenants_budget_holds_for_those_who_have_it_from_a_group():
+    """Mail is the tenant's by the same rules, so its numbers are too. A header that chooses another tenant comes too late
+    for them: recipients were counted before it."""
+    auth = (users("ada", limits="groups = ['staff']") + users("bea", limits="tenants = ['red']") +
+            users("cat", limits="tenants = ['blue', 'red']") +
+            "[group.staff]\ntenants = ['red']\n[identity]\ntenant_header = 'X-Tenant'\nsenders = ['*']\n"
+            "[budget.b]\nper = 'tenant'\ntenants = ['red']\nmessages_per_day = 2\n")
+    with daemon_of(auth) as daemon:
+        for user, answer in (("ada", "250"), ("bea", "250"), ("ada", "452 4.7.1 limit messages_per_day of budget b")):
+            with session(daemon, user) as client:
+                assert send(client).startswith(answer)
+        with session(daemon, "cat") as client:
+            assert send(client, data=b"X-Tenant: red\r\n" + MESSAGE).startswith("250")
+        assert used(daemon, "ada", "messages_per_day") == 2
+
+
 def test_a_user_has_limits_of_his_own():
     auth = """
 [budget.b]
