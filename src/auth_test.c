@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-#include "desk.h"
+#include "desk/desk.h"
 #include "gate/gate.h"
 
 static json_t *read_question(struct error *error)
@@ -24,7 +24,7 @@ static json_t *read_question(struct error *error)
 
 static int ask(const json_t *question, struct error *error)
 {
-    struct desk *desk = desk_start(error);
+    struct desk *desk = desk_start(NULL, NULL, error);
     json_t *answer;
 
     if (!desk)

@@ -18,14 +18,12 @@
 #include "auth_test.h"
 #include "base/mem.h"
 #include "base/must.h"
-#include "desk.h"
-#include "desk_listener.h"
+#include "desk/desk.h"
 #include "gate/gate.h"
 #include "log/diag.h"
 #include "log/segment.h"
 #include "loop/jobs.h"
 #include "lua_path.h"
-#include "office.h"
 #include "options.h"
 #include "password/pool.h"
 #include "policy/await.h"
@@ -206,17 +204,38 @@ static void bump_epoch(void *ctx)
     policy_bump_epoch(house->policy);
 }
 
-static json_t *ask_auth(void *ctx, const char *verb, const json_t *question, struct error *error)
+static json_t *ask_desk(void *ctx, const char *verb, const json_t *question, struct error *error)
 {
     struct house *house = ctx;
-    json_t *answer;
 
-    if (office_knows(verb))
-        return office_ask(house->relay, verb, question, error);
-    answer = desk_ask(house->desk, verb, question, error);
-    if (answer && !strcmp(verb, "test"))
-        desk_tell_listener(house->setup, question, answer);
-    return answer;
+    return desk_ask(house->desk, verb, question, error);
+}
+
+/* ---- what the desk needs of the house ---- */
+
+static struct receive_params *listener_at(void *ctx, size_t i, const struct sockaddr **bound_out)
+{
+    const struct house *house = ctx;
+
+    if (i >= house->setup->listener_count)
+        return NULL;
+    *bound_out = (const struct sockaddr *)&house->setup->listeners[i].bound;
+    return house->setup->listeners[i].params;
+}
+
+static int let_go(void *ctx, uint64_t *messages_out, struct error *error)
+{
+    struct house *house = ctx;
+
+    return relay_let_go(house->relay, messages_out, error);
+}
+
+static int open_desk(struct house *house, struct error *error)
+{
+    static const struct desk_ops ops = {.listener_at = listener_at, .let_go = let_go};
+
+    house->desk = desk_start(&ops, house, error);
+    return house->desk ? 0 : -1;
 }
 
 static int open_admin(struct house *house, struct error *error)
@@ -225,11 +244,10 @@ static int open_admin(struct house *house, struct error *error)
         .describe_queues = describe_queues,
         .is_live = is_live,
         .bump_config_epoch = bump_epoch,
-        .ask_auth = ask_auth,
+        .ask_auth = ask_desk,
     };
 
-    house->desk = desk_start(error);
-    if (!house->desk)
+    if (open_desk(house, error))
         return -1;
     house->admin = admin_new(&ops, house, error);
     if (!house->admin)

@@ -7,6 +7,7 @@
  */
 #include "relay.h"
 
+#include "gate/budget.h"
 #include "journal.h"
 #include "log/diag.h"
 #include "log/record.h"
@@ -101,12 +102,20 @@ static void count(enum deliver_verdict verdict)
                                                  : METRIC_SMTPC_MESSAGES_TRANSIENT);
 }
 
+/* What delivery finds out about recipients is held against who wrote to them. A message that was put off to disk has
+ * its metadata again before it is tried. */
+static void note_invalid(const struct message *message, size_t recipients)
+{
+    if (recipients && message_is_loaded(message))
+        gate_budget_note_invalid(message_meta_get(message, GATE_WATCHERS_META), recipients);
+}
+
 /* Recipients that fared differently: those that are settled leave the message, the others stay
  * in it. True when none stays. */
 static bool settle_each(struct message *message, const struct route_plan *plan, const struct deliver_outcome *outcome)
 {
     struct message *before = message_fork(message);
-    size_t left = 0;
+    size_t left = 0, invalid = 0;
 
     for (size_t i = 0; i < outcome->recipient_count; i++)
         message_add_recipient(before, span_of(message_recipient(message, i)));
@@ -120,11 +129,13 @@ static bool settle_each(struct message *message, const struct route_plan *plan, 
         own.command = recipient->command;
         journal_outcome(message, message_recipient(before, i), plan, &own);
         count(recipient->verdict);
+        invalid += deliver_refutes_recipient(recipient->reply, recipient->command);
         if (recipient->verdict == DELIVER_TRANSIENT || recipient->verdict == DELIVER_UNTRIED) {
             message_add_recipient(message, span_of(message_recipient(before, i)));
             left++;
         }
     }
+    note_invalid(message, invalid);
     message_free(before);
     return left == 0;
 }
@@ -134,6 +145,8 @@ static bool settle_all(const struct message *message, const struct route_plan *p
 {
     journal_outcome(message, NULL, plan, outcome);
     count(outcome->verdict);
+    if (outcome->verdict == DELIVER_PERMANENT && deliver_refutes_recipient(&outcome->reply, outcome->command))
+        note_invalid(message, message_recipient_count(message));
     return outcome->verdict != DELIVER_TRANSIENT;
 }
 
@@ -158,6 +171,8 @@ static void on_given_up(void *ctx, struct message *message, const struct smtp_re
 {
     struct turns *turns = ctx;
 
+    if (!expired && deliver_refutes_recipient(reply, ""))
+        note_invalid(message, message_recipient_count(message));
     journal_given_up(message, reply, expired);
     metrics_count(METRIC_SMTPC_MESSAGES_FAILED);
     safekeeping_forget(turns->relay, message);

@@ -34,10 +34,8 @@ void relay_stop(struct relay *relay);
 /* ---- for the admin side: from its own thread; may wait a moment for the queue thread ---- */
 
 int relay_describe_queues(struct relay *relay, size_t most, struct buf *json_out) __attribute__((warn_unused_result));
-/* Mail of `user` that has not left stays here, or goes on (queue/held.h). Released: how many messages had waited. */
-int relay_hold(const char *user, struct error *error) __attribute__((warn_unused_result));
-int relay_release(struct relay *relay, const char *user, uint64_t *released_out, struct error *error)
-    __attribute__((warn_unused_result));
+/* Mail of those who are no longer held (queue/held.h) goes on: how many messages had waited. */
+int relay_let_go(struct relay *relay, uint64_t *messages_out, struct error *error) __attribute__((warn_unused_result));
 /* False while mail would be refused (spool below a floor, logs full, stopping). */
 bool relay_accepts(const struct relay *relay);
 

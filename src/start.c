@@ -229,30 +229,19 @@ int relay_describe_queues(struct relay *relay, size_t most, struct buf *json_out
     return turns_ask(relay, describe, most, json_out);
 }
 
-int relay_hold(const char *user, struct error *error)
-{
-    if (held_add(user, error))
-        return -1;
-    diag(DIAG_INFO, NULL, "an operator holds the mail of %s", user);
-    return 0;
-}
-
 static int release(struct queue *queue, size_t most, struct buf *out)
 {
     (void)most;
     return buf_appendf(out, "%zu", queue_release(queue));
 }
 
-int relay_release(struct relay *relay, const char *user, uint64_t *released_out, struct error *error)
+int relay_let_go(struct relay *relay, uint64_t *messages_out, struct error *error)
 {
     struct buf count;
-    int result = held_remove(user, error);
+    int result = 0;
 
-    if (result)
-        return -1;
-    diag(DIAG_INFO, NULL, "an operator releases the mail of %s", user);
     buf_init(&count, 64);
-    if (turns_ask(relay, release, 0, &count) || span_to_u64(buf_span(&count), released_out))
+    if (turns_ask(relay, release, 0, &count) || span_to_u64(buf_span(&count), messages_out))
         result = error_set(error, ERROR_TEMP, "the queue does not answer; it goes by the new list all the same");
     buf_done(&count);
     return result;

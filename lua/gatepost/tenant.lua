@@ -38,7 +38,7 @@ end
 -- Takes the value of a header; all headers of the name go, if the file says so.
 function tenant.take_header(msg, header, remove)
   local value = header and one_value(msg, header)
-  if value and remove then
+  if header and remove then -- also where none can be read: others may read more into a name that is written oddly
     msg:remove_all_named_headers(header)
   end
   return value ~= '' and value or nil

@@ -83,58 +83,57 @@ static json_t *ask(const char *endpoint, const char *path, const char *text, lon
         if (!answer)
             error_set(error, ERROR_PERM, "answered %ld without JSON: is this Gatepost's HTTP listener?", status);
     }
-    if (!answer)
-        error_prefix(error, "%s", endpoint);
-    else if (status_out)
+    if (answer)
         *status_out = status;
+    else
+        error_prefix(error, "%s", endpoint);
     buf_done(&body);
     free(url);
     return answer;
 }
 
-json_t *ctl_get(const char *endpoint, const char *path, long *status_out, struct error *error)
+json_t *ctl_fetch(const char *endpoint, const char *path, const json_t *body, long *status_out, struct error *error)
 {
-    return ask(endpoint, path, NULL, status_out, error);
-}
-
-json_t *ctl_post(const char *endpoint, const char *path, const json_t *body, long *status_out, struct error *error)
-{
-    char *text = json_dumps(body, JSON_COMPACT);
-    json_t *answer = ask(endpoint, path, text ? text : "", status_out, error);
+    char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+    json_t *answer = ask(endpoint, path, text, status_out, error);
 
     secret_free(text);
     return answer;
 }
 
-char *ctl_escape(const char *text)
+char *ctl_query(const char *path, const char *key, const char *value)
 {
-    char *escaped = curl_easy_escape(NULL, text, 0), *copy = mem_strdup(escaped ? escaped : "");
+    char *escaped = value ? curl_easy_escape(NULL, value, 0) : NULL;
+    char *query = value ? mem_printf("%s?%s=%s", path, key, escaped ? escaped : "") : mem_strdup(path);
 
     curl_free(escaped);
-    return copy;
+    return query;
 }
-
-const char *ctl_error_of(const json_t *answer) { return json_string_value(json_object_get(answer, "error")); }
 
 bool ctl_ask(const char *endpoint, const char *path, const json_t *question, bool as_json, json_t **answer_out,
              int *code_out)
 {
-    const char *where = ctl_endpoint(endpoint);
+    const char *where = ctl_endpoint(endpoint), *why;
     struct error error;
     long http = 0;
-    json_t *answer = question ? ctl_post(where, path, question, &http, &error) : ctl_get(where, path, &http, &error);
+    json_t *answer = ctl_fetch(where, path, question, &http, &error);
 
     *answer_out = answer;
     *code_out = answer && http == 200 ? CTL_OK : CTL_FAILED;
+    why = json_string_value(json_object_get(answer, "error"));
     if (!answer)
         ctl_complain("%s", error.sentence);
     else if (http != 200)
-        ctl_complain("%s: %s", where, ctl_error_of(answer) ? ctl_error_of(answer) : "no answer");
+        ctl_complain("%s: %s", where, why ? why : "no answer");
     else if (!as_json)
         return true;
-    if (*code_out == CTL_OK) {
-        json_dumpf(answer, stdout, JSON_INDENT(2));
-        putchar('\n');
-    }
+    else
+        ctl_print_json(answer);
     return false;
+}
+
+void ctl_tell_local(const json_t *answer)
+{
+    if (json_is_true(json_object_get(answer, "is_local")))
+        puts("(Redis does not answer: this is what this node counted by itself)");
 }

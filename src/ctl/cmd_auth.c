@@ -13,56 +13,23 @@
 #include "base/duration.h"
 #include "base/mem.h"
 
-enum { OPTION_FROM = 256, OPTION_LISTENER, OPTION_MECHANISM, OPTION_AUTHZID, OPTION_MAIL_FROM, OPTION_RUN_AS };
-
-static const struct option options[] = {
-    {"endpoint", required_argument, NULL, 'e'},
-    {"json", no_argument, NULL, 'j'},
-    {"for", required_argument, NULL, 'f'},
-    {"sessions", no_argument, NULL, 's'},
-    {"all", no_argument, NULL, 'a'},
-    {"user", required_argument, NULL, 'u'},
-    {"from", required_argument, NULL, OPTION_FROM},
-    {"listener", required_argument, NULL, OPTION_LISTENER},
-    {"mechanism", required_argument, NULL, OPTION_MECHANISM},
-    {"authzid", required_argument, NULL, OPTION_AUTHZID},
-    {"mail-from", required_argument, NULL, OPTION_MAIL_FROM},
-    {"password-stdin", no_argument, NULL, 'p'},
-    {"config", required_argument, NULL, 'c'},
-    {"daemon", required_argument, NULL, 'd'},
-    {"run-as", required_argument, NULL, OPTION_RUN_AS},
-    {"help", no_argument, NULL, 'h'},
-    {NULL, 0, NULL, 0},
-};
-
-bool auth_has_answer(const struct auth_words *words, const json_t *answer, long http, const struct error *error,
-                     int *code_out)
-{
-    const char *refusal = ctl_error_of(answer);
-
-    *code_out = CTL_FAILED;
-    if (!answer) {
-        ctl_complain("%s", error->sentence);
-        return false;
-    }
-    if (http != 200) {
-        ctl_complain("%s: %s", ctl_endpoint(words->endpoint), refusal ? refusal : "no answer");
-        return false;
-    }
-    *code_out = CTL_OK;
-    if (!words->as_json)
-        return true;
-    json_dumpf(answer, stdout, JSON_INDENT(2));
-    putchar('\n');
-    return false;
-}
-
 /* ---- show ---- */
 
-static json_t *duration_text(json_int_t seconds)
+/* A block without --for ends some day all the same, years from now. */
+static bool is_for_good(const json_t *entry, json_int_t seconds)
 {
+    const char *what = json_string_value(json_object_get(entry, "what"));
+
+    return what && (!strcmp(what, "held") || !strcmp(what, "blocked")) && seconds > AUTH_BLOCK_MOST_S;
+}
+
+static json_t *left_text(const json_t *entry)
+{
+    json_int_t seconds = json_integer_value(json_object_get(entry, "left_seconds"));
     char text[64];
 
+    if (is_for_good(entry, seconds))
+        return json_string("until unlocked");
     if (seconds >= 86400)
         snprintf(text, sizeof text, "%lldd %lldh", (long long)(seconds / 86400), (long long)(seconds / 3600 % 24));
     else if (seconds >= 3600)
@@ -88,7 +55,7 @@ static json_t *rows_of(const json_t *entries)
         json_object_set(row, "user", json_object_get(entry, "user"));
         json_object_set(row, "address", json_object_get(entry, "address"));
         json_object_set_new(row, "value", value > 0 ? json_integer((json_int_t)(value + 0.5)) : json_null());
-        json_object_set_new(row, "left", duration_text(json_integer_value(json_object_get(entry, "left_seconds"))));
+        json_object_set_new(row, "left", left_text(entry));
         json_array_append_new(rows, row);
     }
     return rows;
@@ -109,25 +76,20 @@ static void print_entries(const struct auth_words *words, const json_t *answer)
     }
     if (json_is_false(json_object_get(answer, "is_complete")))
         puts("(there is more)");
-    if (json_is_true(json_object_get(answer, "is_local")))
-        puts("(Redis does not answer: this is what this node counted by itself)");
+    ctl_tell_local(answer);
     json_decref(rows);
 }
 
 static int show(const struct auth_words *words)
 {
-    char *who = words->who ? ctl_escape(words->who) : NULL;
-    char *path = mem_printf("/api/gatepost/auth/show/v1%s%s", who ? "?who=" : "", who ? who : "");
-    struct error error;
-    long http = 0;
-    json_t *answer = ctl_get(ctl_endpoint(words->endpoint), path, &http, &error);
+    char *path = ctl_query("/api/gatepost/auth/show/v1", "who", words->who);
+    json_t *answer;
     int code;
 
-    if (auth_has_answer(words, answer, http, &error, &code))
+    if (ctl_ask(words->endpoint, path, NULL, words->as_json, &answer, &code))
         print_entries(words, answer);
     json_decref(answer);
     free(path);
-    free(who);
     return code;
 }
 
@@ -137,11 +99,9 @@ static int show(const struct auth_words *words)
 static json_t *order(const struct auth_words *words, const char *verb, json_t *question, int *code_out)
 {
     char *path = mem_printf("/api/gatepost/auth/%s/v1", verb);
-    struct error error;
-    long http = 0;
-    json_t *answer = ctl_post(ctl_endpoint(words->endpoint), path, question, &http, &error);
+    json_t *answer;
 
-    if (!auth_has_answer(words, answer, http, &error, code_out)) {
+    if (!ctl_ask(words->endpoint, path, question, words->as_json, &answer, code_out)) {
         json_decref(answer);
         answer = NULL;
     }
@@ -155,17 +115,10 @@ static long long number_of(const json_t *answer, const char *key)
     return (long long)json_integer_value(json_object_get(answer, key));
 }
 
-static json_t *text_of(const char *text)
-{
-    json_t *value = json_string(text);
-
-    return value ? value : json_null(); /* not UTF-8: refused by the daemon */
-}
-
 static int unlock(const struct auth_words *words)
 {
     int code;
-    json_t *answer = order(words, "unlock", json_pack("{s:o}", "who", text_of(words->who)), &code);
+    json_t *answer = order(words, "unlock", json_pack("{s:s}", "who", words->who), &code);
 
     if (answer) {
         ctl_print_safe(words->who);
@@ -177,7 +130,7 @@ static int unlock(const struct auth_words *words)
 
 static int block(const struct auth_words *words)
 {
-    json_t *question = json_pack("{s:o}", "who", text_of(words->who)), *answer;
+    json_t *question = json_pack("{s:s}", "who", words->who), *answer;
     uint64_t ms = 0;
     struct error error;
     int code;
@@ -201,7 +154,7 @@ static int block(const struct auth_words *words)
 
 static int purge(const struct auth_words *words)
 {
-    json_t *question = words->is_all ? json_pack("{s:b}", "all", 1) : json_pack("{s:o}", "user", text_of(words->who));
+    json_t *question = words->is_all ? json_pack("{s:b}", "all", 1) : json_pack("{s:s}", "user", words->who);
     json_t *answer;
     int code;
 
@@ -220,59 +173,6 @@ static int purge(const struct auth_words *words)
 
 /* ---- the command line ---- */
 
-static bool take_option(struct auth_words *words, int option)
-{
-    switch (option) {
-    case 'e':
-        words->endpoint = optarg;
-        return true;
-    case 'j':
-        words->as_json = true;
-        return true;
-    case 'f':
-        words->duration = optarg;
-        return true;
-    case 's':
-        words->closes_sessions = true;
-        return true;
-    case 'a':
-        words->is_all = true;
-        return true;
-    case 'u':
-        words->user = optarg;
-        return true;
-    case OPTION_FROM:
-        words->from = optarg;
-        return true;
-    case OPTION_LISTENER:
-        words->listener = optarg;
-        return true;
-    case OPTION_MECHANISM:
-        words->mechanism = optarg;
-        return true;
-    case OPTION_AUTHZID:
-        words->authzid = optarg;
-        return true;
-    case OPTION_MAIL_FROM:
-        words->mail_from = optarg;
-        return true;
-    case 'p':
-        words->reads_password = true;
-        return true;
-    case 'c':
-        words->config = optarg;
-        return true;
-    case 'd':
-        words->daemon = optarg;
-        return true;
-    case OPTION_RUN_AS:
-        words->run_as = optarg;
-        return true;
-    default:
-        return false;
-    }
-}
-
 enum { WHO_NONE, WHO_MAY, WHO_MUST };
 
 static const struct {
@@ -284,37 +184,63 @@ static const struct {
     {"purge", WHO_MUST, purge}, {"test", WHO_NONE, auth_test},
 };
 
-static int run_verb(struct auth_words *words, int count, char **rest)
+/* An option that would change nothing is a mistake, and perhaps one that matters. */
+static const char *option_of_others(const struct auth_words *words, int (*verb)(const struct auth_words *words))
 {
-    for (size_t i = 0; count && i < sizeof verbs / sizeof *verbs; i++) {
-        int least = verbs[i].who == WHO_MUST && !words->is_all, most = verbs[i].who != WHO_NONE && !words->is_all;
+    if (words->is_all && verb != purge)
+        return "--all is for purge alone";
+    if (words->closes_sessions && verb != purge)
+        return "--sessions is for purge alone";
+    if (words->duration && verb != block)
+        return "--for is for block alone";
+    return auth_test_is_meant(words) && verb != auth_test ? "that is an option of test" : NULL;
+}
 
-        if (strcmp(verbs[i].verb, rest[0]) != 0)
-            continue;
-        if (words->is_all && verbs[i].run != purge) {
-            ctl_complain("--all is for purge alone");
-            return CTL_USAGE;
-        }
-        if (count - 1 < least || count - 1 > most) {
-            ctl_complain("auth %s: %s", rest[0], count - 1 < least ? "of which user or address?" : "too many words");
-            return CTL_USAGE;
-        }
-        words->who = count > 1 ? rest[1] : NULL;
-        return verbs[i].run(words);
+static int run_verb(struct auth_words *words, size_t verb, int count, char **rest)
+{
+    int least = verbs[verb].who == WHO_MUST && !words->is_all, most = verbs[verb].who != WHO_NONE && !words->is_all;
+    const char *wrong = option_of_others(words, verbs[verb].run);
+
+    if (wrong) {
+        ctl_complain("auth %s: %s", verbs[verb].verb, wrong);
+        return CTL_USAGE;
     }
-    ctl_complain("what about logins? 'gatectl auth --help' lists it");
-    return CTL_USAGE;
+    if (count < least || count > most) {
+        ctl_complain("auth %s: %s", verbs[verb].verb, count < least ? "of which user or address?" : "too many words");
+        return CTL_USAGE;
+    }
+    words->who = count ? rest[0] : NULL;
+    return verbs[verb].run(words);
 }
 
 static int run(int argc, char **argv)
 {
     struct auth_words words = {.endpoint = NULL};
-    int option;
+    const struct ctl_option options[] = {{"endpoint", .text = &words.endpoint},
+                                         {"json", .flag = &words.as_json},
+                                         {"for", .text = &words.duration},
+                                         {"sessions", .flag = &words.closes_sessions},
+                                         {"all", .flag = &words.is_all},
+                                         {"user", .text = &words.user},
+                                         {"from", .text = &words.from},
+                                         {"listener", .text = &words.listener},
+                                         {"mechanism", .text = &words.mechanism},
+                                         {"authzid", .text = &words.authzid},
+                                         {"mail-from", .text = &words.mail_from},
+                                         {"password-stdin", .flag = &words.reads_password},
+                                         {"config", .text = &words.config, .is_path = true},
+                                         {"daemon", .text = &words.daemon, .is_path = true},
+                                         {"run-as", .text = &words.run_as},
+                                         {0}};
+    int code = ctl_read_options(argc, argv, &ctl_auth, options);
 
-    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1)
-        if (!take_option(&words, option))
-            return ctl_other_option(option, &ctl_auth);
-    return run_verb(&words, argc - optind, argv + optind);
+    if (code != CTL_GO_ON)
+        return code;
+    for (size_t i = 0; optind < argc && i < sizeof verbs / sizeof *verbs; i++)
+        if (strcmp(verbs[i].verb, argv[optind]) == 0)
+            return run_verb(&words, i, argc - optind - 1, argv + optind + 1);
+    ctl_complain("what about logins? 'gatectl auth --help' lists it");
+    return CTL_USAGE;
 }
 
 const struct ctl_command ctl_auth = {

@@ -14,11 +14,12 @@ struct auth_words {
     bool as_json, closes_sessions, is_all, reads_password;
 };
 
-/* Prints `answer` for --json, else complains when the daemon refused. True: there is an answer to be shown to people.
- * *code_out is the exit code otherwise. */
-bool auth_has_answer(const struct auth_words *words, const json_t *answer, long http, const struct error *error,
-                     int *code_out);
+/* The daemon blocks no longer than this for a duration; without one, for good. */
+#define AUTH_BLOCK_MOST_S (365 * 86400)
 
-int auth_test(const struct auth_words *words); /* cmd_auth_test.c */
+/* ---- cmd_auth_test.c ---- */
+
+bool auth_test_is_meant(const struct auth_words *words); /* the command line has one of its options */
+int auth_test(const struct auth_words *words);
 
 #endif

@@ -135,6 +135,11 @@ static const char *text_of(const json_t *object, const char *key)
     return text ? text : "";
 }
 
+static bool is_a_block(const json_t *rule)
+{
+    return !strcmp(text_of(rule, "rule"), "held") || !strcmp(text_of(rule, "rule"), "blocked");
+}
+
 static void print_rule(const json_t *rule)
 {
     static const struct {
@@ -148,7 +153,9 @@ static void print_rule(const json_t *rule)
             shown = words[i].shown;
     printf("  %-6s%-13s", shown, text_of(rule, "rule"));
     ctl_print_safe(text_of(rule, "text"));
-    if (left > 0 && json_is_true(json_object_get(rule, "applies"))) {
+    if (left > AUTH_BLOCK_MOST_S && is_a_block(rule)) {
+        fputs(", until it is unlocked", stdout);
+    } else if (left > 0 && json_is_true(json_object_get(rule, "applies"))) {
         fputs(", for another ", stdout);
         ctl_print_duration(left);
     }
@@ -176,24 +183,19 @@ static void print_answer(const struct auth_words *words, const json_t *answer)
 
 static int show_answer(const struct auth_words *words, const json_t *answer)
 {
-    struct error none = {.kind = ERROR_NONE};
-    int code;
-
-    if (auth_has_answer(words, answer, 200, &none, &code))
+    if (words->as_json)
+        ctl_print_json(answer);
+    else
         print_answer(words, answer);
     return strcmp(text_of(answer, "decision"), "let_in") ? CTL_FAILED : CTL_OK;
 }
 
 static int ask_running(const struct auth_words *words, const json_t *question)
 {
-    struct error error;
-    long http = 0;
-    json_t *answer = ctl_post(ctl_endpoint(words->endpoint), "/api/gatepost/auth/test/v1", question, &http, &error);
-    struct auth_words quiet = *words;
+    json_t *answer;
     int code;
 
-    quiet.as_json = false;
-    if (auth_has_answer(&quiet, answer, http, &error, &code))
+    if (ctl_ask(words->endpoint, "/api/gatepost/auth/test/v1", question, false, &answer, &code))
         code = show_answer(words, answer);
     json_decref(answer);
     return code;
@@ -213,6 +215,12 @@ static int ask_config(const struct auth_words *words, const json_t *question)
         code = show_answer(words, answer);
     json_decref(answer);
     return code;
+}
+
+bool auth_test_is_meant(const struct auth_words *words)
+{
+    return words->user || words->from || words->listener || words->mechanism || words->authzid || words->mail_from ||
+           words->reads_password || words->config || words->daemon || words->run_as;
 }
 
 int auth_test(const struct auth_words *words)

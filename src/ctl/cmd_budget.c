@@ -7,15 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "ctl/ctl.h"
-
-static const struct option options[] = {
-    {"endpoint", required_argument, NULL, 'e'},
-    {"json", no_argument, NULL, 'j'},
-    {"help", no_argument, NULL, 'h'},
-    {NULL, 0, NULL, 0},
-};
 
 /* Whole numbers but for shares. */
 static json_t *amount(const json_t *value)
@@ -46,15 +38,13 @@ static void print_limits(const json_t *answer)
         ctl_print_table(rows);
     else
         puts("no limit applies");
-    if (json_is_true(json_object_get(answer, "is_local")))
-        puts("(Redis does not answer: this is what this node counted by itself)");
+    ctl_tell_local(answer);
     json_decref(rows);
 }
 
 static int show(const char *endpoint, const char *user, bool as_json)
 {
-    char *who = ctl_escape(user);
-    char *path = mem_printf("/api/gatepost/budget/v1?who=%s", who);
+    char *path = ctl_query("/api/gatepost/budget/v1", "who", user);
     json_t *answer;
     int code;
 
@@ -62,7 +52,6 @@ static int show(const char *endpoint, const char *user, bool as_json)
         print_limits(answer);
     json_decref(answer);
     free(path);
-    free(who);
     return code;
 }
 
@@ -70,16 +59,11 @@ static int run(int argc, char **argv)
 {
     const char *endpoint = NULL;
     bool as_json = false;
-    int option;
+    const struct ctl_option options[] = {{"endpoint", .text = &endpoint}, {"json", .flag = &as_json}, {0}};
+    int code = ctl_read_options(argc, argv, &ctl_budget, options);
 
-    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        if (option == 'e')
-            endpoint = optarg;
-        else if (option == 'j')
-            as_json = true;
-        else
-            return ctl_other_option(option, &ctl_budget);
-    }
+    if (code != CTL_GO_ON)
+        return code;
     if (argc - optind != 2 || strcmp(argv[optind], "show") != 0) {
         ctl_complain("the one thing to do with budgets is 'gatectl budget show USER'");
         return CTL_USAGE;

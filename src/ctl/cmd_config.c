@@ -10,19 +10,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/mem.h"
 #include "ctl/ctl.h"
 
-static const struct option options[] = {
-    {"daemon", required_argument, NULL, 'd'},
-    {"user", required_argument, NULL, 'u'},
-    {"help", no_argument, NULL, 'h'},
-    {NULL, 0, NULL, 0},
-};
-
 struct question {
-    char *daemon;     /* the program to ask */
-    const char *user; /* to become first, or NULL */
+    const char *daemon; /* the program to ask */
+    const char *user;   /* to become first, or NULL */
     const char *file;
 };
 
@@ -60,43 +52,26 @@ static int check(const struct question *question)
     return ctl_wait_for(child);
 }
 
-/* 0, or -1 with the exit code to end with. */
-static int take_arguments(int argc, char **argv, struct question *question, int *code_out)
-{
-    int option;
-
-    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        if (option == 'd') {
-            free(question->daemon);
-            question->daemon = mem_strdup(optarg);
-        } else if (option == 'u') {
-            question->user = optarg;
-        } else {
-            *code_out = ctl_other_option(option, &ctl_config);
-            return -1;
-        }
-    }
-    if (argc - optind != 2 || strcmp(argv[optind], "check") != 0) {
-        ctl_complain("usage: gatectl config check FILE");
-        *code_out = CTL_USAGE;
-        return -1;
-    }
-    question->file = argv[optind + 1];
-    return 0;
-}
-
 static int run(int argc, char **argv)
 {
     struct question question = {.daemon = NULL};
-    int result;
+    const struct ctl_option options[] = {
+        {"daemon", .text = &question.daemon, .is_path = true}, {"user", .text = &question.user}, {0}};
+    int code = ctl_read_options(argc, argv, &ctl_config, options);
+    char *found;
 
-    if (take_arguments(argc, argv, &question, &result) == 0) {
-        if (!question.daemon)
-            question.daemon = ctl_find_daemon();
-        result = check(&question);
+    if (code != CTL_GO_ON)
+        return code;
+    if (argc - optind != 2 || strcmp(argv[optind], "check") != 0) {
+        ctl_complain("usage: gatectl config check FILE");
+        return CTL_USAGE;
     }
-    free(question.daemon);
-    return result;
+    question.file = argv[optind + 1];
+    found = question.daemon ? NULL : ctl_find_daemon();
+    question.daemon = found ? found : question.daemon;
+    code = check(&question);
+    free(found);
+    return code;
 }
 
 const struct ctl_command ctl_config = {

@@ -7,44 +7,25 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/mem.h"
 #include "ctl/ctl.h"
-
-static const struct option options[] = {
-    {"endpoint", required_argument, NULL, 'e'},
-    {"json", no_argument, NULL, 'j'},
-    {"help", no_argument, NULL, 'h'},
-    {NULL, 0, NULL, 0},
-};
 
 struct words {
     const char *endpoint, *user;
     bool as_json;
 };
 
-/* CTL_OK, or the exit code to end with at once; -1: help was printed. */
 static int read_words(int argc, char **argv, const struct ctl_command *command, struct words *words_out)
 {
-    int option;
+    const struct ctl_option options[] = {
+        {"endpoint", .text = &words_out->endpoint}, {"json", .flag = &words_out->as_json}, {0}};
+    int code = ctl_read_options(argc, argv, command, options);
 
-    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        int code;
-
-        if (option == 'e') {
-            words_out->endpoint = optarg;
-        } else if (option == 'j') {
-            words_out->as_json = true;
-        } else {
-            code = ctl_other_option(option, command);
-            return code == CTL_OK ? -1 : code;
-        }
-    }
-    if (argc - optind > 1) {
+    if (code == CTL_GO_ON && argc - optind > 1) {
         ctl_complain("one user at a time");
         return CTL_USAGE;
     }
     words_out->user = argv[optind]; /* NULL behind the last */
-    return CTL_OK;
+    return code;
 }
 
 static int list(const struct words *words)
@@ -74,8 +55,8 @@ static int run_hold(int argc, char **argv)
     json_t *question, *answer;
     int code = read_words(argc, argv, &ctl_hold, &words);
 
-    if (code != CTL_OK)
-        return code < 0 ? CTL_OK : code;
+    if (code != CTL_GO_ON)
+        return code;
     if (!words.user)
         return list(&words);
     question = json_pack("{s:s}", "user", words.user);
@@ -95,8 +76,8 @@ static int run_release(int argc, char **argv)
     json_t *question, *answer;
     int code = read_words(argc, argv, &ctl_release, &words);
 
-    if (code != CTL_OK)
-        return code < 0 ? CTL_OK : code;
+    if (code != CTL_GO_ON)
+        return code;
     if (!words.user) {
         ctl_complain("whose mail? 'gatectl hold' lists what is held");
         return CTL_USAGE;

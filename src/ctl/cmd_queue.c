@@ -7,17 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "base/span.h"
 #include "ctl/ctl.h"
-
-static const struct option options[] = {
-    {"endpoint", required_argument, NULL, 'e'},
-    {"limit", required_argument, NULL, 'l'},
-    {"json", no_argument, NULL, 'j'},
-    {"help", no_argument, NULL, 'h'},
-    {NULL, 0, NULL, 0},
-};
 
 static void print_queues(const json_t *answer)
 {
@@ -38,45 +29,28 @@ static void print_queues(const json_t *answer)
 
 static int list(const char *endpoint, const char *limit, bool as_json)
 {
-    char *path = mem_printf("/api/gatepost/queues/v1%s%s", limit ? "?limit=" : "", limit ? limit : "");
-    struct error error;
-    long http = 0;
-    json_t *answer = ctl_get(endpoint, path, &http, &error);
+    char *path = ctl_query("/api/gatepost/queues/v1", "limit", limit);
+    json_t *answer;
+    int code;
 
-    free(path);
-    if (!answer) {
-        ctl_complain("%s", error.sentence);
-        return CTL_FAILED;
-    }
-    if (http != 200) {
-        ctl_complain("%s: %s", endpoint, ctl_error_of(answer) ? ctl_error_of(answer) : "no queues");
-    } else if (as_json) {
-        json_dumpf(answer, stdout, JSON_INDENT(2));
-        putchar('\n');
-    } else {
+    if (ctl_ask(endpoint, path, NULL, as_json, &answer, &code))
         print_queues(answer);
-    }
     json_decref(answer);
-    return http == 200 ? CTL_OK : CTL_FAILED;
+    free(path);
+    return code;
 }
 
 static int run(int argc, char **argv)
 {
     const char *endpoint = NULL, *limit = NULL;
     bool as_json = false;
+    const struct ctl_option options[] = {
+        {"endpoint", .text = &endpoint}, {"limit", .text = &limit}, {"json", .flag = &as_json}, {0}};
+    int code = ctl_read_options(argc, argv, &ctl_queue, options);
     uint64_t number;
-    int option;
 
-    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        if (option == 'e')
-            endpoint = optarg;
-        else if (option == 'l')
-            limit = optarg;
-        else if (option == 'j')
-            as_json = true;
-        else
-            return ctl_other_option(option, &ctl_queue);
-    }
+    if (code != CTL_GO_ON)
+        return code;
     if (argc - optind != 1 || strcmp(argv[optind], "list") != 0) {
         ctl_complain("the one thing to do with queues is 'gatectl queue list'");
         return CTL_USAGE;
@@ -85,7 +59,7 @@ static int run(int argc, char **argv)
         ctl_complain("--limit '%s' is not a number", limit);
         return CTL_USAGE;
     }
-    return list(ctl_endpoint(endpoint), limit, as_json);
+    return list(endpoint, limit, as_json);
 }
 
 const struct ctl_command ctl_queue = {

@@ -7,19 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "ctl/ctl.h"
-
-static const struct option options[] = {
-    {"endpoint", required_argument, NULL, 'e'}, {"user", required_argument, NULL, 'u'},
-    {"id", required_argument, NULL, 'i'},       {"json", no_argument, NULL, 'j'},
-    {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0},
-};
 
 static int list(const char *endpoint, const char *user, bool as_json)
 {
-    char *who = user ? ctl_escape(user) : NULL;
-    char *path = mem_printf("/api/gatepost/sessions/v1%s%s", who ? "?who=" : "", who ? who : "");
+    char *path = ctl_query("/api/gatepost/sessions/v1", "who", user);
     json_t *answer;
     int code;
 
@@ -33,7 +25,6 @@ static int list(const char *endpoint, const char *user, bool as_json)
     }
     json_decref(answer);
     free(path);
-    free(who);
     return code;
 }
 
@@ -53,20 +44,12 @@ static int run(int argc, char **argv)
 {
     const char *endpoint = NULL, *user = NULL, *id = NULL, *verb;
     bool as_json = false;
-    int option;
+    const struct ctl_option options[] = {
+        {"endpoint", .text = &endpoint}, {"user", .text = &user}, {"id", .text = &id}, {"json", .flag = &as_json}, {0}};
+    int code = ctl_read_options(argc, argv, &ctl_sessions, options);
 
-    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        if (option == 'e')
-            endpoint = optarg;
-        else if (option == 'u')
-            user = optarg;
-        else if (option == 'i')
-            id = optarg;
-        else if (option == 'j')
-            as_json = true;
-        else
-            return ctl_other_option(option, &ctl_sessions);
-    }
+    if (code != CTL_GO_ON)
+        return code;
     verb = argc - optind == 1 ? argv[optind] : "";
     if (strcmp(verb, "list") == 0 && !id)
         return list(endpoint, user, as_json);

@@ -8,13 +8,6 @@
 
 #include "ctl/ctl.h"
 
-static const struct option options[] = {
-    {"endpoint", required_argument, NULL, 'e'},
-    {"json", no_argument, NULL, 'j'},
-    {"help", no_argument, NULL, 'h'},
-    {NULL, 0, NULL, 0},
-};
-
 static void print_counts(const json_t *counts)
 {
     const char *key;
@@ -40,49 +33,31 @@ static void print_status(const json_t *status)
 
 static int show(const char *endpoint, bool as_json)
 {
-    struct error error;
-    long http = 0;
-    json_t *status = ctl_get(endpoint, "/api/gatepost/status/v1", &http, &error);
-    int result = CTL_FAILED;
+    json_t *status;
+    int code;
 
-    if (!status) {
-        ctl_complain("%s", error.sentence);
-        return CTL_FAILED;
-    }
-    if (http != 200) {
-        ctl_complain("%s: %s", endpoint, ctl_error_of(status) ? ctl_error_of(status) : "no status");
-    } else {
-        result = json_is_true(json_object_get(status, "takes_mail")) ? CTL_OK : CTL_FAILED;
-        if (as_json) {
-            json_dumpf(status, stdout, JSON_INDENT(2));
-            putchar('\n');
-        } else {
-            print_status(status);
-        }
+    if (ctl_ask(endpoint, "/api/gatepost/status/v1", NULL, false, &status, &code)) {
+        code = json_is_true(json_object_get(status, "takes_mail")) ? CTL_OK : CTL_FAILED;
+        (as_json ? ctl_print_json : print_status)(status);
     }
     json_decref(status);
-    return result;
+    return code;
 }
 
 static int run(int argc, char **argv)
 {
     const char *endpoint = NULL;
     bool as_json = false;
-    int option;
+    const struct ctl_option options[] = {{"endpoint", .text = &endpoint}, {"json", .flag = &as_json}, {0}};
+    int code = ctl_read_options(argc, argv, &ctl_status, options);
 
-    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        if (option == 'e')
-            endpoint = optarg;
-        else if (option == 'j')
-            as_json = true;
-        else
-            return ctl_other_option(option, &ctl_status);
-    }
+    if (code != CTL_GO_ON)
+        return code;
     if (optind < argc) {
         ctl_complain("status takes no arguments");
         return CTL_USAGE;
     }
-    return show(ctl_endpoint(endpoint), as_json);
+    return show(endpoint, as_json);
 }
 
 const struct ctl_command ctl_status = {

@@ -35,6 +35,12 @@ int ctl_other_option(int option, const struct ctl_command *command)
     return CTL_USAGE;
 }
 
+void ctl_print_json(const json_t *value)
+{
+    json_dumpf(value, stdout, JSON_INDENT(2));
+    putchar('\n');
+}
+
 /* The second byte of a C1 control character in UTF-8, which terminals obey too. */
 static bool is_c1(const unsigned char *at) { return at[0] == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0; }
 

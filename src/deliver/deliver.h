@@ -51,6 +51,9 @@ struct deliver_outcome {
     const char *tls_peer_subject;
 };
 
+/* A refusal (whose `command` is as above) that says: there is no such mailbox, or no such domain. */
+bool deliver_refutes_recipient(const struct smtp_reply *reply, const char *command);
+
 enum deliver_end {
     DELIVER_END_QUIET, /* nothing more to do, or asked to stop */
     DELIVER_END_SPENT, /* max_deliveries_per_connection reached, or the connection ended after a message */

@@ -10,6 +10,7 @@
  * our operator's affair, and never bounces anything.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "deliver/deliver_private.h"
@@ -29,6 +30,19 @@ enum deliver_verdict outcome_of_rcpt_reply(const struct smtp_reply *reply)
                     (reply->enhanced_class == 0 || (reply->enhanced_subject == 5 && reply->enhanced_detail == 3));
 
     return too_many ? DELIVER_TRANSIENT : outcome_of_reply(reply);
+}
+
+/* RFC 3463's 5.1.* but for what is about the sender's address or the way (5.1.7 to 5.1.9). Where the peer has no such
+ * codes, what RFC 5321 has for mailboxes, and only of RCPT: elsewhere they mean anything. */
+bool deliver_refutes_recipient(const struct smtp_reply *reply, const char *command)
+{
+    int detail = reply->enhanced_detail;
+
+    if (!smtp_reply_is_permanent(reply))
+        return false;
+    if (reply->enhanced_class)
+        return reply->enhanced_class == 5 && reply->enhanced_subject == 1 && detail != 5 && (detail < 7 || detail > 9);
+    return !strcmp(command, "RCPT TO") && (reply->code == 550 || reply->code == 551 || reply->code == 553);
 }
 
 bool outcome_closes(const struct smtp_reply *reply) { return reply->code == 421; }

@@ -10,12 +10,14 @@
 
 #include "base/mem.h"
 #include "gate/budget_private.h"
+#include "gate/identity.h"
 
 #define LIMITS_MOST 256
 
 struct picking {
     const char *user;
     const struct auth_info *info;
+    const char *tenant; /* the one that holds where no header chooses; or NULL */
     struct budget_limits own;
     struct gate_allowance *allowance;
     bool is_full;
@@ -88,7 +90,7 @@ static void add_for_groups(struct picking *picking, const struct budget *budget)
 
 static void consider(struct picking *picking, const struct budget *budget)
 {
-    const char *tenant = auth_info_tenant(picking->info);
+    const char *tenant = picking->tenant;
 
     if ((json_array_size(budget->tenants) && !names(budget->tenants, tenant)) || !is_for_member(budget, picking->info))
         return;
@@ -123,9 +125,14 @@ int gate_allowance_new(const struct gate_rules *rules, const char *user, const s
                        struct gate_allowance **allowance_out, struct error *error)
 {
     struct picking picking = {.user = user, .info = info, .allowance = mem_zalloc(sizeof *picking.allowance)};
+    json_t *tenants = gate_identity_tenants(&(struct gate_who){.rules = rules, .info = info});
+    int result;
 
     atomic_init(&picking.allowance->refs, 1);
-    if (pick(&picking, rules ? gate_rules_budgets(rules) : NULL, error)) {
+    picking.tenant = json_string_value(json_array_get(tenants, 0));
+    result = pick(&picking, rules ? gate_rules_budgets(rules) : NULL, error);
+    json_decref(tenants);
+    if (result) {
         gate_allowance_unref(&picking.allowance);
         return -1;
     }

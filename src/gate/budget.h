@@ -11,8 +11,8 @@
  *   messages_per_hour, messages_per_day, recipients_per_hour, recipients_per_day, bytes_per_day
  *   new_recipients_per_day          recipients that nobody it counts for has written to in the last 90 days
  *   sessions                        at once
- *   invalid_recipients = 0.3        the share of recipients that were refused for good, of which there have to be
- *   invalid_recipients_least = 20   as many, both halving every hour
+ *   invalid_recipients = 0.3        the share of recipients that were refused for good, here or where their mail goes,
+ *   invalid_recipients_least = 20   of which there have to be as many, both halving every hour
  *
  * `limits` of a user's record or AuthInfo has the same keys; they take the place of what budgets per identity say
  * (budget "own"). "unlimited" lifts a limit.
@@ -93,6 +93,12 @@ struct gate_spend *gate_spend_message(struct gate_spending *spending, struct loo
 /* A recipient was refused for good. Excess: there have been too many of them. */
 struct gate_spend *gate_spend_invalid(struct gate_allowance *allowance, struct loop *loop, gate_spend_fn *on_done,
                                       void *ctx);
+/* Whom a message's recipients count against once they prove not to exist: for the message's metadata, under this key. A
+ * new array, NULL where nobody counts them. */
+#define GATE_WATCHERS_META "invalid_recipients"
+json_t *gate_allowance_watchers(const struct gate_allowance *allowance);
+/* So many recipients of a message with these watchers (NULL is fine) proved not to exist. From any thread. */
+void gate_budget_note_invalid(const json_t *watchers, size_t recipients);
 /* A session begins; it has to be renewed every GATE_SESSION_RENEW_MS, so that one whose node has died ends too. */
 #define GATE_SESSION_RENEW_MS 60000
 struct gate_spend *gate_spend_session(struct gate_allowance *allowance, struct loop *loop, const char *session_id,

@@ -5,6 +5,7 @@
 #ifndef GATEPOST_GATE_BUDGET_PRIVATE_H
 #define GATEPOST_GATE_BUDGET_PRIVATE_H
 
+#include <math.h>
 #include <stdatomic.h>
 
 #include "data/settings.h"
@@ -89,6 +90,11 @@ void budget_ops_session(struct budget_ops *ops, const struct gate_allowance *all
 /* Two: the recipients that were refused for good, and all. */
 void budget_ops_invalid(struct budget_ops *ops, const struct gate_allowance *allowance, size_t limit, double refused,
                         double all);
+/* The share that the two make. They fade from when each was counted, and a recipient may prove wrong hours after. */
+static inline double budget_invalid_share(double refused, double all)
+{
+    return refused > 0 ? refused / fmax(refused, all) : 0;
+}
 /* Counted, and nobody waits for it; the operations are forgotten. */
 void budget_ops_send(struct budget_ops *ops);
 void budget_ops_make_room(struct budget_ops *ops, size_t wanted); /* sends those there are, should they leave none */

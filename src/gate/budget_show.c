@@ -32,7 +32,7 @@ static void take(struct show *show, const struct tally_answer *answer)
         if (limit->kind == GATE_LIMIT_INVALID_RECIPIENTS) {
             double all = answer->results[++i].value;
 
-            use.used = all > 0 ? use.used / all : 0;
+            use.used = budget_invalid_share(use.used, all);
         }
         show->uses[show->known++] = use;
     }

@@ -56,7 +56,7 @@ static bool is_over_ratio(const struct budget_limit *limit, const struct tally_r
 {
     double refused = pair[0].value, all = pair[1].value, least = limit->invalid_least - 0.5;
 
-    if (refused < least || refused <= limit->most * all)
+    if (refused < least || budget_invalid_share(refused, all) <= limit->most)
         return false;
     *out = (struct gate_excess){.limit = limit->kind, .budget = limit->budget};
     out->retry_ms = (uint64_t)fmax((double)BUDGET_HOUR_MS * log2(refused / least), 1000);

@@ -171,6 +171,14 @@ static void tell_fact(struct explaining *explaining, const struct gate_guess_fac
     free(text);
 }
 
+static void tell_greeting(struct explaining *explaining)
+{
+    if (gate_guess_refuses_before_tls(explaining->rules))
+        explain_step(explaining, "greeting", EXPLAIN_REFUSES, "such a client is turned away before TLS");
+    else
+        explain_step(explaining, "greeting", EXPLAIN_NOTE, "listeners with refuse_before_tls turn such a client away");
+}
+
 static void on_guess(void *ctx, const struct gate_guess_explanation *explanation)
 {
     struct rules_asked *asked = ctx;
@@ -182,8 +190,8 @@ static void on_guess(void *ctx, const struct gate_guess_explanation *explanation
         explain_step(explaining, "guessing", EXPLAIN_NOTE, "failures are not counted");
     if (explanation->is_local)
         explain_step(explaining, "shared", EXPLAIN_NOTE, "Redis does not answer: these are this node's numbers");
-    if (explanation->is_refused_before_tls)
-        explain_step(explaining, "greeting", EXPLAIN_REFUSES, "such a client is turned away before TLS");
+    if (explanation->is_unwelcome)
+        tell_greeting(explaining);
     if (explanation->locked_by != GATE_GUESS_NONE && explaining->reason == AUTH_REASON_OK)
         explaining->reason = AUTH_REASON_LOCKED;
     tell_identity(explaining);

@@ -155,7 +155,7 @@ static void conclude_peek(struct gate_guess *guess, const struct guess_numbers *
 static void conclude_connection(struct gate_guess *guess, const struct guess_numbers *numbers,
                                 struct gate_guess_result *result)
 {
-    enum gate_guess_rule rule = guess_decide(guess->rules->guessing, &guess->subject, numbers);
+    enum gate_guess_rule rule = guess_decide_connection(guess->rules->guessing, &guess->subject, numbers);
 
     result->locked_by = rule;
     if (rule != GATE_GUESS_NONE)
@@ -197,7 +197,7 @@ static struct gate_guess *ask(struct gate_rules *rules, struct loop *loop, const
     struct gate_guess *guess = new_guess(rules, &attempt->peer, attempt->is_proxys_own, attempt->user, on_done, ctx);
 
     guess->conclude = counts ? conclude_wrong : conclude_right;
-    guess->facts = guess_facts(attempt, &guess->subject);
+    guess->facts = guess_facts(rules, attempt, &guess->subject);
     if (tally_get())
         guess_plan_make(&guess->plan, rules->guessing, &guess->subject, attempt->secret, counts);
     return start(guess, loop);
@@ -226,7 +226,7 @@ struct gate_guess *gate_guess_refused(struct gate_rules *rules, struct loop *loo
     return ask(rules, loop, attempt, true, on_done, ctx);
 }
 
-/* A login without doubt, at a place that is counted: what went before is forgotten, and the place is known. */
+/* A login at a place that is counted: what went before is forgotten, and without a doubt the place is known. */
 void gate_guess_accepted(struct gate_rules *rules, const struct gate_attempt *attempt, bool is_doubtful)
 {
     const struct gate_guessing *guessing = rules->guessing;
@@ -241,8 +241,9 @@ void gate_guess_accepted(struct gate_rules *rules, const struct gate_attempt *at
         tally_run(tally_get(), NULL,
                   (struct tally_op[]){
                       {.kind = TALLY_FORGET, .key = &plan.keys[GUESS_KEY_PAIR]},
-                      {.kind = TALLY_MARK, .key = &plan.keys[GUESS_KEY_KNOWN], .time_ms = guessing->known_for_ms}},
-                  is_doubtful ? 1 : 2, NULL, NULL);
+                      {.kind = TALLY_MARK, .key = &plan.keys[GUESS_KEY_KNOWN], .time_ms = guessing->known_for_ms},
+                      {.kind = TALLY_MARK, .key = &plan.keys[GUESS_KEY_HOME], .time_ms = guessing->known_for_ms}},
+                  is_doubtful ? 1 : 3, NULL, NULL);
     guess_subject_done(&subject);
 }
 
@@ -252,8 +253,10 @@ struct gate_guess *gate_guess_welcome(struct gate_rules *rules, struct loop *loo
     struct gate_guess *guess = new_guess(rules, peer, false, NULL, on_done, ctx);
 
     guess->conclude = conclude_connection;
-    if (tally_get())
+    if (tally_get()) {
         guess_plan_make(&guess->plan, rules->guessing, &guess->subject, SPAN_LIT(""), false);
+        guess_plan_add_home(&guess->plan, &guess->subject);
+    }
     return start(guess, loop);
 }
 

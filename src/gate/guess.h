@@ -8,6 +8,8 @@
  *   prefix            locks every user from there, but those whom the prefix is known for
  *   user              locks that user from everywhere, but from prefixes known for the user
  *
+ * Where connections are refused, before anybody says who it is, a locked prefix that is known for any user is let try.
+ *
  * A prefix is known for a user after a login that succeeded there (for known_for). So a stranger cannot lock out an
  * owner who is at a usual place, and nobody gets more tries than the limits say anywhere. Trusted networks, and hosts
  * that speak for others without saying for whom, are never locked; only the user's number counts what is wrong there.
@@ -75,8 +77,8 @@ void gate_guess_cancel(struct gate_guess *guess);
 
 /* ---- a new connection ---- */
 
-/* Shall this client be turned away before anything else? locked_by says so. Only BLOCKED and ADDRESS: there is no user
- * yet. */
+/* Shall this client be turned away before anything else? locked_by says so. Only BLOCKED, and ADDRESS where nobody is
+ * at home: there is no user yet. */
 struct gate_guess *gate_guess_welcome(struct gate_rules *rules, struct loop *loop, const struct ip *peer,
                                       gate_guess_fn *on_done, void *ctx);
 /* [guessing] refuse_before_tls: for listeners that do not say themselves. */
@@ -132,7 +134,7 @@ struct gate_guess_fact {
 
 struct gate_guess_explanation {
     enum gate_guess_rule locked_by;
-    bool is_refused_before_tls; /* where the listener leaves that to the rules */
+    bool is_unwelcome; /* as a connection, where such are refused before TLS */
     bool is_local;
     char prefix[64];
     size_t count;

@@ -46,6 +46,7 @@ static void start(struct question *question, struct loop *loop, tally_done_fn *o
         return;
     }
     guess_plan_make(&question->plan, question->rules->guessing, &question->subject, SPAN_LIT(""), false);
+    guess_plan_add_home(&question->plan, &question->subject);
     if (question->plan.count)
         tally_run(tally_get(), loop, question->plan.ops, question->plan.count, on_answer, question);
     else
@@ -99,14 +100,6 @@ static size_t write_facts(const struct question *question, const struct guess_nu
     return count;
 }
 
-static bool is_address_locked(const struct question *question, const struct guess_numbers *numbers)
-{
-    const struct gate_guessing *guessing = question->rules->guessing;
-
-    return !question->subject.is_trusted && (numbers->blocked_ms || numbers->address_lock_ms ||
-                                             guess_is_over(numbers->address, guessing->address_limit));
-}
-
 static void on_explained(void *ctx, const struct tally_answer *answer)
 {
     struct question *question = ctx;
@@ -116,8 +109,8 @@ static void on_explained(void *ctx, const struct tally_answer *answer)
 
     guess_numbers_read(&numbers, &question->plan, answer);
     explanation.locked_by = guess_decide(question->rules->guessing, &question->subject, &numbers);
-    explanation.is_refused_before_tls =
-        gate_guess_refuses_before_tls(question->rules) && is_address_locked(question, &numbers);
+    explanation.is_unwelcome =
+        guess_decide_connection(question->rules->guessing, &question->subject, &numbers) != GATE_GUESS_NONE;
     explanation.is_local = numbers.is_local;
     memcpy(explanation.prefix, question->subject.prefix, sizeof explanation.prefix);
     explanation.count = write_facts(question, &numbers, explanation.locked_by, facts);

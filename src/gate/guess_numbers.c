@@ -41,8 +41,9 @@ const char *guess_key_kind(enum guess_key key)
         [GUESS_KEY_ADDRESS] = "guess.address",  [GUESS_KEY_PAIR] = "guess.pair",
         [GUESS_KEY_USER] = "guess.user",        [GUESS_KEY_KNOWN] = "guess.known",
         [GUESS_KEY_DOUBT] = "guess.doubt",      [GUESS_KEY_HELD] = "guess.held",
-        [GUESS_KEY_BLOCKED] = "guess.blocked",  [GUESS_KEY_TRIED_USER] = "guess.tried",
-        [GUESS_KEY_TRIED_PAIR] = "guess.tried", [GUESS_KEY_SPRAY] = "guess.spray",
+        [GUESS_KEY_BLOCKED] = "guess.blocked",  [GUESS_KEY_HOME] = "guess.home",
+        [GUESS_KEY_TRIED_USER] = "guess.tried", [GUESS_KEY_TRIED_PAIR] = "guess.tried",
+        [GUESS_KEY_SPRAY] = "guess.spray",
     };
 
     return kinds[key];
@@ -56,8 +57,8 @@ static void make_keys(struct guess_plan *plan, const struct guess_subject *subje
     static const bool has_secret[GUESS_KEY_COUNT] = {
         [GUESS_KEY_TRIED_USER] = true, [GUESS_KEY_TRIED_PAIR] = true, [GUESS_KEY_SPRAY] = true};
     static const bool has_prefix[GUESS_KEY_COUNT] = {
-        [GUESS_KEY_ADDRESS] = true, [GUESS_KEY_PAIR] = true,    [GUESS_KEY_KNOWN] = true,
-        [GUESS_KEY_DOUBT] = true,   [GUESS_KEY_BLOCKED] = true, [GUESS_KEY_TRIED_PAIR] = true};
+        [GUESS_KEY_ADDRESS] = true, [GUESS_KEY_PAIR] = true,       [GUESS_KEY_KNOWN] = true, [GUESS_KEY_DOUBT] = true,
+        [GUESS_KEY_BLOCKED] = true, [GUESS_KEY_TRIED_PAIR] = true, [GUESS_KEY_HOME] = true};
 
     for (size_t i = 0; i < GUESS_KEY_COUNT; i++) {
         struct tally_key *key = &plan->keys[i];
@@ -163,6 +164,12 @@ void guess_plan_make(struct guess_plan *plan, const struct gate_guessing *guessi
     MUST(plan->count <= GUESS_SLOT_COUNT);
 }
 
+void guess_plan_add_home(struct guess_plan *plan, const struct guess_subject *subject)
+{
+    if (!subject->is_trusted)
+        add(plan, GUESS_SLOT_HOME, TALLY_IS_MARKED, GUESS_KEY_HOME);
+}
+
 /* ---- the numbers ---- */
 
 static struct tally_result at(const struct guess_plan *plan, const struct tally_answer *answer, enum guess_slot slot)
@@ -202,6 +209,7 @@ void guess_numbers_read(struct guess_numbers *numbers, const struct guess_plan *
         .user_lock_ms = left_of(plan, answer, GUESS_SLOT_USER_LOCK),
         .known_ms = left_of(plan, answer, GUESS_SLOT_KNOWN),
         .doubt_ms = left_of(plan, answer, GUESS_SLOT_DOUBT),
+        .home_ms = left_of(plan, answer, GUESS_SLOT_HOME),
         .held_ms = left_of(plan, answer, GUESS_SLOT_HELD),
         .blocked_ms = left_of(plan, answer, GUESS_SLOT_BLOCKED),
         .prefixes = spread.value,
@@ -230,6 +238,17 @@ enum gate_guess_rule guess_decide(const struct gate_guessing *guessing, const st
     if (numbers->user_lock_ms || guess_is_over(numbers->user, guessing->user_limit))
         return GATE_GUESS_USER;
     return GATE_GUESS_NONE;
+}
+
+enum gate_guess_rule guess_decide_connection(const struct gate_guessing *guessing, const struct guess_subject *subject,
+                                             const struct guess_numbers *numbers)
+{
+    enum gate_guess_rule rule = guess_decide(guessing, &(struct guess_subject){.is_trusted = subject->is_trusted},
+                                             &(struct guess_numbers){.address = numbers->address,
+                                                                     .address_lock_ms = numbers->address_lock_ms,
+                                                                     .blocked_ms = numbers->blocked_ms});
+
+    return rule == GATE_GUESS_ADDRESS && numbers->home_ms ? GATE_GUESS_NONE : rule;
 }
 
 const char *gate_guess_rule_name(enum gate_guess_rule rule)

@@ -16,6 +16,7 @@
  *   guess.user/user            the same; members: prefixes that failed
  *   guess.known/user/prefix    mark: a login succeeded there
  *   guess.doubt/user/prefix    mark: one that looks like a guess
+ *   guess.home/prefix          mark: some login succeeded there
  *   guess.held/user            mark
  *   guess.blocked/prefix       mark
  *   guess.tried/user/secret[/prefix]   mark: counted already
@@ -67,6 +68,7 @@ enum guess_key {
     GUESS_KEY_USER,
     GUESS_KEY_KNOWN,
     GUESS_KEY_DOUBT,
+    GUESS_KEY_HOME,
     GUESS_KEY_HELD,
     GUESS_KEY_BLOCKED,
     GUESS_KEY_TRIED_USER,
@@ -87,6 +89,7 @@ enum guess_slot {
     GUESS_SLOT_USER_LOCK,
     GUESS_SLOT_KNOWN,
     GUESS_SLOT_DOUBT,
+    GUESS_SLOT_HOME,
     GUESS_SLOT_HELD,
     GUESS_SLOT_BLOCKED,
     GUESS_SLOT_SPREAD,
@@ -103,12 +106,14 @@ struct guess_plan {
 /* Reads everything; with `counts` a failure is counted first, once for one secret. */
 void guess_plan_make(struct guess_plan *plan, const struct gate_guessing *guessing, const struct guess_subject *subject,
                      struct span secret, bool counts);
+/* And whether the prefix is a usual place of anybody: for those who ask about a connection. */
+void guess_plan_add_home(struct guess_plan *plan, const struct guess_subject *subject);
 
 struct guess_numbers {
     double address, pair, user;
     bool counts_address, counts_pair, counts_user;        /* this attempt was new to them */
     uint64_t address_lock_ms, pair_lock_ms, user_lock_ms; /* left; 0: not locked */
-    uint64_t known_ms, doubt_ms, held_ms, blocked_ms;
+    uint64_t known_ms, doubt_ms, home_ms, held_ms, blocked_ms;
     double prefixes, users; /* that failed for the user; that the secret was tried for */
     bool is_new_prefix, is_new_user;
     bool is_local;
@@ -117,6 +122,10 @@ void guess_numbers_read(struct guess_numbers *numbers, const struct guess_plan *
                         const struct tally_answer *answer);
 enum gate_guess_rule guess_decide(const struct gate_guessing *guessing, const struct guess_subject *subject,
                                   const struct guess_numbers *numbers);
+/* Of a client whose user nobody knows yet. A lock of the prefix spares those at home there, and it may be one of them.
+ */
+enum gate_guess_rule guess_decide_connection(const struct gate_guessing *guessing, const struct guess_subject *subject,
+                                             const struct guess_numbers *numbers);
 /* Ten failures of the last minutes are ten, although each has decayed by a hair. */
 #define GUESS_HAIR 0.05
 static inline bool guess_is_over(double value, double limit) { return limit > 0 && value >= limit - GUESS_HAIR; }
@@ -126,7 +135,8 @@ static inline bool guess_is_over(double value, double limit) { return limit > 0 
 enum guess_suspicion { GUESS_ONE_PASSWORD, GUESS_ONE_USER, GUESS_SUCCESS, GUESS_SUSPICION_COUNT };
 
 /* Facts of an attempt that go with every suspicion of it: a new object. */
-json_t *guess_facts(const struct gate_attempt *attempt, const struct guess_subject *subject);
+json_t *guess_facts(const struct gate_rules *rules, const struct gate_attempt *attempt,
+                    const struct guess_subject *subject);
 /* Counts, logs and sends it, and holds the user where that is set (and `is_held` says so). A new object. */
 json_t *guess_suspect(const struct gate_guessing *guessing, enum guess_suspicion kind, const json_t *facts,
                       double number, bool is_held);

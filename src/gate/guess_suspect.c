@@ -7,7 +7,9 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "gate/audit.h"
 #include "gate/guess_private.h"
+#include "log/audit.h"
 #include "log/diag.h"
 #include "metrics/metrics.h"
 
@@ -27,16 +29,26 @@ static void add_text(json_t *facts, const char *name, const char *text)
         json_object_set_new(facts, name, json_string(text));
 }
 
-/* Without the secret, and without anything made from it. */
-json_t *guess_facts(const struct gate_attempt *attempt, const struct guess_subject *subject)
+/* A name that nobody has may be a password, typed one field too early: shown as records show it. */
+static const char *user_of(const struct gate_rules *rules, const struct gate_attempt *attempt,
+                           const struct guess_subject *subject, char out[GATE_AUDIT_NAME_BYTES])
 {
-    char address[INET6_ADDRSTRLEN];
+    const char *shown = subject->user ? gate_audit_name(rules, attempt, attempt->user, out) : NULL;
+
+    return shown == attempt->user ? subject->user : shown;
+}
+
+/* Without the secret, and without anything made from it. */
+json_t *guess_facts(const struct gate_rules *rules, const struct gate_attempt *attempt,
+                    const struct guess_subject *subject)
+{
+    char address[INET6_ADDRSTRLEN], hidden[GATE_AUDIT_NAME_BYTES];
     json_t *facts = json_object();
 
     ip_format(&attempt->peer, address);
     add_text(facts, "address", address);
     add_text(facts, "prefix", subject->prefix);
-    add_text(facts, "user", subject->user);
+    add_text(facts, "user", user_of(rules, attempt, subject, hidden));
     add_text(facts, "mechanism", attempt->mechanism);
     add_text(facts, "listener", attempt->listener);
     add_text(facts, "session_id", attempt->session_id);
@@ -57,6 +69,7 @@ json_t *guess_suspect(const struct gate_guessing *guessing, enum guess_suspicion
                       double number, bool is_held)
 {
     json_t *info = json_copy((json_t *)(uintptr_t)facts);
+    char user[AUDIT_WORD_BYTES];
 
     json_object_set_new(info, "kind", json_string(suspicions[kind].kind));
     json_object_set_new(info, suspicions[kind].number, json_integer((json_int_t)(number + 0.5)));
@@ -65,8 +78,8 @@ json_t *guess_suspect(const struct gate_guessing *guessing, enum guess_suspicion
     metrics_count(suspicions[kind].metric);
     diag(DIAG_WARN, NULL, "login: suspicion %s address=%s user=%s %s=%.0f%s", suspicions[kind].kind,
          json_string_value(json_object_get(info, "address")),
-         json_object_get(info, "user") ? json_string_value(json_object_get(info, "user")) : "-",
-         suspicions[kind].number, number, is_held ? ": the user is held" : "");
+         audit_word(json_string_value(json_object_get(info, "user")), user), suspicions[kind].number, number,
+         is_held ? ": the user is held" : "");
     post(guessing, info);
     return info;
 }

@@ -20,33 +20,14 @@ const char *gate_field_name(enum gate_field field) { return names[field].data; }
 
 /* ---- names ---- */
 
-static bool is_name_char(char c) { return (unsigned char)c > ' ' && (unsigned char)c < 0x7f; }
-
-/* The name without whatever a reader may overlook in it. */
-static bool names_when_cleaned(struct span raw, struct span name)
-{
-    size_t matched = 0;
-
-    for (size_t i = 0; i < raw.len; i++) {
-        if (!is_name_char(raw.data[i]))
-            continue;
-        if (matched == name.len || ascii_lower(raw.data[i]) != ascii_lower(name.data[matched]))
-            return false;
-        matched++;
-    }
-    return matched == name.len;
-}
-
 /* GATE_FIELD_COUNT: none of ours. */
 static enum gate_field field_of(const struct header *header, unsigned fields, bool *is_broken_out)
 {
-    struct span raw = header->has_colon ? header->name : span_head(header->whole, span_find(header->whole, ':'));
-
     for (unsigned i = 0; i < GATE_FIELD_COUNT; i++) {
-        if (!(fields & 1U << i) || !names_when_cleaned(raw, names[i]))
+        if (!(fields & 1U << i) || !header_is_named(header, names[i]))
             continue;
         /* a line without a colon of its own may find one in its fold */
-        *is_broken_out = !span_ieq(raw, names[i]) || !header->has_colon;
+        *is_broken_out = !header->has_colon || !span_ieq(header->name, names[i]);
         return (enum gate_field)i;
     }
     return (enum gate_field)GATE_FIELD_COUNT;

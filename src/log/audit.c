@@ -11,8 +11,6 @@
 #include "base/must.h"
 #include "log/log_private.h"
 
-#define WORD_BYTES 768 /* of a name, encoded: what is longer is cut */
-
 /* ---- for the accounting log ---- */
 
 static void write_identity(struct json_writer *writer, const struct audit *audit)
@@ -101,9 +99,7 @@ int audit_submit(const struct audit *audit, struct error *error)
 
 static bool is_plain(unsigned char c) { return c > ' ' && c < 0x7f && !strchr("%=\"\\", c); }
 
-/* `text` as one word: whatever could end it, or be taken for a field's name or a quote, is %HH. A name of one hyphen
- * is encoded too: that word means that there is none. */
-static const char *word(const char *text, char out[WORD_BYTES])
+const char *audit_word(const char *text, char out[AUDIT_WORD_BYTES])
 {
     size_t used = 0;
 
@@ -111,7 +107,7 @@ static const char *word(const char *text, char out[WORD_BYTES])
         return "-";
     if (!strcmp(text, "-"))
         return "%2D";
-    for (; *text && used + 4 < WORD_BYTES; text++) {
+    for (; *text && used + 4 < AUDIT_WORD_BYTES; text++) {
         if (is_plain((unsigned char)*text))
             out[used++] = *text;
         else
@@ -123,13 +119,13 @@ static const char *word(const char *text, char out[WORD_BYTES])
 
 void audit_tell(const struct audit *audit, const struct diag_scope *scope)
 {
-    char authcid[WORD_BYTES], authzid[WORD_BYTES];
+    char authcid[AUDIT_WORD_BYTES], authzid[AUDIT_WORD_BYTES];
 
     diag(DIAG_INFO, scope, "login mechanism=%s client=%s proxy=%s authcid=%s authzid=%s result=%s session=%s",
          audit->mechanism, audit->peer ? audit->peer : "-",
          audit->is_proxys_own ? "self"
          : audit->proxy       ? audit->proxy
                               : "-",
-         word(audit->authcid, authcid), word(audit->authzid, authzid), audit->reason,
+         audit_word(audit->authcid, authcid), audit_word(audit->authzid, authzid), audit->reason,
          audit->session_id ? audit->session_id : "-");
 }

@@ -51,6 +51,11 @@ struct audit {
  * configured. From any thread; never blocks. */
 int audit_submit(const struct audit *audit, struct error *error);
 
+/* `text` as one word of such a line: whatever could end it, or be taken for a field's name or a quote, is %HH; what is
+ * longer is cut. "-" where there is none, so a name of one hyphen is encoded too. */
+#define AUDIT_WORD_BYTES 768
+const char *audit_word(const char *text, char out[AUDIT_WORD_BYTES]);
+
 /* The line for the diagnostic log. */
 void audit_tell(const struct audit *audit, const struct diag_scope *scope);
 

@@ -150,7 +150,7 @@ static bool has_name(const struct header *header, void *ctx)
 {
     const struct span *name = ctx;
 
-    return span_ieq(header->name, *name);
+    return header_is_named(header, *name);
 }
 
 int message_remove_named(struct message *message, struct span name, struct error *error)

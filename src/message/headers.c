@@ -107,6 +107,30 @@ void headers_done(struct headers *headers)
     *headers = (struct headers){0};
 }
 
+static bool is_overlooked(char c) { return (unsigned char)c <= ' ' || (unsigned char)c >= 0x7f; }
+
+static bool is_named_when_cleaned(const struct header *header, struct span name)
+{
+    struct span raw = header->has_colon ? header->name : span_head(header->whole, span_find(header->whole, ':'));
+    size_t matched = 0;
+
+    if (raw.len < name.len)
+        return false;
+    for (size_t i = 0; i < raw.len; i++) {
+        if (is_overlooked(raw.data[i]))
+            continue;
+        if (matched == name.len || ascii_lower(raw.data[i]) != ascii_lower(name.data[matched]))
+            return false;
+        matched++;
+    }
+    return matched == name.len;
+}
+
+bool header_is_named(const struct header *header, struct span name)
+{
+    return span_ieq(header->name, name) || is_named_when_cleaned(header, name);
+}
+
 const struct header *headers_find(const struct headers *headers, struct span name, const struct header *previous)
 {
     for (size_t i = previous ? (size_t)(previous - headers->items) + 1 : 0; i < headers->count; i++)

@@ -37,6 +37,11 @@ int headers_parse(struct span message, struct headers *headers_out, struct error
     __attribute__((warn_unused_result));
 void headers_done(struct headers *headers);
 
+/* Is it that field, in whatever spelling? Letters of either case; and whatever some reader may overlook in a name does
+ * not count: blanks, controls, bytes that are not ASCII, a colon that stands in the fold. For those who must not miss
+ * one. */
+bool header_is_named(const struct header *header, struct span name);
+
 /* The first field of that name after `previous` (NULL: from the top); NULL when there is none. */
 const struct header *headers_find(const struct headers *headers, struct span name, const struct header *previous);
 

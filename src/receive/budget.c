@@ -47,7 +47,7 @@ static void answer(struct session *session, const struct gate_excess *excess)
 
     if (excess) {
         say_excess(excess, &reply);
-        diag(DIAG_INFO, &session->scope, "%s: %s",
+        diag(DIAG_INFO, &session->scope, "budget: %s: %s",
              session->connection->authn_id ? session->connection->authn_id : "login", reply.text);
     }
     session->budget->then(session, excess ? &reply : NULL);
@@ -180,6 +180,11 @@ void budget_message(struct session *session, uint64_t bytes, budget_then_fn *the
     }
     session->budget->then = then;
     wait_for(session, gate_spend_message(spending, session->listener->loop, bytes, on_spent, session));
+}
+
+json_t *budget_watchers(const struct session *session)
+{
+    return session->budget ? gate_allowance_watchers(session->budget->allowance) : NULL;
 }
 
 /* ---- guessing recipients ---- */

@@ -26,6 +26,8 @@ bool budget_refuses_guessing(struct session *session, struct smtp_reply *refusal
 void budget_recipient(struct session *session, const char *recipient, budget_then_fn *then);
 /* RCPT was answered with `code` by whoever decides about recipients. */
 void budget_note_refusal(struct session *session, int code);
+/* For its metadata: gate_allowance_watchers. */
+json_t *budget_watchers(const struct session *session);
 /* All of the message is here. */
 void budget_message(struct session *session, uint64_t bytes, budget_then_fn *then);
 

@@ -4,6 +4,7 @@
  * forged.
  */
 #include "message/edit.h"
+#include "receive/budget.h"
 #include "receive/end_of_data.h"
 #include "receive/text_check.h"
 #include "smtp/scan.h"
@@ -87,7 +88,7 @@ static bool is_forged(const struct header *header, void *ctx)
 {
     const struct receive_params *params = ctx;
 
-    if (params->trace_id_header && span_ieq(span_trim(header->name), span_of(params->trace_id_header)))
+    if (params->trace_id_header && header_is_named(header, span_of(params->trace_id_header)))
         return true;
     return text_is_forged(header, params->hostname);
 }
@@ -95,11 +96,15 @@ static bool is_forged(const struct header *header, void *ctx)
 static void describe(struct message *message, const struct receive_reception *reception,
                      const struct transaction *transaction)
 {
+    json_t *watchers = budget_watchers(reception->session);
+
     message_share_meta(message, receive_connection_all_meta(reception->connection));
     message_set_sender(message, span_of(transaction->sender));
     message_set_smtputf8(message, transaction->smtputf8);
     for (size_t i = 0; i < transaction->recipient_count; i++)
         message_add_recipient(message, span_of(transaction->recipients[i]));
+    if (watchers)
+        message_meta_set(message, GATE_WATCHERS_META, watchers);
 }
 
 /* Loops, and headers with more fields than can be searched. */

@@ -96,9 +96,7 @@ static bool speaks_for_us(struct span value, const char *hostname)
 
 bool text_is_forged(const struct header *header, const char *hostname)
 {
-    struct span name = span_trim(header->name);
-
-    if (span_ieq(name, SPAN_LIT("Return-Path")))
+    if (header_is_named(header, SPAN_LIT("Return-Path")))
         return true;
-    return span_ieq(name, SPAN_LIT("Authentication-Results")) && speaks_for_us(header->value, hostname);
+    return header_is_named(header, SPAN_LIT("Authentication-Results")) && speaks_for_us(header->value, hostname);
 }

@@ -2,8 +2,8 @@
  *
  * Before anything else is done for a client: is its address blocked for guessing? Where the listener
  * (refuse_before_tls) or else the gate's rules want it, such a client costs one look at a number, and no handshake,
- * handler or record. The awkward truth: nobody can say yet who the client is, so a user at home at that address is
- * turned away with it.
+ * handler or record. Nobody can say yet who the client is; where somebody is at home at that address, it may be him,
+ * and only an operator's block turns it away.
  */
 #include "gate/guess.h"
 #include "receive/auth_attempt.h"

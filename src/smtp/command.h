@@ -27,7 +27,7 @@
     VERB(EXPN, REQUIRED)                                                                                               \
     VERB(HELP, OPTIONAL)                                                                                               \
     VERB(QUIT, NONE)                                                                                                   \
-    VERB(XCLIENT, REQUIRED)                                                                                            \
+    VERB(XCLIENT, OPTIONAL)                                                                                            \
     VERB(ETRN, REQUIRED)
 
 #define SMTP_VERB_ENUM(name, args) SMTP_VERB_##name,

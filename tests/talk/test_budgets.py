@@ -183,6 +183,50 @@ def test_wrong_recipients():
         assert used(daemon, "ada", "invalid_recipients") == pytest.approx(4 / 7, abs=0.05)
 
 
+DELIVERED_TO = [  # what the next server says, and whether it is held against the sender
+    ("RCPT", "550 5.1.1 no such mailbox", True), ("RCPT", "550 no such mailbox", True), ("EOM", "550 5.1.1 none of them", True),
+    ("RCPT", "550 5.7.1 not from you", False), ("RCPT", "553 5.1.8 who is that sender", False), ("MAIL", "550 no", False),
+    ("RCPT", "450 4.1.1 not yet", False),
+]
+
+
+@pytest.mark.parametrize("verb, said, counts", DELIVERED_TO)
+def test_recipients_that_prove_wrong_on_delivery(verb, said, counts):
+    """The first two of three are refused by their own server, after the client has heard 250."""
+    def reply(asked, argument, session):
+        return said if asked == verb and (verb != "RCPT" or "bad" in argument) else None
+
+    budgets = "[budget.b]\ninvalid_recipients = 0.5\ninvalid_recipients_least = 2\n"
+    with Sink(reply) as sink, daemon_of(users("ada", budgets=budgets), smart_host(sink.port)) as daemon:
+        with session(daemon) as client:
+            assert send(client, "bad1@dest.example", "bad2@dest.example", "good@dest.example").startswith("250")
+        outcome = "TransientFailure" if said.startswith("4") else "Bounce"
+        daemon.wait_records(lambda record: record["type"] == outcome, count=2)
+        if not counts:
+            with session(daemon) as client:
+                client.expect("MAIL FROM:<ada@dest.example>", "250")
+            assert used(daemon, "ada", "invalid_recipients") == 0
+            return
+        until(lambda: used(daemon, "ada", "invalid_recipients") > 0.6)
+        with session(daemon) as client:
+            client.expect("MAIL FROM:<ada@dest.example>", "450 4.7.1 limit invalid_recipients of budget b")
+
+
+def test_wrong_recipients_are_known_after_a_restart():
+    """Whose they are is written in the message, so the one that is delivered by another process counts all the same."""
+    answers = {"RCPT": "451 4.2.0 later"}
+    budgets = "[budget.b]\ninvalid_recipients = 0.5\ninvalid_recipients_least = 1\n"
+    with Sink(lambda verb, argument, number: answers.get(verb)) as sink:
+        with daemon_of(users("ada", budgets=budgets), smart_host(sink.port, queue="retry_interval = '1s',")) as daemon:
+            with session(daemon) as client:
+                assert send(client, "bad@dest.example").startswith("250")
+            daemon.wait_records(lambda record: record["type"] == "TransientFailure")
+            daemon.stop()
+            answers["RCPT"] = "550 5.1.1 no such mailbox"
+            daemon.start()
+            until(lambda: used(daemon, "ada", "invalid_recipients") == 1)
+
+
 # ---- given back ----
 
 def test_what_is_refused_is_given_back():
@@ -249,6 +293,22 @@ messages_per_day = 4
         assert said("dan").startswith("452 4.7.1 limit recipients_per_day of budget interns")
         assert said("eve").startswith("250")
         assert said("eve").startswith("452 4.7.1 limit messages_per_day of budget house")
+
+
+def test_a_tenants_budget_holds_for_those_who_have_it_from_a_group():
+    """Mail is the tenant's by the same rules, so its numbers are too. A header that chooses another tenant comes too late
+    for them: recipients were counted before it."""
+    auth = (users("ada", limits="groups = ['staff']") + users("bea", limits="tenants = ['red']") +
+            users("cat", limits="tenants = ['blue', 'red']") +
+            "[group.staff]\ntenants = ['red']\n[identity]\ntenant_header = 'X-Tenant'\nsenders = ['*']\n"
+            "[budget.b]\nper = 'tenant'\ntenants = ['red']\nmessages_per_day = 2\n")
+    with daemon_of(auth) as daemon:
+        for user, answer in (("ada", "250"), ("bea", "250"), ("ada", "452 4.7.1 limit messages_per_day of budget b")):
+            with session(daemon, user) as client:
+                assert send(client).startswith(answer)
+        with session(daemon, "cat") as client:
+            assert send(client, data=b"X-Tenant: red\r\n" + MESSAGE).startswith("250")
+        assert used(daemon, "ada", "messages_per_day") == 2
 
 
 def test_a_user_has_limits_of_his_own():

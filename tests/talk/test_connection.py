@@ -180,6 +180,11 @@ def test_xclient_from_allowed_peers_only():
         with Talk(daemon.port) as client:
             client.expect("EHLO me", "250")
             client.expect("XCLIENT ADDR=not-an-address", "501")
+            assert client.closed()
+        with Talk(daemon.port) as client:
+            client.expect("EHLO me", "250")
+            client.expect("XCLIENT", "501")
+            assert client.closed()
         with Talk(daemon.port, source="127.0.0.2") as client:
             assert "XCLIENT" not in client.expect("EHLO me", "250")
             client.expect("XCLIENT ADDR=192.0.2.7", "5")

@@ -68,7 +68,7 @@ def names():
         server.stop()
 
 
-def through(names: NameServer, port: int) -> Daemon:
+def through(names: NameServer, port: int, *parts: str, **more) -> Daemon:
     text = policy(f"""
 kumo.on('get_egress_path_config', function(domain, egress_source, site_name)
   kumo.log_info('SITE ' .. site_name)
@@ -77,9 +77,9 @@ end)
 kumo.on('get_queue_config', function()
   return kumo.make_queue_config {{ retry_interval = '1s', max_retry_interval = '1s' }}
 end)
-""", listener=RELAY_FROM_LOOPBACK)
+""", *parts, listener=RELAY_FROM_LOOPBACK)
     resolver = f"  kumo.dns.configure_resolver {{ name_servers = {{ '127.0.0.1:{names.port}' }} }}\n"
-    return Daemon(text.replace("  kumo.start_esmtp_listener", resolver + "  kumo.start_esmtp_listener", 1))
+    return Daemon(text.replace("  kumo.start_esmtp_listener", resolver + "  kumo.start_esmtp_listener", 1), **more)
 
 
 def send(daemon: Daemon, *recipients: str) -> None:
@@ -95,6 +95,16 @@ def test_mx_address_alias_null_mx_and_missing(names):
         bounced = daemon.wait_records(lambda record: record["type"] == "Bounce", count=2)
         assert sorted(record["recipient"][0] for record in bounced) == ["4", "5"]
         daemon.err.wait(r"SITE \(dead\|alive\)\.d\.example")
+
+
+def test_who_writes_to_domains_that_do_not_exist_writes_to_wrong_recipients(names):
+    auth = "[budget.b]\ninvalid_recipients = 0.5\ninvalid_recipients_least = 2\n[user.ada]\npassword = 'tiger'\n"
+    setup = "require('gatepost.auth'):setup { 'auth.toml' }\n"
+    with Sink() as sink, through(names, sink.port, setup, files={"auth.toml": auth}) as daemon, Talk(daemon.port) as client:
+        assert client.login("ada", "tiger").startswith("235")
+        assert client.mail("a@b.example", ["1@nullmx.example", "2@missing.example"], MESSAGE).startswith("250")
+        daemon.wait_records(lambda record: record["type"] == "Bounce", count=2)
+        client.expect("MAIL FROM:<a@b.example>", "450 4.7.1 limit invalid_recipients of budget b")
 
 
 def test_a_name_server_that_hangs_puts_mail_off_and_is_not_held_against_it(names):

@@ -58,6 +58,13 @@ def metric(daemon: Daemon, name: str) -> int:
     return int(found.group(1))
 
 
+def post(daemon: Daemon, verb: str, question: dict) -> dict:
+    request = urllib.request.Request(f"{daemon.http}/api/gatepost/auth/{verb}/v1", json.dumps(question).encode(),
+                                     {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=DEADLINE) as answer:
+        return json.load(answer)
+
+
 def until(condition, what: str) -> None:
     turn = threading.Event()
     for _ in range(int(DEADLINE / 0.02)):
@@ -358,6 +365,21 @@ def test_a_blocked_address_is_turned_away_before_tls():
         assert login(daemon, "ada", "tiger", HOME).startswith("235")
         assert metric(daemon, "gatepost_guess_connections_refused_total") == 1
         assert len(daemon.err.find(f"accepted\t{ATTACKER}")) == asked
+
+
+def test_who_is_at_home_at_a_blocked_address_is_let_try():
+    """Ada logs in from there; so the lock, which spares her, cannot turn away connections. It still locks bob, and an
+    operator's block turns away everybody."""
+    with relay("address_limit = 3\nrefuse_before_tls = true") as daemon:
+        assert login(daemon, "ada", "tiger", ATTACKER).startswith("235")
+        for number in range(4):
+            login(daemon, f"user{number}", "x", ATTACKER)
+        assert login(daemon, "ada", "tiger", ATTACKER).startswith("235")
+        assert login(daemon, "bob", "lion", ATTACKER) == REFUSED
+        assert metric(daemon, "gatepost_guess_connections_refused_total") == 0
+        post(daemon, "block", {"who": ATTACKER})
+        with Talk(daemon.port, source=ATTACKER) as client:
+            assert client.banner.startswith("421 4.7.0") and client.closed()
 
 
 def test_a_listener_may_say_otherwise():

@@ -484,6 +484,8 @@ def tenants():
     ("two", b"X-Tenant: BLUE\r\n", "550 5.7.1"), ("two", b"X-Tenant: blue, green\r\n", "550 5.7.1"),
     ("two", b"X-Tenant: green\r\nX-Tenant: blue\r\n", "550 5.7.1"), ("one", b"x-tenant\t:\tgreen\r\n", "550 5.7.1"),
     ("one", b"X-Tenant:\r\n green\r\n", "550 5.7.1"), ("one", b"X-Tenant: gr\r\n een\r\n", "550 5.7.1"),
+    ("one", b"\xef\xbb\xbfX-Tenant: green\r\n", "blue"), ("one", b"X-Tenant\xc2\xa0: green\r\n", "blue"),
+    ("one", b" X-Tenant: green\r\n", "blue"), ("one", b"X-Tenant\r\n : green\r\n", "blue"),
 ])
 def test_tenants(tenants, user, header, outcome):
     daemon, sink = tenants

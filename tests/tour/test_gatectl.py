@@ -12,7 +12,7 @@ USER = ["--user", SERVICE_USER] if os.geteuid() == 0 else []
 
 
 def gatectl(*args, **env) -> subprocess.CompletedProcess:
-    return subprocess.run([GATECTL, *map(str, args)], capture_output=True, text=True, check=False, timeout=DEADLINE,
+    return subprocess.run([GATECTL, *(arg if isinstance(arg, bytes) else str(arg) for arg in args)], capture_output=True, text=True, check=False, timeout=DEADLINE,
                           env={**os.environ, **env})
 
 
@@ -32,6 +32,13 @@ def test_a_command_that_is_not_one():
     for args in ([], ["--endpoint", "http://x"], ["nonsense"], ["--nonsense", "status"]):
         shown = gatectl(*args)
         assert shown.returncode == 2 and shown.stderr, shown
+
+
+def test_names_that_are_no_text_are_not_asked_about():
+    for args in (["hold", b"\xff"], ["release", b"\xff"], ["sessions", "close", "--user", b"\xff"],
+                 ["sessions", "list", "--user", b"\xff"], ["budget", "show", b"\xff"]):
+        shown = gatectl(*args, "--endpoint", "http://127.0.0.1:1")
+        assert (shown.returncode, shown.stderr) == (2, "gatectl: a word of the command line is not UTF-8\n"), shown
 
 
 def test_logs_end_after_a_count():

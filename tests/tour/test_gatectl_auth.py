@@ -51,7 +51,8 @@ POLICY = policy("require('gatepost.auth'):setup { '@DIR@/auth.toml' }", listener
 
 
 def run(*args, stdin="") -> subprocess.CompletedProcess:
-    shown = subprocess.run([GATECTL, "auth", *map(str, args)], input=stdin, capture_output=True, text=True, check=False,
+    words = [arg if isinstance(arg, bytes) else str(arg) for arg in args]
+    shown = subprocess.run([GATECTL, "auth", *words], input=stdin, capture_output=True, text=True, check=False,
                            timeout=DEADLINE)
     for password in PASSWORDS:
         assert password not in shown.stdout + shown.stderr
@@ -188,7 +189,10 @@ def test_rules_that_cannot_be_read():
 @pytest.mark.parametrize("args", [[], ["nonsense"], ["unlock"], ["block"], ["purge"], ["show", "a", "b"], ["test"],
                                   ["test", "--user", "ann"], ["show", "--all"], ["purge", "ann", "--all"],
                                   ["test", "--user", "ann", "--from", "::1", "--config", "x", "--listener", "[::1]:25"],
-                                  ["block", "ann", "--for", "soon"], ["block", "ann", "--for", "1ms"]])
+                                  ["block", "ann", "--for", "soon"], ["block", "ann", "--for", "1ms"],
+                                  ["block", "ann", "--sessions"], ["unlock", "ann", "--for", "1h"],
+                                  ["show", "--config", "x"], ["purge", "ann", "--user", "bob"], ["purge", "--all", "ann"],
+                                  ["show", b"\xff"], ["test", "--user", b"\xff", "--from", "::1"]])
 def test_wrong_command_lines(args):
     shown = run(*args)
     assert shown.returncode == 2 and shown.stderr and not shown.stdout, shown
@@ -260,7 +264,7 @@ def test_what_a_listener_says(daemon):
     assert by["listener"]["text"] == f"{here} takes PLAIN under TLS" and "relay_hosts" not in by
     assert explain(*where, "127.0.0.1:1", code=1)["by"]["listener"]["text"] == "there is no such listener"
     ask(daemon, "block", "127.0.0.5", "--for", "1h")
-    assert "greeting" not in explain(*where, here, code=1)["by"]
+    assert explain(*where, here, code=1)["by"]["greeting"]["result"] == "note"
 
 
 def test_what_a_listener_says_of_its_own():
@@ -309,6 +313,9 @@ def test_a_user_is_held_from_everywhere(daemon):
     assert entries(daemon, "ann")["held"]["left_seconds"] > 86400
     assert explain("--endpoint", daemon.http, "--user", "ann", "--from", "127.0.0.5",
                    code=1)["by"]["held"]["result"] == "refuses"
+    assert ask(daemon, "show").splitlines()[1].split(None, 2) == ["held", "ann", "-        -      until unlocked"]
+    shown = run("test", "--endpoint", daemon.http, "--user", "ann", "--from", "127.0.0.5").stdout
+    assert "the user is held, until it is unlocked\n" in shown, shown
     ask(daemon, "unlock", "ann")
     assert log_in(daemon, "ann", "tiger-canary-7") == "235"
 

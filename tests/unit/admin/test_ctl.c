@@ -180,7 +180,7 @@ static void no_daemon_is_an_error_that_names_the_endpoint(void **state)
     long status = 0;
 
     (void)state;
-    assert_null(ctl_get("http://127.0.0.1:1/", "/x", &status, &error));
+    assert_null(ctl_fetch("http://127.0.0.1:1/", "/x", NULL, &status, &error));
     assert_non_null(strstr(error.sentence, "http://127.0.0.1:1"));
     setenv("GATEPOST_ENDPOINT", "http://example", 1);
     assert_string_equal(ctl_endpoint(NULL), "http://example");

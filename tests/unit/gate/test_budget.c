@@ -395,6 +395,41 @@ static void test_invalid_recipients(void **state)
     gate_allowance_unref(&allowance);
 }
 
+/* Those that prove wrong when their message is delivered, hours later too, and by then in another process. */
+static void test_recipients_that_prove_wrong_later(void **state)
+{
+    struct gate_allowance *allowance =
+        allowance_of("[budget.a]\ninvalid_recipients = 0.5\ninvalid_recipients_least = 4\n"
+                     "[budget.b]\nper = 'all'\ninvalid_recipients = 0.9\n[budget.c]\nmessages_per_day = 9\n",
+                     "ada", "{}");
+    struct gate_spending *spending = gate_spending_new(allowance);
+    json_t *watchers = gate_allowance_watchers(allowance), *odd = json_loads("[7, [\"a\"], [1, 2], \"a\"]", 0, NULL);
+
+    (void)state;
+    assert_int_equal(json_array_size(watchers), 2);
+    assert_string_equal(json_string_value(json_array_get(json_array_get(watchers, 0), 1)), "ada");
+    for (int i = 0; i < 10; i++)
+        assert_false(recipient(spending, "some@y").is_excess);
+    gate_spending_end(&spending, true);
+    gate_budget_note_invalid(NULL, 9);
+    gate_budget_note_invalid(odd, 9);
+    gate_budget_note_invalid(watchers, 3);
+    assert_near(used(allowance, GATE_LIMIT_INVALID_RECIPIENTS), 0.3);
+    assert_false(attempt_mail(allowance, 0).is_excess); /* 3 of 10, and too few */
+    now_us += 5 * HOUR_US;
+    gate_budget_note_invalid(watchers, 3); /* of 10 that have faded to a third of one */
+    assert_near(used(allowance, GATE_LIMIT_INVALID_RECIPIENTS), 1);
+    assert_false(attempt_mail(allowance, 0).is_excess); /* all of them, and too few */
+    gate_budget_note_invalid(watchers, 1);
+    assert_true(attempt_mail(allowance, 0).is_excess);
+    gate_allowance_unref(&allowance);
+    allowance = allowance_of("[budget.c]\nmessages_per_day = 9\n", "ada", "{}");
+    assert_null(gate_allowance_watchers(allowance));
+    gate_allowance_unref(&allowance);
+    json_decref(watchers);
+    json_decref(odd);
+}
+
 /* Recipients that were given up do not make the share of the refused ones smaller. */
 static void test_given_up_recipients_do_not_count_as_good(void **state)
 {
@@ -446,6 +481,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_many_new_recipients_become_known, begin, end),
         cmocka_unit_test_setup_teardown(test_sessions, begin, end),
         cmocka_unit_test_setup_teardown(test_invalid_recipients, begin, end),
+        cmocka_unit_test_setup_teardown(test_recipients_that_prove_wrong_later, begin, end),
         cmocka_unit_test_setup_teardown(test_given_up_recipients_do_not_count_as_good, begin, end),
         cmocka_unit_test(test_words),
     };

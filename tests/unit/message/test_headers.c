@@ -52,6 +52,49 @@ static void fields_are_found_in_every_spelling(void **state)
     }
 }
 
+static void names_are_known_however_they_are_written(void **state)
+{
+    static const struct {
+        struct span text;
+        bool is_it;
+    } cases[] = {
+#define CASE(text, is_it) {{text, sizeof text - 1}, is_it}
+        CASE("X-Tenant: a\r\n", true),
+        CASE("x-TENANT \t: a\r\n", true),
+        CASE(" X-Tenant: a\r\n", true), /* the first line of all, which cannot be a fold */
+        CASE("X-Ten\x01"
+             "ant: a\r\n",
+             true),
+        CASE("X-Tenant\xC2\xA0: a\r\n", true),
+        CASE("\xEF\xBB\xBFX-Tenant: a\r\n", true),
+        CASE("X-Ten\r\n ant: a\r\n", true),
+        CASE("X-Tenant\r\n : a\r\n", true),
+        CASE("X-Tenan: t\r\n", false),
+        CASE("X-Tenants: a\r\n", false),
+        CASE("X_Tenant: a\r\n", false),
+        CASE("A: X-Tenant: a\r\n", false),
+        CASE("\xC2\xA0: a\r\n", false),
+#undef CASE
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct message *message = message_new();
+        struct headers headers;
+        struct error error;
+
+        assert_int_equal(headers_parse(cases[i].text, &headers, &error), 0);
+        assert_int_equal(headers.count, 1);
+        if (header_is_named(&headers.items[0], SPAN_LIT("X-Tenant")) != cases[i].is_it)
+            fail_msg("case %zu", i);
+        headers_done(&headers);
+        message_set_body(message, bytes_copy(cases[i].text));
+        assert_int_equal(message_remove_named(message, SPAN_LIT("X-Tenant"), &error), 0);
+        assert_int_equal(message_body_bytes(message) == 0, cases[i].is_it);
+        message_free(message);
+    }
+}
+
 static void too_many_fields_are_refused(void **state)
 {
     struct headers headers;
@@ -304,6 +347,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fields_are_found_in_every_spelling),
+        cmocka_unit_test(names_are_known_however_they_are_written),
         cmocka_unit_test(too_many_fields_are_refused),
         cmocka_unit_test(values_are_unfolded_and_decoded),
         cmocka_unit_test(a_header_that_would_break_out_is_refused),

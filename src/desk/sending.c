@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * See office.h. One function per verb, in the table at the end.
+ * Those who send just now: live sessions are listed and closed; a user's mail that has not left is held and released.
  */
-#include "office.h"
-
 #include <string.h>
 
 #include "auth/identity.h"
+#include "desk/desk_private.h"
 #include "log/diag.h"
 #include "queue/held.h"
 #include "receive/receive.h"
@@ -37,21 +36,21 @@ static int need_user(const json_t *question, const char **user_out, struct error
 
 /* ---- live sessions ---- */
 
-static json_t *list_sessions(struct relay *relay, const json_t *question, struct error *error)
+json_t *desk_list_sessions(struct desk *desk, const json_t *question, struct error *error)
 {
     const char *user;
 
-    (void)relay;
+    (void)desk;
     if (read_name(question, "user", &user, error))
         return NULL;
     return json_pack("{s:o}", "sessions", receive_sessions_list(user, SESSIONS_MOST));
 }
 
-static json_t *close_sessions(struct relay *relay, const json_t *question, struct error *error)
+json_t *desk_close_sessions(struct desk *desk, const json_t *question, struct error *error)
 {
     const char *user, *id;
 
-    (void)relay;
+    (void)desk;
     if (read_name(question, "user", &user, error) || read_name(question, "id", &id, error))
         return NULL;
     if (!user && !id) {
@@ -64,62 +63,34 @@ static json_t *close_sessions(struct relay *relay, const json_t *question, struc
 
 /* ---- mail on hold ---- */
 
-static json_t *list_held(struct relay *relay, const json_t *question, struct error *error)
+json_t *desk_list_held(struct desk *desk, const json_t *question, struct error *error)
 {
-    (void)relay;
+    (void)desk;
     (void)question;
     (void)error;
     return json_pack("{s:o}", "held", held_list());
 }
 
-static json_t *hold(struct relay *relay, const json_t *question, struct error *error)
+json_t *desk_hold(struct desk *desk, const json_t *question, struct error *error)
 {
     const char *user;
 
-    (void)relay;
-    if (need_user(question, &user, error) || relay_hold(user, error))
+    (void)desk;
+    if (need_user(question, &user, error) || held_add(user, error))
         return NULL;
+    diag(DIAG_INFO, NULL, "an operator holds the mail of %s", user);
     return json_pack("{s:s}", "held", user);
 }
 
-static json_t *release(struct relay *relay, const json_t *question, struct error *error)
+json_t *desk_release(struct desk *desk, const json_t *question, struct error *error)
 {
     const char *user;
-    uint64_t messages;
+    uint64_t messages = 0;
 
-    if (need_user(question, &user, error) || relay_release(relay, user, &messages, error))
+    if (need_user(question, &user, error) || held_remove(user, error))
+        return NULL;
+    diag(DIAG_INFO, NULL, "an operator releases the mail of %s", user);
+    if (desk->ops->let_go && desk->ops->let_go(desk->ctx, &messages, error))
         return NULL;
     return json_pack("{s:s, s:I}", "released", user, "messages", (json_int_t)messages);
-}
-
-/* ---- the table ---- */
-
-static const struct {
-    const char *verb;
-    json_t *(*answer)(struct relay *relay, const json_t *question, struct error *error);
-} verbs[] = {
-    {"sessions", list_sessions}, {"close", close_sessions}, {"held", list_held}, {"hold", hold}, {"release", release},
-};
-
-#define VERBS (sizeof verbs / sizeof *verbs)
-
-static size_t find(const char *verb)
-{
-    size_t i = 0;
-
-    while (i < VERBS && strcmp(verbs[i].verb, verb) != 0)
-        i++;
-    return i;
-}
-
-bool office_knows(const char *verb) { return find(verb) < VERBS; }
-
-json_t *office_ask(struct relay *relay, const char *verb, const json_t *question, struct error *error)
-{
-    size_t i = find(verb);
-
-    if (i < VERBS)
-        return verbs[i].answer(relay, question, error);
-    error_set(error, ERROR_PERM, "there is nothing to %s", verb);
-    return NULL;
 }

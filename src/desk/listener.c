@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * See desk_listener.h. The listener's parameters are those for this very client, rows for its network (`peer`) and for
- * the address that it connects to (`via`) included.
+ * The explanation of a login, where a listener was named: what that listener says besides the rules. Its parameters are
+ * those for this very client, rows for its network (`peer`) and for the address that it connects to (`via`) included.
  */
-#include "desk_listener.h"
-
 #include <stdlib.h>
 #include <string.h>
 
 #include "auth/mechanism.h"
 #include "base/mem.h"
+#include "desk/desk_private.h"
 #include "receive/params.h"
 
 /* Takes `text`. */
@@ -33,25 +32,23 @@ static json_t *find_rule(const json_t *answer, const char *name)
     return NULL;
 }
 
-static bool applies(const json_t *answer, const char *name)
+static bool listens_on(const struct sockaddr *bound, const struct sockaddr *wanted)
 {
-    return json_is_true(json_object_get(find_rule(answer, name), "applies"));
+    static const unsigned char any[16]; /* on every address: on this one too */
+    struct ip ip = ip_of_sockaddr(wanted), own = ip_of_sockaddr(bound);
+
+    return sockaddr_port(bound) == sockaddr_port(wanted) &&
+           (ip_equal(&own, &ip) || !memcmp(own.bytes, any, sizeof own.bytes));
 }
 
-/* One that listens on every address listens on this one too. */
-static struct receive_params *params_of(const struct setup *setup, const struct sockaddr *wanted)
+static struct receive_params *params_of(const struct desk *desk, const struct sockaddr *wanted)
 {
-    static const unsigned char any[16];
-    struct ip ip = ip_of_sockaddr(wanted);
+    struct receive_params *params;
+    const struct sockaddr *bound;
 
-    for (size_t i = 0; i < setup->listener_count; i++) {
-        const struct sockaddr *bound = (const struct sockaddr *)&setup->listeners[i].bound;
-        struct ip own = ip_of_sockaddr(bound);
-
-        if (sockaddr_port(bound) == sockaddr_port(wanted) &&
-            (ip_equal(&own, &ip) || !memcmp(own.bytes, any, sizeof own.bytes)))
-            return setup->listeners[i].params;
-    }
+    for (size_t i = 0; (params = desk->ops->listener_at(desk->ctx, i, &bound)); i++)
+        if (listens_on(bound, wanted))
+            return params;
     return NULL;
 }
 
@@ -83,15 +80,15 @@ static void tell_mechanism(const struct receive_params *params, const struct aut
 
 static void tell_greeting(const struct receive_params *params, json_t *answer)
 {
-    json_t *by_rules = find_rule(answer, "greeting");
+    bool is_refused = params->refuse_before_tls == RECEIVE_REFUSE_AT_ONCE;
+    json_t *greeting = find_rule(answer, "greeting");
 
-    if (params->refuse_before_tls == RECEIVE_REFUSE_AT_ONCE && !by_rules &&
-        (applies(answer, "blocked") || applies(answer, "address")))
-        add(answer, "greeting", "refuses", mem_strdup("this listener turns such a client away before TLS"));
-    if (params->refuse_before_tls == RECEIVE_REFUSE_LATER && by_rules) {
-        json_object_set_new(by_rules, "result", json_string("note"));
-        json_object_set_new(by_rules, "text", json_string("this listener lets such a client try"));
-    }
+    if (!greeting || params->refuse_before_tls == RECEIVE_REFUSE_AS_RULES_SAY)
+        return;
+    json_object_set_new(greeting, "result", json_string(is_refused ? "refuses" : "note"));
+    json_object_set_new(greeting, "text",
+                        json_string(is_refused ? "this listener turns such a client away before TLS"
+                                               : "this listener lets such a client try"));
 }
 
 static void tell(const struct receive_params *params, const struct ip *from, const json_t *question, json_t *answer)
@@ -107,17 +104,17 @@ static void tell(const struct receive_params *params, const struct ip *from, con
         add(answer, "proxy", "note", mem_strdup("that client may speak for others, as whom it says"));
 }
 
-void desk_tell_listener(const struct setup *setup, const json_t *question, json_t *answer)
+void desk_tell_listener(const struct desk *desk, const json_t *asked, json_t *answer)
 {
-    const char *wanted = json_string_value(json_object_get(question, "listener"));
-    const char *text = json_string_value(json_object_get(question, "from"));
+    const char *wanted = json_string_value(json_object_get(asked, "listener"));
+    const char *text = json_string_value(json_object_get(asked, "from"));
     struct sockaddr_storage address;
     struct receive_params *base, *params;
     struct ip local, from;
 
-    if (!wanted || ip_parse(span_of(text), &from))
+    if (!wanted || !desk->ops->listener_at || ip_parse(span_of(text), &from))
         return;
-    base = sockaddr_parse(span_of(wanted), &address, NULL) ? NULL : params_of(setup, (const struct sockaddr *)&address);
+    base = sockaddr_parse(span_of(wanted), &address, NULL) ? NULL : params_of(desk, (const struct sockaddr *)&address);
     if (!base) {
         add(answer, "listener", "refuses", mem_strdup("there is no such listener"));
         refuse(answer);
@@ -125,6 +122,6 @@ void desk_tell_listener(const struct setup *setup, const json_t *question, json_
     }
     local = ip_of_sockaddr((const struct sockaddr *)&address);
     params = receive_params_for(base, &local, &from);
-    tell(params, &from, question, answer);
+    tell(params, &from, asked, answer);
     receive_params_unref(&params);
 }

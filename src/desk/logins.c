@@ -1,73 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * See desk.h. One function per verb, in the table at the end: it reads the question, calls the gate, and the answer
- * comes now or later.
+ * Questions and orders about logins: what the gate remembers, and why somebody would get in. One function per verb; it
+ * reads the question, calls the gate, and the answer comes now or later.
  */
-#include "desk_private.h"
-
-#include <errno.h>
-#include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "auth/identity.h"
-#include "base/mem.h"
-#include "base/must.h"
-#include "base/secret.h"
+#include "desk/desk_private.h"
 #include "gate/explain.h"
-#include "gate/gate.h"
 #include "gate/guess.h"
 #include "log/diag.h"
 #include "receive/receive.h"
 
-#define ANSWER_SECONDS 15
-#define UNDER_WAY_MOST 4 /* each holds a thread of the HTTP listener, which has others for monitors */
 #define BLOCK_MOST_S (365 * 86400)
-
-/* ---- a question's life ---- */
-
-static void wipe_secret(json_t *asked)
-{
-    json_t *secret = json_object_get(asked, "secret");
-
-    if (json_is_string(secret))
-        secret_wipe((char *)(uintptr_t)json_string_value(secret), json_string_length(secret));
-}
-
-static void release(struct question *question)
-{
-    if (atomic_fetch_sub(&question->holders, 1) != 1)
-        return;
-    wipe_secret(question->asked);
-    json_decref(question->asked);
-    json_decref(question->answer);
-    gate_rules_unref(&question->rules);
-    sem_destroy(&question->answered);
-    free(question);
-}
-
-void desk_finish(struct question *question, json_t *answer)
-{
-    struct desk *desk = question->desk;
-
-    question->answer = answer;
-    sem_post(&question->answered);
-    release(question);
-    atomic_fetch_sub(&desk->under_way, 1);
-}
-
-void desk_refuse(struct question *question, const char *format, ...)
-{
-    char text[ERROR_SENTENCE_BYTES];
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    error_set(&question->error, ERROR_PERM, "%s", text);
-    desk_finish(question, NULL);
-}
 
 /* The member as a name or address. NULL where it is not there; *is_sound_out tells whether it could be one. */
 static const char *name_in(const struct question *question, const char *key, bool *is_sound_out)
@@ -128,7 +73,7 @@ static void on_shown(void *ctx, const struct gate_guess_list *list)
                                list->is_local));
 }
 
-static void show(struct question *question)
+void desk_show(struct question *question)
 {
     bool is_sound;
     const char *who = name_in(question, "who", &is_sound);
@@ -149,7 +94,7 @@ static void on_changed(void *ctx, size_t changed)
     desk_finish(question, json_pack("{s:I}", "changed", (json_int_t)changed));
 }
 
-static void unlock(struct question *question)
+void desk_unlock(struct question *question)
 {
     const char *who = needed_who(question);
 
@@ -159,7 +104,7 @@ static void unlock(struct question *question)
     gate_guess_unlock(question->rules, question->desk->thread.loop, who, on_changed, question);
 }
 
-static void block(struct question *question)
+void desk_block(struct question *question)
 {
     const json_t *seconds = json_object_get(question->asked, "seconds");
     const char *who = needed_who(question);
@@ -178,7 +123,7 @@ static void block(struct question *question)
 
 /* ---- purge ---- */
 
-static void purge(struct question *question)
+void desk_purge(struct question *question)
 {
     bool is_all = json_is_true(json_object_get(question->asked, "all"));
     bool closes = json_is_true(json_object_get(question->asked, "sessions"));
@@ -199,7 +144,14 @@ static void purge(struct question *question)
 
 /* ---- test ---- */
 
-static void on_explained(void *ctx, json_t *explanation) { desk_finish(ctx, explanation); }
+static void on_explained(void *ctx, json_t *explanation)
+{
+    struct question *question = ctx;
+
+    if (explanation)
+        desk_tell_listener(question->desk, question->asked, explanation);
+    desk_finish(question, explanation);
+}
 
 static const char *text_in(const struct question *question, const char *key, const char *otherwise)
 {
@@ -208,7 +160,7 @@ static const char *text_in(const struct question *question, const char *key, con
     return text ? text : otherwise;
 }
 
-static void test(struct question *question)
+void desk_test(struct question *question)
 {
     const char *mechanism = text_in(question, "mechanism", "PLAIN"), *from = text_in(question, "from", "");
     bool is_user_sound, is_authzid_sound;
@@ -231,116 +183,4 @@ static void test(struct question *question)
         desk_refuse(question, "'user' is missing");
     else
         gate_explain(question->rules, question->desk->thread.loop, &ask, on_explained, question);
-}
-
-/* ---- the table ---- */
-
-static const struct {
-    const char *verb;
-    void (*act)(struct question *question);
-} verbs[] = {{"show", show},   {"unlock", unlock}, {"block", block},
-             {"purge", purge}, {"test", test},     {"budget", desk_budget}};
-
-static void on_question(struct mail *mail)
-{
-    struct question *question = CONTAINER_OF(mail, struct question, mail);
-
-    question->rules = gate_rules_current();
-    if (question->rules) {
-        question->act(question);
-        return;
-    }
-    error_set(&question->error, ERROR_TEMP, "there is no gate to ask: the policy sets up no auth.toml");
-    desk_finish(question, NULL);
-}
-
-/* ---- for who asks ---- */
-
-static json_t *wait_for_answer(struct question *question, struct error *error)
-{
-    struct timespec until;
-    json_t *answer = NULL;
-    int result;
-
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += ANSWER_SECONDS;
-    while ((result = sem_timedwait(&question->answered, &until)) && errno == EINTR)
-        continue;
-    if (result)
-        error_set(error, ERROR_TEMP, "no answer within %d s", ANSWER_SECONDS);
-    else if (!question->answer && error)
-        *error = question->error;
-    if (!result) { /* taken, not shared: jansson does not order the last two of those who let go */
-        answer = question->answer;
-        question->answer = NULL;
-    }
-    return answer;
-}
-
-json_t *desk_ask(struct desk *desk, const char *verb, const json_t *asked, struct error *error)
-{
-    struct question *question;
-    json_t *answer;
-    size_t i = 0;
-
-    while (i < sizeof verbs / sizeof *verbs && strcmp(verbs[i].verb, verb) != 0)
-        i++;
-    if (i == sizeof verbs / sizeof *verbs) {
-        error_set(error, ERROR_PERM, "there is nothing to %s", verb);
-        return NULL;
-    }
-    if (atomic_fetch_add(&desk->under_way, 1) >= UNDER_WAY_MOST) {
-        atomic_fetch_sub(&desk->under_way, 1);
-        error_set(error, ERROR_AGAIN, "others are asking: try again");
-        return NULL;
-    }
-    question = mem_zalloc(sizeof *question);
-    question->mail.deliver = on_question;
-    question->desk = desk;
-    question->act = verbs[i].act;
-    question->asked = json_deep_copy(asked);
-    atomic_init(&question->holders, 2);
-    sem_init(&question->answered, 0, 0);
-    loop_post(desk->thread.loop, &question->mail);
-    answer = wait_for_answer(question, error);
-    release(question);
-    return answer;
-}
-
-/* ---- opening and closing ---- */
-
-static int open_desk(void *ctx, struct loop *loop, struct error *error)
-{
-    (void)ctx;
-    (void)loop;
-    (void)error;
-    return 0;
-}
-
-static void close_desk(void *ctx)
-{
-    struct desk *desk = ctx;
-
-    while (atomic_load(&desk->under_way) > 0)
-        loop_turn(desk->thread.loop, true);
-}
-
-struct desk *desk_start(struct error *error)
-{
-    struct desk *desk = mem_zalloc(sizeof *desk);
-
-    atomic_init(&desk->under_way, 0);
-    if (!thread_start(&desk->thread, "desk", open_desk, close_desk, desk, error))
-        return desk;
-    free(desk);
-    return NULL;
-}
-
-void desk_stop(struct desk *desk)
-{
-    if (!desk)
-        return;
-    thread_stop(&desk->thread);
-    thread_done(&desk->thread);
-    free(desk);
 }

@@ -3,7 +3,7 @@
  * What a user has used up of the budgets, for an operator: {"who": "ada"} becomes {"limits": [{budget, whose, limit,
  * used, most}]}.
  */
-#include "desk_private.h"
+#include "desk/desk_private.h"
 #include "gate/budget.h"
 
 static json_t *use_json(const struct gate_use *use)
