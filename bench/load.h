@@ -52,7 +52,7 @@ struct clients_options {
     uint16_t port;
     size_t count;
     bool hold;               /* keeps sessions open after the last step */
-    uint64_t units_most;     /* sessions after which it is over; 0: only time ends it */
+    uint64_t units_most;     /* sessions, or messages of a stream, after which it is over; 0: only time ends it */
     uint64_t pause_us;       /* between a client's session and its next, on average */
     const char *source;      /* the address they come from; NULL: whatever the kernel chooses */
     const char *certificate; /* a PEM file with its key; NULL: none */

@@ -379,10 +379,12 @@ static void on_term(int number)
 
 static bool is_enough(const struct clients *clients)
 {
+    const struct counts *counts = &clients->counts;
+    uint64_t units = clients->dialogue->again_from ? counts->messages : counts->sessions;
+
     if (clients->hold)
-        return clients->counts.held >= clients->count;
-    return is_terminated ||
-           (clients->units_most && clients->counts.sessions + clients->counts.failures >= clients->units_most);
+        return counts->held >= clients->count;
+    return is_terminated || (clients->units_most && units + counts->failures >= clients->units_most);
 }
 
 void clients_run(struct clients *clients, double seconds)

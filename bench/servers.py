@@ -87,21 +87,23 @@ class Server:
 class Ceiling(Server):
     name = "ceiling"
 
-    def __init__(self, build: Path):
-        self.program = build / "bench" / "bench-ceiling"
+    def __init__(self, build: Path, *, under: list[str] | None = None):
+        """`under`: the command that runs the program."""
+        self.command = [*(under or []), build / "bench" / "bench-ceiling"]
 
     def start(self) -> None:
-        self.process = subprocess.Popen([self.program], stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, text=True)
         self.port = int(self.process.stdout.readline())
 
 
 class Gatepost(Server):
     def __init__(self, build: Path, directory: Path, policy: str, sink_port: int = 0, *, name: str = "",
-                 files: dict[str, str] | None = None, client_ca: Path | None = None, failure_delay: str = "0s"):
-        """`files` are written into its folder, @DIR@ in them is its name."""
+                 files: dict[str, str] | None = None, client_ca: Path | None = None, failure_delay: str = "0s",
+                 under: list[str] | None = None, flags: list[str] | None = None):
+        """`files` are written into its folder, @DIR@ in them is its name; `under`: the command that runs the program."""
         self.name = name or f"gatepost-{policy}"
         self.files = files or {}
-        self.program = build / "src" / "gatepostd"
+        self.command = [*(under or []), build / "src" / "gatepostd", *(flags or [])]
         self.dir = directory / self.name
         self.policy = BENCH / "policies" / f"{policy}.lua"
         self.env = {**os.environ, "GATEPOST_BENCH_DIR": str(self.dir), "GATEPOST_BENCH_SINK_PORT": str(sink_port)}
@@ -123,7 +125,7 @@ class Gatepost(Server):
         user = ["--user", SERVICE_USER] if os.geteuid() == 0 else []
         errors = self.dir / "stderr"
         with errors.open("wb") as log:
-            self.process = subprocess.Popen([self.program, "--policy", policy, *user], env=self.env, stderr=log,
+            self.process = subprocess.Popen([*self.command, "--policy", policy, *user], env=self.env, stderr=log,
                                             stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
         wait_until(lambda: self.process.poll() is not None or "initialization complete" in errors.read_text(),
                    f"the start of {self.name}")
