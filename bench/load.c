@@ -5,7 +5,7 @@
  *
  *   bench-load --port P --pid PID[,PID...] --mode session|message|stream|refused|idle|flood
  *              [--connections C] [--seconds S] [--bytes N] [--user U] [--password W] [--mechanism M]
- *              [--pause MS] [--units N] [--source IP] [--certificate PEM]
+ *              [--pause MS] [--units N] [--source IP] [--sources N] [--certificate PEM] [--cold] [--stay]
  *
  *   session  connect, STARTTLS, AUTH PLAIN, QUIT; again
  *   message  the same with one message of N bytes before QUIT
@@ -16,6 +16,8 @@
  *
  * Prints one line of JSON. A run to warm up is not counted; the bill is closed when the
  * server has come to rest, so that work put off (deliveries, logs) is paid for by its messages.
+ * --units ends it after N sessions, in a stream after N messages; --cold leaves the warm-up out. --sources spreads the
+ * connections over N addresses from --source on; --stay holds idle sessions until SIGTERM.
  */
 #include "load.h"
 
@@ -35,6 +37,8 @@ struct options {
     const char *pids;
     size_t connections;
     double seconds;
+    bool cold;
+    bool stay;
     size_t bytes;
     struct login login;
     struct clients_options clients;
@@ -91,6 +95,15 @@ static void set_option(struct options *options, int flag, const char *value)
     case 'k':
         options->clients.certificate = value;
         break;
+    case 'o':
+        options->cold = true;
+        break;
+    case 'y':
+        options->stay = true;
+        break;
+    case 'r':
+        options->clients.sources = strtoul(value, NULL, 10);
+        break;
     default:
         exit(2);
     }
@@ -102,7 +115,8 @@ static struct options parse_options(int argc, char **argv)
         {"port", 1, NULL, 'p'},        {"pid", 1, NULL, 'i'},   {"mode", 1, NULL, 'm'},  {"connections", 1, NULL, 'c'},
         {"seconds", 1, NULL, 's'},     {"bytes", 1, NULL, 'b'}, {"user", 1, NULL, 'u'},  {"password", 1, NULL, 'w'},
         {"mechanism", 1, NULL, 'a'},   {"pause", 1, NULL, 'z'}, {"units", 1, NULL, 'n'}, {"source", 1, NULL, 'f'},
-        {"certificate", 1, NULL, 'k'}, {NULL, 0, NULL, 0},
+        {"certificate", 1, NULL, 'k'}, {"cold", 0, NULL, 'o'},  {"stay", 0, NULL, 'y'},
+        {"sources", 1, NULL, 'r'},     {NULL, 0, NULL, 0},
     };
     struct options options = {.connections = 32, .seconds = 5, .bytes = 10240, .login = {"PLAIN", "scott", "tiger"}};
     int flag;
@@ -130,6 +144,9 @@ static void measure_idle(const struct options *options, struct clients *clients)
     printf("{\"mode\":\"idle\",\"units\":%zu,\"failures\":%llu,\"kib_per_unit\":%.2f}\n", counts.held,
            (unsigned long long)counts.failures,
            (after.pss_kib - before.pss_kib) / (double)(counts.held ? counts.held : 1));
+    fflush(stdout);
+    if (options->stay)
+        clients_stay(clients);
 }
 
 static void measure(const struct options *options, struct clients *clients)
@@ -139,7 +156,7 @@ static void measure(const struct options *options, struct clients *clients)
     uint64_t began, units;
     double seconds;
 
-    if (options->mode != MODE_FLOOD) {
+    if (options->mode != MODE_FLOOD && !options->cold) {
         clients_run(clients,
                     options->seconds < WARM_UP_MOST / WARM_UP_SHARE ? options->seconds * WARM_UP_SHARE : WARM_UP_MOST);
         usage_settle(options->pids);

@@ -52,9 +52,10 @@ struct clients_options {
     uint16_t port;
     size_t count;
     bool hold;               /* keeps sessions open after the last step */
-    uint64_t units_most;     /* sessions after which it is over; 0: only time ends it */
+    uint64_t units_most;     /* sessions, or messages of a stream, after which it is over; 0: only time ends it */
     uint64_t pause_us;       /* between a client's session and its next, on average */
     const char *source;      /* the address they come from; NULL: whatever the kernel chooses */
+    size_t sources;          /* so many, counted up from `source`, take turns; 0: one */
     const char *certificate; /* a PEM file with its key; NULL: none */
 };
 
@@ -64,6 +65,9 @@ struct clients *clients_new(const struct clients_options *options, const struct 
 /* Opens all connections, and a new one for each that ends, for this long; then lets what has
  * begun come to its end; SIGTERM is the end, too. In `hold` returns when all are ready, or `seconds` have passed. */
 void clients_run(struct clients *clients, double seconds);
+
+/* Holds what is held, until SIGTERM. */
+void clients_stay(struct clients *clients);
 
 /* Since the last clear. Latencies are of sessions, or of messages in a dialogue that goes back. */
 struct counts {

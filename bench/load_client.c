@@ -10,6 +10,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -51,6 +52,7 @@ struct clients {
     uint64_t units_most;
     uint64_t pause_us;
     struct sockaddr_in source;
+    size_t sources;
     int poller;
     SSL_CTX *context;
     size_t count;
@@ -90,6 +92,21 @@ static void watch(struct connection *connection, int operation, bool write)
     connection->want_write = write;
 }
 
+/* The port is left to connect(), which need not find one that no other address has. */
+static void bind_source(struct clients *clients, const struct connection *connection)
+{
+    struct sockaddr_in source = clients->source;
+    size_t nth = clients->sources ? (size_t)(connection - clients->connections) % clients->sources : 0;
+    int one = 1;
+
+    source.sin_addr.s_addr = htonl(ntohl(source.sin_addr.s_addr) + (uint32_t)nth);
+    setsockopt(connection->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
+    if (bind(connection->fd, (struct sockaddr *)&source, sizeof source)) {
+        perror("bench-load: bind");
+        exit(1);
+    }
+}
+
 static void open_connection(struct clients *clients, struct connection *connection)
 {
     int one = 1;
@@ -104,7 +121,7 @@ static void open_connection(struct clients *clients, struct connection *connecti
     setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     if (clients->source.sin_family)
-        bind(connection->fd, (struct sockaddr *)&clients->source, sizeof clients->source);
+        bind_source(clients, connection);
     if (connect(connection->fd, (struct sockaddr *)&clients->server, sizeof clients->server) && errno != EINPROGRESS) {
         perror("bench-load: connect");
         exit(1);
@@ -379,10 +396,12 @@ static void on_term(int number)
 
 static bool is_enough(const struct clients *clients)
 {
+    const struct counts *counts = &clients->counts;
+    uint64_t units = clients->dialogue->again_from ? counts->messages : counts->sessions;
+
     if (clients->hold)
-        return clients->counts.held >= clients->count;
-    return is_terminated ||
-           (clients->units_most && clients->counts.sessions + clients->counts.failures >= clients->units_most);
+        return counts->held >= clients->count;
+    return is_terminated || (clients->units_most && units + counts->failures >= clients->units_most);
 }
 
 void clients_run(struct clients *clients, double seconds)
@@ -402,6 +421,12 @@ void clients_run(struct clients *clients, double seconds)
     while (clients->open > 0 && now_us() < until)
         run_turn(clients);
     give_up(clients);
+}
+
+void clients_stay(struct clients *clients)
+{
+    while (!is_terminated)
+        run_turn(clients);
 }
 
 static int compare(const void *a, const void *b)
@@ -451,6 +476,7 @@ struct clients *clients_new(const struct clients_options *options, const struct 
     if (options->source && inet_pton(AF_INET, options->source, &clients->source.sin_addr) == 1)
         clients->source.sin_family = AF_INET;
     clients->dialogue = dialogue;
+    clients->sources = options->sources;
     clients->hold = options->hold;
     clients->pause_us = options->pause_us;
     clients->units_most = options->units_most;

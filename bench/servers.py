@@ -19,9 +19,10 @@ import time
 from pathlib import Path
 
 BENCH = Path(__file__).resolve().parent
-START_SECONDS = 30
+START_SECONDS = 10
 USER, PASSWORD = "scott", "tiger"
 SERVICE_USER = "nobody"
+ECDSA = ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
 
 
 def free_port() -> int:
@@ -51,6 +52,12 @@ def give_to(account: str, path: Path) -> None:
     if os.geteuid() == 0:
         entry = pwd.getpwnam(account)
         os.chown(path, entry.pw_uid, entry.pw_gid)
+
+
+def make_certificate(folder: Path, key: list[str] | None = None) -> None:
+    subprocess.run(["openssl", "req", "-x509", "-nodes", "-newkey", *(key or ECDSA),
+                    "-subj", "/CN=bench.example", "-days", "1", "-keyout", folder / "key.pem",
+                    "-out", folder / "certificate.pem"], check=True, capture_output=True)
 
 
 class Server:
@@ -87,21 +94,23 @@ class Server:
 class Ceiling(Server):
     name = "ceiling"
 
-    def __init__(self, build: Path):
-        self.program = build / "bench" / "bench-ceiling"
+    def __init__(self, build: Path, *, under: list[str] | None = None):
+        """`under`: the command that runs the program."""
+        self.command = [*(under or []), build / "bench" / "bench-ceiling"]
 
     def start(self) -> None:
-        self.process = subprocess.Popen([self.program], stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, text=True)
         self.port = int(self.process.stdout.readline())
 
 
 class Gatepost(Server):
     def __init__(self, build: Path, directory: Path, policy: str, sink_port: int = 0, *, name: str = "",
-                 files: dict[str, str] | None = None, client_ca: Path | None = None, failure_delay: str = "0s"):
-        """`files` are written into its folder, @DIR@ in them is its name."""
+                 files: dict[str, str] | None = None, client_ca: Path | None = None, failure_delay: str = "0s",
+                 under: list[str] | None = None, flags: list[str] | None = None):
+        """`files` are written into its folder, @DIR@ in them is its name; `under`: the command that runs the program."""
         self.name = name or f"gatepost-{policy}"
         self.files = files or {}
-        self.program = build / "src" / "gatepostd"
+        self.command = [*(under or []), build / "src" / "gatepostd", *(flags or [])]
         self.dir = directory / self.name
         self.policy = BENCH / "policies" / f"{policy}.lua"
         self.env = {**os.environ, "GATEPOST_BENCH_DIR": str(self.dir), "GATEPOST_BENCH_SINK_PORT": str(sink_port)}
@@ -110,7 +119,7 @@ class Gatepost(Server):
             self.env["GATEPOST_BENCH_CLIENT_CA"] = str(client_ca)
 
     def start(self) -> None:
-        self.dir.mkdir()
+        self.dir.mkdir(exist_ok=True)
         give_to(SERVICE_USER, self.dir)
         # that user may not be able to reach this tree
         policy = Path(shutil.copy(self.policy, self.dir))
@@ -123,7 +132,7 @@ class Gatepost(Server):
         user = ["--user", SERVICE_USER] if os.geteuid() == 0 else []
         errors = self.dir / "stderr"
         with errors.open("wb") as log:
-            self.process = subprocess.Popen([self.program, "--policy", policy, *user], env=self.env, stderr=log,
+            self.process = subprocess.Popen([*self.command, "--policy", policy, *user], env=self.env, stderr=log,
                                             stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
         wait_until(lambda: self.process.poll() is not None or "initialization complete" in errors.read_text(),
                    f"the start of {self.name}")
@@ -145,12 +154,16 @@ class Sink(Server):
 
     name = "smtp-sink"
 
+    def __init__(self, address: str = "127.0.0.1", sessions: int = 256):
+        self.address, self.sessions = address, sessions
+
     def start(self) -> None:
         self.port = free_port()
         user = ["-u", SERVICE_USER] if os.geteuid() == 0 else []
-        self.process = subprocess.Popen(["smtp-sink", "-c", *user, "-h", "sink.example", f"127.0.0.1:{self.port}", "1024"],
-                                        stdout=subprocess.PIPE)
+        self.process = subprocess.Popen(["smtp-sink", "-c", *user, "-m", str(self.sessions), "-h", "sink.example",
+                                         f"{self.address}:{self.port}", "1024"], stdout=subprocess.PIPE)
         self.messages = self.counted = 0
+        self.first_at = self.last_at = 0.0
         threading.Thread(target=self._count, daemon=True).start()
         wait_until(lambda: answers(self.port), "the start of smtp-sink")
 
@@ -158,8 +171,9 @@ class Sink(Server):
         tail = b""
         while chunk := os.read(self.process.stdout.fileno(), 65536):
             tail = (tail + chunk)[-200:]
-            if found := re.findall(rb"mesg=(\d+)", tail):
-                self.messages = int(found[-1])
+            if (found := re.findall(rb"mesg=(\d+)", tail)) and int(found[-1]) != self.messages:
+                self.messages, self.last_at = int(found[-1]), time.time()
+                self.first_at = self.first_at or time.time()
 
 
 DOVECOT = """
@@ -282,9 +296,7 @@ class Postfix(Server):
 
     def _configure(self) -> None:
         self.port = free_port()
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                        "-subj", "/CN=bench.example", "-days", "1", "-keyout", self.dir / "key.pem",
-                        "-out", self.dir / "certificate.pem"], check=True, capture_output=True)
+        make_certificate(self.dir)
         (self.dir / "users").write_text(f"{USER}:{self.stored}\n")
         for name, text in (("config/main.cf", MAIN_CF), ("config/master.cf", MASTER_CF), ("dovecot.conf", DOVECOT)):
             (self.dir / name).write_text(text.format(**vars(self)))
