@@ -270,3 +270,39 @@ def test_local_address_overrides():
     rows = ", via = { ['127.0.0.0/8'] = { hostname = 'via.gatepost.test' } }"
     with Daemon(policy(listener=rows)) as daemon, Talk(daemon.port) as client:
         assert client.banner.startswith("220 via.gatepost.test")
+
+
+INHERITS = """
+kumo.on('smtp_server_auth_plain', function() return true end)
+kumo.on('smtp_server_mail_from', function(sender, conn_meta)
+  if sender.user == 'notes' then
+    conn_meta:set_meta('colour', 'blue')
+  end
+end)
+kumo.on('get_listener_domain', function() return kumo.make_listener_domain { relay_to = true } end)
+kumo.on('smtp_server_message_received', function(msg, conn_meta)
+  kumo.log_info(string.format('INHERITED %s %s %s %s', msg:get_meta 'ehlo_domain', msg:get_meta 'authn_id',
+    msg:get_meta 'colour', msg:get_meta 'own'))
+  msg:set_meta('own', msg:sender().user)
+  msg:set_meta('queue', 'null')
+end)
+"""
+
+
+def test_each_message_inherits_what_is_known_when_it_comes_and_nothing_from_the_one_before():
+    with Daemon(policy(INHERITS)) as daemon:
+        with Talk(daemon.port) as client:
+            client.expect("EHLO clear.example", "250")
+            client.mail("first@b.example", ["c@d.example"], MESSAGE)
+            client.starttls()
+            client.expect("EHLO one.example", "250")
+            client.mail("second@b.example", ["c@d.example"], MESSAGE)
+            client.expect("EHLO two.example", "250")
+            client.expect("AUTH PLAIN AHNjb3R0AHg=", "235")
+            client.mail("third@b.example", ["c@d.example"], MESSAGE)
+            client.expect("EHLO three.example", "250")
+            client.mail("notes@b.example", ["c@d.example"], MESSAGE)
+        daemon.err.wait(r"INHERITED three")
+        seen = [found.group(1).split() for found in daemon.err.find(r"INHERITED (.*?)(?: \w+=.*)?$")]
+        assert seen == [["clear.example", "nil", "nil", "nil"], ["one.example", "nil", "nil", "nil"],
+                        ["two.example", "scott", "nil", "nil"], ["three.example", "scott", "blue", "nil"]]

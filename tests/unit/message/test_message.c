@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 #include <malloc.h>
+#include <pthread.h>
 
 #include "message/message.h"
 #include "message/schedule.h"
@@ -204,6 +205,74 @@ static void a_waiting_message_costs_at_most_300_bytes(void **state)
     message_free(message);
 }
 
+static void shared_metadata_is_copied_by_whoever_changes_it_first(void **state)
+{
+    json_t *common = json_pack("{s:s, s:s}", "hostname", "mx", "colour", "blue");
+    struct message *changes = message_new();
+    struct message *keeps = message_new();
+    struct message *fork;
+
+    (void)state;
+    message_share_meta(changes, common);
+    message_share_meta(keeps, common);
+    fork = message_fork(changes);
+    assert_ptr_equal(message_meta(changes), common);
+    assert_ptr_equal(message_meta(fork), common);
+    message_meta_set(changes, "colour", json_string("red"));
+    message_meta_set(changes, "tenant", json_string("t1"));
+    assert_string_equal(json_string_value(message_meta_get(changes, "colour")), "red");
+    assert_string_equal(json_string_value(message_meta_get(changes, "hostname")), "mx");
+    assert_string_equal(json_string_value(message_meta_get(keeps, "colour")), "blue");
+    assert_string_equal(json_string_value(message_meta_get(fork, "colour")), "blue");
+    assert_int_equal(json_object_size(common), 2);
+    message_free(changes);
+    message_free(keeps);
+    message_free(fork);
+    assert_int_equal(common->refcount, 1);
+    json_decref(common);
+}
+
+static void *free_them(void *arg)
+{
+    struct message **messages = arg;
+
+    for (size_t i = 0; messages[i]; i++)
+        message_free(messages[i]);
+    return NULL;
+}
+
+/* What another thread is done with is still there, unseen, until its maker makes the next one; large bodies are not,
+ * and there is an end to how many wait. */
+static void the_dead_are_buried_where_they_were_made(void **state)
+{
+    enum { MANY = 1000 };
+    static struct message *messages[MANY + 1];
+    struct bytes *small = body_of("x"), *large;
+    char *block = malloc(100000);
+    json_t *value = json_string("shared");
+    pthread_t other;
+
+    (void)state;
+    memset(block, 'x', 100000);
+    large = bytes_take(block, 100000);
+    for (size_t i = 0; i < MANY; i++) {
+        messages[i] = message_new();
+        message_meta_set(messages[i], "note", json_incref(value));
+        message_set_body(messages[i], bytes_ref(i % 2 ? small : large));
+    }
+    assert_int_equal(pthread_create(&other, NULL, free_them, messages), 0);
+    assert_int_equal(pthread_join(other, NULL), 0);
+    assert_in_range(value->refcount, 2, 1 + 256);
+    assert_true(bytes_prepend(large, SPAN_LIT("")));  /* nobody else has it */
+    assert_false(bytes_prepend(small, SPAN_LIT(""))); /* somebody has */
+    message_free(message_new());
+    assert_int_equal(value->refcount, 1);
+    assert_true(bytes_prepend(small, SPAN_LIT("")));
+    json_decref(value);
+    bytes_unref(&small);
+    bytes_unref(&large);
+}
+
 static void timestamps(void **state)
 {
     static const struct {
@@ -384,6 +453,8 @@ int main(void)
         cmocka_unit_test(a_record_brings_everything_back_but_the_body),
         cmocka_unit_test(a_shrunk_message_still_knows_its_queue),
         cmocka_unit_test(a_waiting_message_costs_at_most_300_bytes),
+        cmocka_unit_test(shared_metadata_is_copied_by_whoever_changes_it_first),
+        cmocka_unit_test(the_dead_are_buried_where_they_were_made),
         cmocka_unit_test(timestamps),
         cmocka_unit_test(schedules_move_a_due_time_to_where_it_is_allowed),
         cmocka_unit_test(schedules_that_make_no_sense_are_refused),
