@@ -4,6 +4,10 @@
  */
 #include "base/span.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include "base/mem.h"
 
 bool span_eq(struct span a, struct span b)
@@ -120,9 +124,33 @@ size_t span_plain_run(struct span s)
     return len;
 }
 
-bool span_is_ascii(struct span s)
+#ifdef __SSE2__
+/* Whole messages are looked at on their way in and out. */
+static size_t ascii_blocks(struct span s)
 {
     size_t i = 0;
+
+    for (; i + 64 <= s.len; i += 64) {
+        const __m128i *block = (const __m128i *)(const void *)(s.data + i);
+        __m128i all = _mm_or_si128(_mm_or_si128(_mm_loadu_si128(block), _mm_loadu_si128(block + 1)),
+                                   _mm_or_si128(_mm_loadu_si128(block + 2), _mm_loadu_si128(block + 3)));
+
+        if (_mm_movemask_epi8(all))
+            break;
+    }
+    return i;
+}
+#else
+static size_t ascii_blocks(struct span s)
+{
+    (void)s;
+    return 0;
+}
+#endif
+
+bool span_is_ascii(struct span s)
+{
+    size_t i = ascii_blocks(s);
 
     for (; i + 8 <= s.len; i += 8) {
         uint64_t word;

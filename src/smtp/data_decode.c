@@ -143,23 +143,6 @@ static const char *step(struct smtp_data_decoder *decoder, const char *at, const
     MUST_NOT_REACH("nothing is fed after the end");
 }
 
-/* Whether any byte of the message has its high bit set; the compiler makes this wide. */
-static bool any_8bit(struct span s)
-{
-    unsigned long long all = 0;
-    size_t i = 0;
-
-    for (; i + sizeof all <= s.len; i += sizeof all) {
-        unsigned long long word;
-
-        memcpy(&word, s.data + i, sizeof word);
-        all |= word;
-    }
-    for (; i < s.len; i++)
-        all |= (unsigned char)s.data[i];
-    return (all & 0x8080808080808080ULL) != 0;
-}
-
 enum smtp_data_progress smtp_data_decode(struct smtp_data_decoder *decoder, struct span input, struct buf *out,
                                          size_t *used_out)
 {
@@ -172,6 +155,6 @@ enum smtp_data_progress smtp_data_decode(struct smtp_data_decoder *decoder, stru
         at = step(decoder, at, end, out);
     *used_out = (size_t)(at - input.data);
     if (!decoder->has_8bit)
-        decoder->has_8bit = any_8bit(span_head(input, *used_out));
+        decoder->has_8bit = !span_is_ascii(span_head(input, *used_out));
     return decoder->state == ENDED ? SMTP_DATA_DONE : SMTP_DATA_MORE;
 }

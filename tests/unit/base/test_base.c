@@ -24,6 +24,23 @@
 #include "base/secret.h"
 #include "base/span.h"
 
+static void eight_bits_are_found_wherever_they_are(void **state)
+{
+    char text[200];
+
+    (void)state;
+    memset(text, 0x7f, sizeof text);
+    for (size_t len = 0; len <= sizeof text; len++)
+        assert_true(span_is_ascii(span_make(text, len)));
+    for (size_t at = 0; at < sizeof text; at++) {
+        text[at] = (char)0x80;
+        for (size_t from = 0; from <= 16; from++)
+            assert_int_equal(span_is_ascii(span_make(text + from, sizeof text - from)), at < from);
+        assert_true(span_is_ascii(span_make(text, at)));
+        text[at] = 0x7f;
+    }
+}
+
 static void buf_refuses_to_pass_its_ceiling(void **state)
 {
     struct buf buf;
@@ -313,6 +330,7 @@ static void a_buffer_keeps_its_front_free_however_it_grows(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(eight_bits_are_found_wherever_they_are),
         cmocka_unit_test(a_plain_run_ends_where_escaping_begins),
         cmocka_unit_test(bytes_in_front_need_the_one_owner_and_room),
         cmocka_unit_test(a_buffer_keeps_its_front_free_however_it_grows),
