@@ -7,7 +7,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -17,12 +19,14 @@
 #define BACKLOG 4096
 #define ACCEPTS_PER_TURN 64
 #define PAUSE_WITHOUT_DESCRIPTORS_MS 100
+#define RESERVE_SHARE 8 /* of the process's descriptors one in so many is for deliveries, files and stores */
 
 struct listener {
     uv_poll_t poll;
     struct loop *loop;
     int fd;
     int spare_fd; /* given up to accept one more when the process has no descriptors left */
+    int ceiling;  /* numbers from here on are the reserve: the lowest free one is always given */
     struct timer pause;
     listener_accept_fn *on_accept;
     listener_refuse_fn *on_refuse;
@@ -62,23 +66,33 @@ int listener_bind(const struct sockaddr *address, struct sockaddr_storage *bound
 
 static int open_spare(void) { return open("/dev/null", O_RDONLY | O_CLOEXEC); }
 
-/* Out of descriptors: the backlog must not keep waking us, so one peer is turned away
- * with the spare and the listener rests for a moment. */
-static void turn_away(struct listener *listener)
+static int find_ceiling(void)
 {
-    int fd;
+    struct rlimit files;
 
+    if (getrlimit(RLIMIT_NOFILE, &files) || files.rlim_cur > INT_MAX)
+        return INT_MAX;
+    return (int)(files.rlim_cur - files.rlim_cur / RESERVE_SHARE);
+}
+
+/* The backlog must not keep waking us: one peer is told, and the listener rests for a moment. */
+static void turn_away(struct listener *listener, int fd)
+{
     uv_poll_stop(&listener->poll);
     timer_start(&listener->pause, PAUSE_WITHOUT_DESCRIPTORS_MS);
-    if (listener->spare_fd < 0)
+    if (fd < 0)
         return;
-    close(listener->spare_fd);
-    fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd >= 0) {
-        if (listener->on_refuse)
-            listener->on_refuse(listener->ctx, fd);
-        close(fd);
-    }
+    if (listener->on_refuse)
+        listener->on_refuse(listener->ctx, fd);
+    close(fd);
+}
+
+/* Out of descriptors, the reserve included: with the spare one there is one more for a moment. */
+static void turn_away_with_the_spare(struct listener *listener)
+{
+    if (listener->spare_fd >= 0)
+        close(listener->spare_fd);
+    turn_away(listener, accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK));
     listener->spare_fd = open_spare();
 }
 
@@ -93,10 +107,13 @@ static void on_poll(uv_poll_t *poll, int status, int events)
         socklen_t len = sizeof peer;
         int fd = accept4(listener->fd, (struct sockaddr *)&peer, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-        if (fd >= 0) {
+        if (fd >= listener->ceiling) {
+            turn_away(listener, fd);
+            return;
+        } else if (fd >= 0) {
             listener->on_accept(listener->ctx, fd, (struct sockaddr *)&peer);
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-            turn_away(listener);
+            turn_away_with_the_spare(listener);
             return;
         } else if (errno != EINTR && errno != ECONNABORTED) {
             return;
@@ -127,6 +144,7 @@ struct listener *listener_new(struct loop *loop, int fd, listener_accept_fn *on_
     listener->loop = loop;
     listener->fd = fd;
     listener->spare_fd = open_spare();
+    listener->ceiling = find_ceiling();
     listener->on_accept = on_accept;
     listener->on_refuse = on_refuse;
     listener->ctx = ctx;

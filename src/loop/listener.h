@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A listening socket. Each worker has its own on the same address (SO_REUSEPORT), so
- * that accepting needs no lock. When descriptors run out, a spare one is given up to
- * accept and turn the peer away; accepting never spins.
+ * that accepting needs no lock. An eighth of the descriptors the process may have is not for
+ * peers: deliveries, logs and stores need some to end what was begun. Who comes then is turned
+ * away; when none at all is left a spare one is given up for that. Accepting never spins.
  */
 #ifndef GATEPOST_LOOP_LISTENER_H
 #define GATEPOST_LOOP_LISTENER_H

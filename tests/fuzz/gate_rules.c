@@ -13,18 +13,20 @@
 #include "base/must.h"
 #include "gate/gate_private.h"
 #include "log/diag.h"
+#include "password/pool.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static char path[] = "/tmp/gatepost-fuzz-XXXXXX";
+static char path[] = "/tmp/gatepost-fuzz-XXXXXX.toml";
 
 static void leave(void) { unlink(path); }
 
 static void open_world(void)
 {
-    int fd = mkstemp(path);
+    int fd = mkstemps(path, 5);
+    struct error error;
 
-    MUST(fd >= 0);
+    MUST(fd >= 0 && !password_pool_start(&error) && !gate_start(&error));
     close(fd);
     atexit(leave);
     diag_set_level(DIAG_ERROR);

@@ -389,7 +389,7 @@ def test_passwd_file_that_is_broken_stops_the_start(text):
     daemon = Daemon(policy(SETUP), files={"auth.toml": PASSWD, "passwd": text})
     ended = daemon.run_to_end("--validate")
     assert ended.returncode == 1
-    assert "passwd:" in ended.stderr, ended.stderr
+    assert "auth.toml:" in ended.stderr and "passwd:" in ended.stderr, ended.stderr
     daemon.__exit__(None, None, None)
 
 
