@@ -26,10 +26,9 @@ void pace_done(struct pace *pace);
 
 /* Notes what one of this kind took; returns what a refusal takes, of whatever kind it is. Not more than a second. */
 uint64_t pace_note(struct pace *pace,
-                   #define PACE_SEEN 64
+#define PACE_SEEN 64
 
-                   enum pace_kind kind,
-                   uint64_t took_us);
+                   enum pace_kind kind, uint64_t took_us);
 
 /* Until so long after `began_us` (of clock_mono_us). */
 void pace_wait(uint64_t began_us, uint64_t us);

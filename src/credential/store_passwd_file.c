@@ -173,8 +173,8 @@ static struct store *passwd_open(struct settings *settings, struct error *error)
     settings_need_text(settings, "path");
     store->path = mem_strdup(settings_path(settings, "path", ""));
     list_init(&store->waiting);
-    if (!settings_end(settings, error))
-        store->file = passwd_file_load(store->path, error);
+    if (!settings_end(settings, error) && !(store->file = passwd_file_load(store->path, error)))
+        error_prefix(error, "%s", settings_where(settings, "path"));
     if (store->file)
         return store;
     free(store->path);
