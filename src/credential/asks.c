@@ -13,7 +13,9 @@
 #include "base/mem.h"
 #include "base/must.h"
 #include "credential/credential_private.h"
+#include "log/diag.h"
 #include "metrics/metrics.h"
+#include "password/password.h"
 
 #define SERVICE_NAME "smtp"
 
@@ -156,6 +158,18 @@ static const char *user_of(const struct ask *ask, const json_t *fields)
     return ask->user ? ask->user : json_string_value(json_object_get(fields, "name"));
 }
 
+/* Once for each store: it works, but whoever reads the store has the passwords. */
+static void warn_of_weak(struct slot *slot, const struct credential *credential)
+{
+    for (size_t i = 0; i < credential->secret_count && !slot->has_warned; i++) {
+        if (!password_is_weak(credential->secrets[i].stored))
+            continue;
+        slot->has_warned = true;
+        diag(DIAG_WARN, NULL, "store %s: users with plain passwords or fast hashes, \"%s\" among them",
+             slot->setup.name, credential->name);
+    }
+}
+
 static void make_credential(struct ask *ask, const json_t *fields, struct answer *answer)
 {
     const char *user = user_of(ask, fields);
@@ -167,7 +181,9 @@ static void make_credential(struct ask *ask, const json_t *fields, struct answer
         return;
     }
     answer->credential = credential_from_json(user, fields, true, &answer->error);
-    if (!answer->credential)
+    if (answer->credential)
+        warn_of_weak(ask->slot, answer->credential);
+    else
         answer->outcome = STORE_FAILED; /* a user we cannot understand is neither known nor unknown */
 }
 

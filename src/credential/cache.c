@@ -123,16 +123,7 @@ static struct shard *shard_of(struct cache *cache, struct span key)
     return &cache->shards[(map_hash(key) >> 48) % cache->shard_count];
 }
 
-/* Whatever the case: who purges may not know how the store spells it. */
-static size_t purge_counter_of(const char *user)
-{
-    char lower[CREDENTIAL_TEXT_LIMIT];
-    size_t len = 0;
-
-    for (; user[len] && len < sizeof lower; len++)
-        lower[len] = ascii_lower(user[len]);
-    return map_hash(span_make(lower, len)) % PURGE_COUNTERS;
-}
+static size_t purge_counter_of(const char *user) { return credential_name_hash(user) % PURGE_COUNTERS; }
 
 /* ---- lists ---- */
 

@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 
+#include "base/map.h"
 #include "base/mem.h"
 #include "base/secret.h"
 #include "credential/credential_private.h"
@@ -65,4 +66,14 @@ bool credential_networks_allow(const struct credential_networks *networks, const
         if (cidr_contains(&networks->blocks[i], ip))
             return true;
     return networks->count == 0;
+}
+
+uint64_t credential_name_hash(const char *user)
+{
+    char lower[CREDENTIAL_TEXT_LIMIT];
+    size_t len = 0;
+
+    for (; user[len] && len < sizeof lower; len++)
+        lower[len] = ascii_lower(user[len]);
+    return map_hash(span_make(lower, len));
 }

@@ -70,4 +70,7 @@ void credential_unref(struct credential **credential);
 
 bool credential_networks_allow(const struct credential_networks *networks, const struct ip *ip);
 
+/* Of a user's name whatever its case: who purges may not know how the store spells it. */
+uint64_t credential_name_hash(const char *user);
+
 #endif

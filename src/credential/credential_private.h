@@ -136,6 +136,7 @@ struct slot {
     struct list out;    /* asks that the driver has */
     struct list queued; /* asks that wait for their turn */
     bool is_dispatching;
+    bool has_warned; /* of passwords that are as good as plain */
 
     /* shared */
     atomic_uint_fast64_t asks, failures, took_us;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * From a connection string to a connection. Names are resolved here, on a thread, since libpq would do it on the
- * loop and wait. The awkward truth: a password in a connection string is in the operator's file for everybody who may
- * read that; `password_file` is the better place.
+ * loop and wait.
  */
 #include <libpq-fe.h>
 #include <netdb.h>
@@ -64,6 +63,17 @@ static int check_hosts(const struct pg_where *where, struct error *error)
     return 0;
 }
 
+/* Here it would be read by whoever may read the file, which a secret under its own key is not. */
+static int check_secrecy(const struct pg_where *where, struct error *error)
+{
+    const char *password = option(where, "password");
+
+    if (!password || !*password)
+        return 0;
+    return error_set(error, ERROR_PERM,
+                     "has a password in it: it has a key of its own (password_file, password_credential)");
+}
+
 /* What every session is told: answers in the form we read, nothing is written, nothing runs for ever. */
 static char *session_options(const struct pg_where *where, uint64_t statement_ms)
 {
@@ -87,7 +97,7 @@ struct pg_where *pg_where_new(const char *conninfo, const char *password, uint64
         pg_where_free(where);
         return NULL;
     }
-    if (check_hosts(where, error)) {
+    if (check_hosts(where, error) || check_secrecy(where, error)) {
         pg_where_free(where);
         return NULL;
     }

@@ -77,7 +77,9 @@ static struct span span_of_json(const json_t *text)
 /* Empty (data NULL) after a fault. */
 static struct span sound_text(struct reader *reader, const char *key, const json_t *value)
 {
-    if (!json_is_string(value))
+    if (!value)
+        fault(reader, key, "is missing");
+    else if (!json_is_string(value))
         fault(reader, key, "is not a text");
     else if (!credential_text_is_sound(span_of_json(value)))
         fault(reader, key, "is empty, too long, not UTF-8 or has control characters");
@@ -283,7 +285,9 @@ static bool is_usable(struct reader *reader, const char *key, const char *stored
 /* NULL after a fault. */
 static char *stored_form(struct reader *reader, const char *key, const json_t *value)
 {
-    if (!json_is_string(value))
+    if (!value)
+        fault(reader, key, "is missing");
+    else if (!json_is_string(value))
         fault(reader, key, "is not a text");
     else if (json_string_length(value) == 0)
         fault(reader, key, "is empty");

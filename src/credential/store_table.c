@@ -13,6 +13,38 @@ struct store {
     struct map users; /* -> struct credential */
 };
 
+/* The table that a sentence is about ("secrets[1].label: is ..."), and the key in it; NULL: none that is written. */
+static struct settings *table_of(struct settings *user, struct span *key)
+{
+    struct span rest = *key, index;
+    uint64_t at;
+
+    if (!span_starts_with(rest, SPAN_LIT("secrets[")))
+        return user;
+    rest = span_from(rest, strlen("secrets["));
+    if (!span_split(&rest, ']', &index) || !rest.data || span_to_u64(index, &at))
+        return NULL;
+    *key = span_from(rest, 1);
+    return settings_table_at(user, "secrets", (size_t)at);
+}
+
+/* With the line of the field where it has one, else with that of the user. */
+static void tell_fault(struct settings *users, const char *name, const char *sentence)
+{
+    struct span rest = span_of(sentence), key = SPAN_LIT("");
+    struct settings *table = NULL;
+    char *text;
+
+    if (json_is_object(settings_peek(users, name)) && span_split(&rest, ':', &key) && rest.data)
+        table = table_of(settings_table(users, name), &key);
+    text = span_dup(key);
+    if (table && settings_has(table, text))
+        settings_fault(table, text, "%.*s", SPAN_ARG(span_trim(rest)));
+    else
+        settings_fault(users, name, "%s", sentence);
+    free(text);
+}
+
 static void add_user(struct store *store, struct settings *users, const char *name)
 {
     struct error error = {0};
@@ -23,7 +55,7 @@ static void add_user(struct store *store, struct settings *users, const char *na
     if (credential)
         map_put(&store->users, span_of(name), credential);
     else
-        settings_fault(users, name, "%s", error.sentence);
+        tell_fault(users, name, error.sentence);
 }
 
 static void free_user(void *value)

@@ -65,7 +65,7 @@ static void remember(const struct gate_check *check, const struct credential_sec
     if (password_is_cheap(secret->stored))
         return;
     gate_memo_make(check->user, secret->stored, check->question->password, &memo);
-    gate_remember(&memo, check->user, check->rules->remember_ms);
+    gate_remember(&memo, check->user, check->credential->name, check->rules->remember_ms);
     secret_wipe(&memo, sizeof memo);
 }
 

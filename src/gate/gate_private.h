@@ -89,8 +89,9 @@ void gate_remember_stop(void);
 /* What one password for one stored form is known by. It tells nothing without the process's key. */
 void gate_memo_make(const char *user, const char *stored, const char *password, struct gate_memo *memo_out);
 bool gate_remembers(const struct gate_memo *memo);
-void gate_remember(const struct gate_memo *memo, const char *user, uint64_t for_ms);
-void gate_forget(const char *user); /* NULL: everybody */
+/* `asked` is what the client called the user, `name` what the record does. */
+void gate_remember(const struct gate_memo *memo, const char *asked, const char *name, uint64_t for_ms);
+void gate_forget(const char *user); /* by either name, in whatever case; NULL: everybody */
 
 /* ---- guess_settings.c, shared.c: [guessing] and [shared]; the tables may be NULL ---- */
 

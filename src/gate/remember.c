@@ -22,7 +22,7 @@
 struct entry {
     struct list_node node; /* by last use, the latest first */
     struct gate_memo memo;
-    uint64_t user; /* hash of the name: enough to forget by */
+    uint64_t asked, name; /* hashes of what the client called the user, and of what the record does: to forget by */
     uint64_t until_ms;
 };
 
@@ -97,7 +97,7 @@ bool gate_remembers(const struct gate_memo *memo)
     return known;
 }
 
-void gate_remember(const struct gate_memo *memo, const char *user, uint64_t for_ms)
+void gate_remember(const struct gate_memo *memo, const char *asked, const char *name, uint64_t for_ms)
 {
     struct entry *entry;
 
@@ -110,7 +110,8 @@ void gate_remember(const struct gate_memo *memo, const char *user, uint64_t for_
             drop(CONTAINER_OF(list_last(&memory.by_use), struct entry, node));
         entry = mem_zalloc(sizeof *entry);
         entry->memo = *memo;
-        entry->user = map_hash(span_of(user));
+        entry->asked = credential_name_hash(asked);
+        entry->name = credential_name_hash(name);
         map_put(&memory.entries, key_of(memo), entry);
         list_push_front(&memory.by_use, &entry->node);
     }
@@ -120,7 +121,7 @@ void gate_remember(const struct gate_memo *memo, const char *user, uint64_t for_
 
 void gate_forget(const char *user)
 {
-    uint64_t hash = user ? map_hash(span_of(user)) : 0;
+    uint64_t hash = user ? credential_name_hash(user) : 0;
     struct list_node *node, *next;
 
     pthread_mutex_lock(&memory.lock);
@@ -128,7 +129,7 @@ void gate_forget(const char *user)
         struct entry *entry = CONTAINER_OF(node, struct entry, node);
 
         next = list_next(&memory.by_use, node);
-        if (!user || entry->user == hash)
+        if (!user || entry->asked == hash || entry->name == hash)
             drop(entry);
     }
     pthread_mutex_unlock(&memory.lock);

@@ -5,63 +5,21 @@ It knows ann, whose password is tiger. Some user names make it misbehave. As a p
 its address, and answers each line on standard input with the last request it has seen.
 """
 
-import http.server
 import json
-import ssl
 import sys
-import threading
 import urllib.parse
 
+from web import WebServer
 
-class Callout:
+
+class Callout(WebServer):
     def __init__(self, users: dict | None = None, tls: tuple[str, str] | None = None):
         self.users = users or {"ann": {"password": "tiger", "groups": ["staff"]}}
         self.last: dict = {}
         self.requests = 0
         self.waiting = 0
         self.down = False
-        self.ended = threading.Event()
-        service = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
-
-            def log_message(self, *unused):
-                pass
-
-            def do_GET(self):
-                service.handle(self, b"")
-
-            def do_POST(self):
-                service.handle(self, self.rfile.read(int(self.headers.get("Content-Length", 0))))
-
-        class Server(http.server.ThreadingHTTPServer):
-            daemon_threads = True
-            request_queue_size = 512
-
-            def handle_error(self, request, client_address):
-                pass
-
-        self.server = Server(("127.0.0.1", 0), Handler)
-        if tls:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(*tls)
-            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
-        self.port = self.server.server_address[1]
-        self.address = f"{'https://localhost' if tls else 'http://127.0.0.1'}:{self.port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def close(self):
-        self.ended.set()
-        self.server.shutdown()
-        self.server.server_close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *unused):
-        self.close()
+        self.serve(tls)
 
     def answer(self, request, status, body=b"", length=None):
         data = body if isinstance(body, bytes) else json.dumps(body).encode()

@@ -11,17 +11,17 @@ As a program it prints one line of JSON with its address and takes commands on s
 each answered with a line of JSON.
 """
 
-import http.server
 import json
-import ssl
 import sys
 import threading
 import time
 
+from web import WebServer
+
 ROOT_TOKEN = "hvs.root-token-of-the-test"
 
 
-class Vault:
+class Vault(WebServer):
     def __init__(self, tls: tuple[str, str] | None = None):
         self.lock = threading.RLock()
         self.sealed = False
@@ -36,49 +36,8 @@ class Vault:
         self.tokens = {ROOT_TOKEN: {"ends": None, "renewable": False}}
         self.data = {"secret": {}, "kv": {}, "team/secret": {}}
         self.counts = {"logins": 0, "renewals": 0, "reads": 0, "refused": 0}
-        self.ended = threading.Event()
         self.waiting = 0
-        vault = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
-
-            def log_message(self, *unused):
-                pass
-
-            def do_GET(self):
-                vault.handle(self, b"")
-
-            def do_POST(self):
-                vault.handle(self, self.rfile.read(int(self.headers.get("Content-Length", 0))))
-
-        class Server(http.server.ThreadingHTTPServer):
-            daemon_threads = True
-            request_queue_size = 512
-
-            def handle_error(self, request, client_address):
-                pass
-
-        self.server = Server(("127.0.0.1", 0), Handler)
-        if tls:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(*tls)
-            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
-        self.port = self.server.server_address[1]
-        self.address = f"{'https://localhost' if tls else 'http://127.0.0.1'}:{self.port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def close(self):
-        self.ended.set()
-        self.server.shutdown()
-        self.server.server_close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *unused):
-        self.close()
+        self.serve(tls)
 
     # ---- what the test says ----
 

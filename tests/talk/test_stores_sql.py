@@ -286,6 +286,8 @@ def test_sqlite_knows_its_users():
             assert login(daemon, user, password).startswith("5")
         with contextlib.closing(sqlite3.connect(daemon.dir / "users.db")) as db:
             assert db.execute("SELECT count(*) FROM users").fetchone()[0] == 3 + len(STRANGE_NAMES)
+        # they are plain, each of them; it is said once
+        assert len(daemon.err.find('store people: users with plain passwords or fast hashes, "ann" among them')) == 1
 
 
 def test_sqlite_sees_a_change_and_a_new_file_at_once():

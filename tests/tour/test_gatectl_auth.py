@@ -343,7 +343,7 @@ def test_a_purge_closes_the_users_sessions_too(daemon):
     with Talk(daemon.port, source="127.0.0.5") as hers, Talk(daemon.port, source="127.0.0.5") as others:
         assert hers.login("ann", "tiger-canary-7")[:3] == "235"
         others.ask("EHLO other.example")
-        assert ask(daemon, "purge", "ann", "--sessions").endswith(" forgotten, 1 sessions are being closed\n")
+        assert ask(daemon, "purge", "ANN", "--sessions").endswith(" forgotten, 1 sessions are being closed\n")
         assert hers.read_reply().startswith("421 ") and hers.closed()
         assert others.ask("NOOP").startswith("250")
         assert ask(daemon, "purge", "ann", "--sessions").endswith(", 0 sessions are being closed\n")

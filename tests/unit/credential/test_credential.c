@@ -292,7 +292,7 @@ static const struct {
     {"stores = []\n[store.t]\ndriver = 'table'\ntimeuot = '2s'\n", "auth.toml:4: store.t.timeuot"},
     {"[cache]\ncapcity = 5\n", "auth.toml:2: cache.capcity"},
     {"[cache]\ncapacity = 0\n", "auth.toml:2: cache.capacity"},
-    {"[user.a]\npassword = 'x'\n[user.b]\npasswrd = 'HIDDEN'\n", "user.b: passwrd: is not a field we know"},
+    {"[user.a]\npassword = 'x'\n[user.b]\npasswrd = 'HIDDEN'\n", "auth.toml:4: user.b.passwrd: is not a field we know"},
     {"[user.'']\n", "is no name for a user"},
 };
 

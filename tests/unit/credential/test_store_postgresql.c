@@ -44,6 +44,8 @@ static void settings_are_checked(void **state)
         {"", "conninfo"},
         {"conninfo = 'user=relay password=hush'", "neither host nor hostaddr"},
         {"conninfo = 'host=a password=hu sh'", "not a connection string"},
+        {"conninfo = 'host=a password=hush'", "has a password in it"},
+        {"conninfo = 'postgresql://relay:hush@a/mail'", "has a password in it"},
         {"conninfo = 'host=a pasword=hush'", "not a connection string"},
         {"conninfo = 'postgresql://relay:hu@sh@a/mail'", "%40"},
         {"conninfo = 'host=a'\nquery = 'SELECT 1'", "query"},

@@ -383,21 +383,23 @@ static void test_memory(void **state)
     gate_memo_make("ann", "storedp", "assword", &other);
     assert_memory_not_equal(&memo, &other, sizeof memo);
     assert_false(gate_remembers(&memo));
-    gate_remember(&memo, "ann", 60000);
-    assert_true(gate_remembers(&memo));
-    assert_false(gate_remembers(&other));
-    gate_forget("bob");
-    assert_true(gate_remembers(&memo));
-    gate_forget("ann");
-    assert_false(gate_remembers(&memo));
-    gate_remember(&memo, "ann", 0);
+    for (size_t i = 0; i < 4; i++) { /* by whichever name */
+        gate_remember(&memo, "ann@tiger.example", "Ann", 60000);
+        assert_true(gate_remembers(&memo));
+        assert_false(gate_remembers(&other));
+        gate_forget("bob");
+        assert_true(gate_remembers(&memo));
+        gate_forget(((const char *const[]){"Ann", "ann", "ann@tiger.example", "ANN@tiger.example"})[i]);
+        assert_false(gate_remembers(&memo));
+    }
+    gate_remember(&memo, "ann", "ann", 0);
     assert_false(gate_remembers(&memo));
     for (unsigned i = 0; i < 70000; i++) {
         char user[16];
 
         snprintf(user, sizeof user, "u%u", i);
         gate_memo_make(user, "s", "p", &other);
-        gate_remember(&other, user, 60000);
+        gate_remember(&other, user, user, 60000);
     }
     assert_true(gate_remembers(&other));
     gate_forget(NULL);

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What HTTP servers of the tests have in common: a port of loopback, TLS where there is a certificate, a thread for each
+request, and an end that wakes those who hang."""
+
+import http.server
+import ssl
+import threading
+
+
+class WebServer:
+    """Whoever is one of these has `handle(request, body)`; it is ready when all that `handle` looks at is there."""
+
+    def serve(self, tls: tuple[str, str] | None = None):
+        self.ended = threading.Event()
+        owner = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def log_message(self, *unused):
+                pass
+
+            def do_GET(self):
+                owner.handle(self, b"")
+
+            def do_POST(self):
+                owner.handle(self, self.rfile.read(int(self.headers.get("Content-Length", 0))))
+
+        class Server(http.server.ThreadingHTTPServer):
+            daemon_threads = True
+            request_queue_size = 512
+
+            def handle_error(self, request, client_address):
+                pass
+
+        self.server = Server(("127.0.0.1", 0), Handler)
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*tls)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.port = self.server.server_address[1]
+        self.address = f"{'https://localhost' if tls else 'http://127.0.0.1'}:{self.port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.ended.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.close()
