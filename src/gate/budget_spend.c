@@ -73,7 +73,7 @@ static bool find_excess(const struct gate_spend *spend, const struct tally_answe
 
         *out = (struct gate_excess){.limit = limit->kind, .budget = limit->budget};
         out->retry_ms = answer->results[answer->refused_by].left_ms;
-        out->is_never = spend->purpose != TO_BEGIN_SESSION && item->amount > limit->most;
+        out->is_never = item->amount > limit->most;
         return true;
     }
     for (size_t i = 0; i < spend->count; i++) {

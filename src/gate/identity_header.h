@@ -10,6 +10,8 @@
 #ifndef GATEPOST_GATE_IDENTITY_HEADER_H
 #define GATEPOST_GATE_IDENTITY_HEADER_H
 
+#include <string.h>
+
 #include "gate/identity_address.h"
 
 enum gate_field { GATE_FIELD_FROM, GATE_FIELD_SENDER, GATE_FIELD_RESENT_FROM, GATE_FIELD_RESENT_SENDER };
@@ -30,6 +32,22 @@ struct gate_finding {
     enum gate_shown shown;
     char what[GATE_ADDRESS_BYTES];
 };
+
+/* Always -1. `what` is cut to fit. */
+int gate_finding_set(struct gate_finding *finding, enum gate_shown shown, struct span what);
+
+/* RFC 5322's specials, blanks and controls: what ends an atom. */
+static inline bool gate_ends_atom(char c)
+{
+    return (unsigned char)c <= ' ' || c == 0x7f || strchr("()<>[]:;@\\,\"", c);
+}
+
+#define GATE_ADDRESSES_MOST 1000 /* in one value; each may be compared with many patterns */
+
+/* What stands in names and comments, encoded words not decoded: each address that a client may show there has to be
+ * covered. -1 with a finding. */
+int gate_shown_judge(struct span shown, gate_covers_fn *covers, void *ctx, struct gate_finding *finding_out)
+    __attribute__((warn_unused_result));
 
 void gate_value_judge(struct span value, gate_covers_fn *covers, void *ctx, struct gate_finding *finding_out);
 

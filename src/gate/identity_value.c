@@ -2,16 +2,14 @@
  *
  * One field's value: mailboxes and groups of RFC 5322, section 3.4, without the obsolete forms (routes, blanks and
  * comments inside an address, empty elements), whose readers disagree. Of display names and comments only the text is
- * kept; at the end it is searched for addresses.
+ * kept; at the end it is searched for addresses (identity_shown.c).
  */
 #include "base/buf.h"
 #include "gate/identity_header.h"
-#include "gate/identity_words.h"
 #include "message/headers.h"
 
 #define VALUE_LIMIT_BYTES ((size_t)64 * 1024)
 #define COMMENT_DEPTH_MOST 20
-#define ADDRESSES_MOST 1000 /* each may be compared with many patterns */
 
 struct reader {
     struct span rest;
@@ -26,13 +24,7 @@ struct reader {
 /* All readers give -1 when there is a finding. */
 static int found(struct reader *reader, enum gate_shown shown, struct span what)
 {
-    struct gate_finding *finding = reader->finding;
-    size_t len = what.len < sizeof finding->what ? what.len : sizeof finding->what - 1;
-
-    finding->shown = shown;
-    memcpy(finding->what, what.data, len);
-    finding->what[len] = '\0';
-    return -1;
+    return gate_finding_set(reader->finding, shown, what);
 }
 
 static int unclear(struct reader *reader, const char *why) { return found(reader, GATE_SHOWN_UNCLEAR, span_of(why)); }
@@ -87,8 +79,6 @@ static int skip_blanks(struct reader *reader)
     }
 }
 
-static bool is_special(char c) { return (unsigned char)c <= ' ' || c == 0x7f || strchr("()<>[]:;@\\,\"", c); }
-
 /* Length of the quoted string at the start, with its quotes; 0 when it does not end. */
 static size_t quoted_length(struct span text)
 {
@@ -122,7 +112,7 @@ static size_t word_length(struct reader *reader, int *result)
         *result = len ? 0 : unclear(reader, "a quoted string does not end");
         return len;
     }
-    while (len < reader->rest.len && !is_special(reader->rest.data[len]))
+    while (len < reader->rest.len && !gate_ends_atom(reader->rest.data[len]))
         len++;
     return len;
 }
@@ -133,7 +123,7 @@ static int take_address(struct reader *reader, struct span text)
 {
     struct gate_address address;
 
-    if (++reader->addresses > ADDRESSES_MOST)
+    if (++reader->addresses > GATE_ADDRESSES_MOST)
         return unclear(reader, "there are too many addresses in it");
     if (gate_address_read(text, &address))
         return unclear(reader, "an address is written in a way that can be read differently");
@@ -150,7 +140,7 @@ static size_t domain_length(struct span text)
         len = span_find(text, ']') + 1;
         return len > text.len ? 0 : len;
     }
-    while (len < text.len && !is_special(text.data[len]))
+    while (len < text.len && !gate_ends_atom(text.data[len]))
         len++;
     return len;
 }
@@ -163,7 +153,7 @@ static size_t address_length(struct span text)
     if (text.len > 0 && text.data[0] == '"')
         local = quoted_length(text);
     else
-        while (local < text.len && !is_special(text.data[local]))
+        while (local < text.len && !gate_ends_atom(text.data[local]))
             local++;
     if (local == 0 || local >= text.len || text.data[local] != '@')
         return 0;
@@ -276,103 +266,6 @@ static int take_entry(struct reader *reader)
     return reader->in_group && !was_in_group ? 0 : take_separator(reader);
 }
 
-/* ---- what is shown beside ---- */
-
-static bool ends_token(char c) { return is_special(c) && c != '@'; }
-
-static const struct {
-    const char *letter;
-    const char *plain;
-} alike[] = {
-    {"\xEF\xBC\xA0", "@"}, /* U+FF20 */
-    {"\xEF\xB9\xAB", "@"}, /* U+FE6B */
-    {"\xE3\x80\x82", "."}, /* U+3002, and those below: dots of a domain to IDNA (RFC 3490, section 3.1) */
-    {"\xEF\xBC\x8E", "."}, /* U+FF0E */
-    {"\xEF\xBD\xA1", "."}, /* U+FF61 */
-};
-
-static const char *plain_of(struct span text)
-{
-    for (size_t i = 0; i < sizeof alike / sizeof *alike; i++)
-        if (span_starts_with(text, span_of(alike[i].letter)))
-            return alike[i].plain;
-    return NULL;
-}
-
-/* What looks like an @ or a dot is made one. */
-static int make_plain(struct span text, struct buf *out)
-{
-    while (text.len > 0) {
-        const char *plain = plain_of(text);
-
-        if (buf_append(out, plain ? plain : text.data, 1))
-            return -1;
-        text = span_from(text, plain ? 3 : 1);
-    }
-    return 0;
-}
-
-/* 'ann@example.com'. is the address without what surrounds it. */
-static struct span bare(struct span token)
-{
-    while (token.len > 0 && strchr("'`.!?", token.data[0]))
-        token = span_from(token, 1);
-    while (token.len > 0 && strchr("'`.!?", token.data[token.len - 1]))
-        token.len--;
-    return token;
-}
-
-/* With something before the @, and a dotted name or a literal behind: a client may show it as an address. */
-static bool looks_like_address(struct span token)
-{
-    size_t at = span_find(token, '@');
-
-    return at > 0 && at < token.len && span_find(span_from(token, at), '.') < token.len - at;
-}
-
-static int judge_token(struct reader *reader, struct span token)
-{
-    struct gate_address address;
-
-    token = bare(token);
-    if (!looks_like_address(token))
-        return 0;
-    if (++reader->addresses > ADDRESSES_MOST)
-        return unclear(reader, "there are too many addresses in it");
-    if (gate_address_read(token, &address) || !reader->covers(reader->ctx, &address))
-        return found(reader, GATE_SHOWN_FOREIGN, token);
-    return 0;
-}
-
-static int judge_tokens(struct reader *reader, struct span text)
-{
-    while (text.len > 0) {
-        size_t len = 0;
-
-        while (len < text.len && !ends_token(text.data[len]))
-            len++;
-        if (judge_token(reader, span_head(text, len)))
-            return -1;
-        text = span_from(text, len + 1);
-    }
-    return 0;
-}
-
-static int judge_shown(struct reader *reader)
-{
-    struct buf decoded, plain;
-    int result = 0;
-
-    buf_init(&decoded, 2 * VALUE_LIMIT_BYTES);
-    buf_init(&plain, 2 * VALUE_LIMIT_BYTES);
-    if (gate_words_decode(buf_span(&reader->shown), &decoded) || make_plain(buf_span(&decoded), &plain))
-        result = unclear(reader, "a name is in a charset that cannot be read");
-    result = result ? result : judge_tokens(reader, buf_span(&plain));
-    buf_done(&decoded);
-    buf_done(&plain);
-    return result;
-}
-
 /* ---- the whole value ---- */
 
 /* A line of blanks in a folded value ends the header for some. */
@@ -409,7 +302,7 @@ static int judge(struct reader *reader, struct span value, struct buf *text)
     } while (reader->rest.len > 0 || reader->in_group);
     if (reader->addresses == 0)
         return unclear(reader, "there is no address in it");
-    return judge_shown(reader);
+    return gate_shown_judge(buf_span(&reader->shown), reader->covers, reader->ctx, reader->finding);
 }
 
 void gate_value_judge(struct span value, gate_covers_fn *covers, void *ctx, struct gate_finding *finding_out)

@@ -117,13 +117,23 @@ bool identity_admits_sender(struct session *session, struct span sender, char **
     return false;
 }
 
+/* MAIL put it there itself; it may be one that the user's patterns do not cover. */
+static bool is_put_there(const struct gate_who *who, struct span sender)
+{
+    struct gate_address address;
+
+    return gate_identity_mode(who) == GATE_IDENTITY_REWRITE && !rewrite_to(who, &address) &&
+           span_eq(span_of(address.text), sender);
+}
+
+/* Too late for another sender in its place: the next MAIL gets that. */
 bool identity_still_admits(struct session *session)
 {
     struct gate_who who = who_of(session);
     struct span sender = span_of(session->transaction->sender);
     struct smtp_reply reply;
 
-    if (gate_identity_mode(&who) != GATE_IDENTITY_REJECT || may_send_as(&who, sender))
+    if (gate_identity_mode(&who) == GATE_IDENTITY_LOG || may_send_as(&who, sender) || is_put_there(&who, sender))
         return true;
     describe_sender(&who, sender, &reply);
     note(session, METRIC_IDENTITY_REFUSED, "refused", &reply);

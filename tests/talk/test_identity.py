@@ -378,13 +378,15 @@ def test_nothing_to_rewrite_to(rewriting):
 
 # ---- rules that change ----
 
-def test_new_rules_hold_in_sessions_that_began_before(sink):
+@pytest.mark.parametrize("more, then", [("", "553"), ("[identity]\nmode = 'rewrite'\nrewrite_to = 'no@reply.example'\n", "250")])
+def test_new_rules_hold_in_sessions_that_began_before(sink, more, then):
+    """Where senders are rewritten, the next MAIL is; and what it was rewritten to goes on, although it is not the user's."""
     with Daemon(policy(SETUP, smart_host(sink.port), listener=QUICK), files={"auth.toml": USERS}) as daemon:
         with Talk(daemon.port) as client:
             client.login("staffer", "tiger")
             client.expect("MAIL FROM:<x@staff.example>", "250")
             client.expect("RCPT TO:<a@dest.example>", "250")
-            (daemon.dir / "auth.toml").write_text(USERS.replace("@staff.example", "@other.example"))
+            (daemon.dir / "auth.toml").write_text(USERS.replace("@staff.example", "@other.example") + more)
             daemon.process.send_signal(signal.SIGHUP)
             deadline = time.monotonic() + DEADLINE
             turn = threading.Event()
@@ -394,6 +396,10 @@ def test_new_rules_hold_in_sessions_that_began_before(sink):
             assert reply == "553 5.7.1 staffer may not send as x@staff.example"
             client.expect("DATA", "503")
             client.expect("MAIL FROM:<x@other.example>", "250")
+            client.expect("RSET", "250")
+            client.expect("MAIL FROM:<x@staff.example>", then)
+            if then == "250":
+                client.expect("RCPT TO:<a@dest.example>", "250")
 
 
 # ---- what policy sees, and says ----

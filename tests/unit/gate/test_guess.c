@@ -201,6 +201,46 @@ static void the_same_wrong_password_counts_once(void **state)
     gate_rules_unref(&rules);
 }
 
+/* Once in each half_life: a client that tries it every minute does not keep it from being counted. */
+static void the_same_wrong_password_counts_again_in_time(void **state)
+{
+    struct gate_rules *rules = guessing("half_life = '1h'");
+    struct told told = {0};
+
+    (void)state;
+    for (int minutes = 0; minutes < 600; minutes += 10) {
+        told = wrong(rules, "192.0.2.7", "ada", "old password");
+        pass(10 * HOUR / 60);
+    }
+    assert_int_equal(told.failures, 2);
+    gate_rules_unref(&rules);
+}
+
+static void two_wrong_passwords_in_turn_count_twice(void **state)
+{
+    struct gate_rules *rules = guessing("address_user_limit = 3");
+
+    (void)state;
+    for (int i = 0; i < 1000; i++)
+        wrong(rules, "192.0.2.7", "ada", i % 2 ? "old password" : "older password");
+    assert_let_in(right(rules, "192.0.2.7", "ada"));
+    gate_rules_unref(&rules);
+}
+
+/* What the delay of a refusal grows with: at a usual place, only with what failed there. */
+static void others_failures_delay_nobody_at_home(void **state)
+{
+    struct gate_rules *rules = guessing("");
+
+    (void)state;
+    right(rules, "192.0.2.7", "ada");
+    many_wrong(rules, "198.51.100.1", "ada", 8);
+    assert_int_equal(wrong(rules, "192.0.2.7", "ada", "a slip").failures, 1);
+    assert_int_equal(wrong(rules, "192.0.2.8", "ada", "another").failures, 10);
+    assert_int_equal(wrong(rules, "10.1.2.3", "ada", "from a trusted network").failures, 0);
+    gate_rules_unref(&rules);
+}
+
 static void proofs_count_each(void **state)
 {
     struct gate_rules *rules = guessing("address_user_limit = 3");
@@ -236,6 +276,35 @@ static void addresses_of_one_network_are_one(void **state)
     many_wrong(rules, "::ffff:192.0.2.7", "bob", 3);
     assert_locked(right(rules, "192.0.2.7", "bob"), "address_user");
     gate_rules_unref(&rules);
+}
+
+static void networks_are_as_wide_as_said(void **state)
+{
+    static const struct {
+        const char *setting, *from, *inside, *outside;
+    } cases[] = {
+        {"prefix_v4 = 31", "192.0.2.6", "192.0.2.7", "192.0.2.8"},
+        {"prefix_v4 = 25", "192.0.2.1", "192.0.2.127", "192.0.2.128"},
+        {"prefix_v4 = 24", "192.0.2.1", "192.0.2.255", "192.0.3.0"},
+        {"prefix_v4 = 8", "192.0.2.1", "192.255.0.1", "193.0.2.1"},
+        {"prefix_v6 = 57", "2001:db8::1", "2001:db8:0:7f::", "2001:db8:0:80::"},
+        {"prefix_v6 = 128", "2001:db8::1", "2001:db8::1", "2001:db8::2"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *settings = mem_printf("address_user_limit = 3\n%s", cases[i].setting);
+        struct gate_rules *rules = guessing(settings);
+        char user[16];
+
+        snprintf(user, sizeof user, "user%zu", i);
+        many_wrong(rules, cases[i].from, user, 3);
+        if (right(rules, cases[i].inside, user).locked_by == GATE_GUESS_NONE ||
+            right(rules, cases[i].outside, user).locked_by != GATE_GUESS_NONE)
+            fail_msg("%s", cases[i].setting);
+        gate_rules_unref(&rules);
+        free(settings);
+    }
 }
 
 static void trusted_networks_are_never_locked(void **state)
@@ -556,6 +625,10 @@ static void showing_and_unlocking(void **state)
     assert_true(unlock(rules, "198.51.100.1/32") > 0);
     assert_let_in(right(rules, "198.51.100.1", "ada"));
     assert_string_equal(show(rules, "203.0.113.1").text, "known ada 203.0.113.1/32 0\n");
+    wrong(rules, "198.51.100.2", "ada", "old password");
+    unlock(rules, "ada");
+    assert_int_equal(wrong(rules, "198.51.100.2", "ada", "old password").failures,
+                     1); /* that it was tried is forgotten */
     gate_rules_unref(&rules);
 }
 
@@ -593,6 +666,11 @@ static void blocking(void **state)
     assert_let_in(right(rules, "198.51.100.1", "ada"));
     many_wrong(rules, "198.51.100.3", "ada", 3);
     assert_int_equal(welcome(rules, "198.51.100.3"), GATE_GUESS_ADDRESS);
+    many_wrong(rules, "198.51.100.1", "bob", 3);
+    assert_int_equal(welcome(rules, "198.51.100.1"), GATE_GUESS_NONE); /* it may be ada, who is at home there */
+    pass(30 * 24 * HOUR);
+    many_wrong(rules, "198.51.100.1", "bob", 3);
+    assert_int_equal(welcome(rules, "198.51.100.1"), GATE_GUESS_ADDRESS); /* and is not any more */
     assert_int_equal(block(rules, "10.1.2.3", HOUR), 1);
     assert_int_equal(welcome(rules, "10.1.2.3"), GATE_GUESS_NONE); /* trusted: never */
     assert_int_equal(block(rules, "", HOUR), 0);
@@ -721,9 +799,13 @@ int main(void)
         COUNTED(prefix_and_user),
         COUNTED(one_address_and_many_users),
         COUNTED(the_same_wrong_password_counts_once),
+        COUNTED(the_same_wrong_password_counts_again_in_time),
+        COUNTED(two_wrong_passwords_in_turn_count_twice),
+        COUNTED(others_failures_delay_nobody_at_home),
         COUNTED(proofs_count_each),
         COUNTED(a_name_in_capitals_is_the_same_user),
         COUNTED(addresses_of_one_network_are_one),
+        COUNTED(networks_are_as_wide_as_said),
         COUNTED(trusted_networks_are_never_locked),
         COUNTED(off_means_off),
         COUNTED(nobody_in_particular),
