@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Fills a spool with messages nobody has sent: a million would take SMTP a quarter of an hour. They are made by the rooms
- * that make real ones, so a daemon that is started on the folder finds what a daemon would have left there.
+ * Fills a spool with messages nobody has sent: a million would take SMTP a quarter of an hour. They are made by the
+ * rooms that make real ones, so a daemon that is started on the folder finds what a daemon would have left there.
  *   bench-fill DIRECTORY MESSAGES TENANTS DOMAINS BYTES DUE_SECONDS
- * Recipients go around the domains dN.example, and the tenants tN go around with them: TENANTS x DOMAINS queues. They are
- * due so many seconds from now; 0: at once, and never tried.
+ * Recipients go around the domains dN.example, and the tenants tN go around with them: TENANTS x DOMAINS queues. They
+ * are due so many seconds from now; 0: at once, and never tried.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,8 +86,8 @@ static void store_next(struct filler *filler)
 
     for (; count < ITEMS_PER_STORE && fill->made < fill->wanted; count++) {
         make_record(fill, fill->made++, &filler->records[count]);
-        filler->items[count] = (struct spool_item){.record = buf_span(&filler->records[count]),
-                                                   .body = make_body(fill->body_bytes)};
+        filler->items[count] =
+            (struct spool_item){.record = buf_span(&filler->records[count]), .body = make_body(fill->body_bytes)};
     }
     filler->store.items = filler->items;
     filler->store.count = count;

@@ -112,10 +112,11 @@ static void set_option(struct options *options, int flag, const char *value)
 static struct options parse_options(int argc, char **argv)
 {
     static const struct option flags[] = {
-        {"port", 1, NULL, 'p'},        {"pid", 1, NULL, 'i'},   {"mode", 1, NULL, 'm'},  {"connections", 1, NULL, 'c'},
-        {"seconds", 1, NULL, 's'},     {"bytes", 1, NULL, 'b'}, {"user", 1, NULL, 'u'},  {"password", 1, NULL, 'w'},
-        {"mechanism", 1, NULL, 'a'},   {"pause", 1, NULL, 'z'}, {"units", 1, NULL, 'n'}, {"source", 1, NULL, 'f'},
-        {"certificate", 1, NULL, 'k'}, {"cold", 0, NULL, 'o'},  {"stay", 0, NULL, 'y'},
+        {"port", 1, NULL, 'p'},        {"pid", 1, NULL, 'i'},      {"mode", 1, NULL, 'm'},
+        {"connections", 1, NULL, 'c'}, {"seconds", 1, NULL, 's'},  {"bytes", 1, NULL, 'b'},
+        {"user", 1, NULL, 'u'},        {"password", 1, NULL, 'w'}, {"mechanism", 1, NULL, 'a'},
+        {"pause", 1, NULL, 'z'},       {"units", 1, NULL, 'n'},    {"source", 1, NULL, 'f'},
+        {"certificate", 1, NULL, 'k'}, {"cold", 0, NULL, 'o'},     {"stay", 0, NULL, 'y'},
         {"sources", 1, NULL, 'r'},     {NULL, 0, NULL, 0},
     };
     struct options options = {.connections = 32, .seconds = 5, .bytes = 10240, .login = {"PLAIN", "scott", "tiger"}};
