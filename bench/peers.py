@@ -14,7 +14,6 @@ import sys
 import warnings
 from pathlib import Path
 
-import servers
 from servers import PASSWORD, USER, Server, answers, free_port, make_certificate, wait_until
 
 with warnings.catch_warnings():
@@ -28,11 +27,17 @@ mount --bind "$0/run" /run && mount --bind "$0/libexec" /usr/libexec && exec "$@
 """
 
 
-class Unpacked(Server):
+class Peer(Server):
+    understated = False  # its figures are less than the truth
+
+    def last_words(self) -> str:
+        return (self.dir / "stderr").read_text(errors="replace")[-400:]
+
+
+class Unpacked(Peer):
     """A server of Debian's, in its mount namespace."""
 
     folder = ""  # below bench/install-peers's
-    key = servers.ECDSA
 
     def __init__(self, home: Path, base: Path, sink_port: int = 0):
         self.sink_port = sink_port
@@ -54,7 +59,7 @@ class Unpacked(Server):
         for file, line in (("passwd", "{0}:x:{1}:{1}::/nonexistent:/bin/false\n"), ("group", "{0}:x:{1}:\n")):
             with (self.dir / "etc" / file).open("a") as accounts:
                 accounts.writelines(line.format(name, number) for name, number in ACCOUNTS.items())
-        make_certificate(self.dir, self.key)
+        make_certificate(self.dir)
 
     def run(self, *command) -> None:
         with (self.dir / "stderr").open("wb") as errors:
@@ -62,7 +67,7 @@ class Unpacked(Server):
                                             stdin=subprocess.DEVNULL, stdout=errors, stderr=errors)
         wait_until(lambda: self.process.poll() is not None or answers(self.port), f"the start of {self.name}")
         if self.process.poll() is not None:
-            raise RuntimeError(f"{self.name} did not start: {(self.dir / 'stderr').read_text()[-500:]}")
+            raise RuntimeError(f"{self.name} did not start: {self.last_words()}")
 
 
 EXIM = """
@@ -83,7 +88,6 @@ smtp_accept_max_per_connection = 0
 smtp_accept_queue_per_connection = 0
 message_size_limit = 0
 keep_environment =
-hosts_proxy =
 acl_smtp_rcpt = check_rcpt
 acl_smtp_data = accept_data
 
@@ -152,11 +156,11 @@ match auth from any for any action "on"
 
 
 class OpenSmtpd(Unpacked):
-    """Seven processes. Its process for keys cannot sign with ECDSA under OpenSSL 3, so it alone has an RSA-2048 key. Syncs message and envelope before it says 250. It has no way to discard, so every message goes on to
-    the sink. It takes crypt(3) hashes only: the cheapest kind (DES) stands in for a plain password."""
+    """Seven processes. Syncs message and envelope before it says 250. It has no way to discard, so every message goes on to
+    the sink. It takes crypt(3) hashes only: the cheapest kind (DES) stands in for a plain password. Debian 12's (6.8.0p2)
+    ends every handshake with an error of OpenSSL 3, whatever the key: its process without keys cannot borrow a signature."""
 
     name, words, folder = "opensmtpd", "OpenSMTPD", "opensmtpd"
-    key = ["rsa:2048"]
 
     def start(self) -> None:
         self.make_room()
@@ -171,7 +175,7 @@ class OpenSmtpd(Unpacked):
         self.run(self.home / "usr" / "sbin" / "smtpd", "-d", "-f", "/etc/bench/smtpd.conf")
 
 
-class Haraka(Server):
+class Haraka(Peer):
     """Node.js, two workers. Keeps nothing: a message is discarded, or passed on before it says 250; no file, no sync."""
 
     name, words = "haraka", "Haraka"
@@ -187,6 +191,8 @@ class Haraka(Server):
         config.mkdir(parents=True)
         make_certificate(self.dir)
         self.port = free_port()
+        # or it makes them beside its work, for a minute
+        subprocess.run(["openssl", "dhparam", "-dsaparam", "-out", config / "dhparams.pem", "2048"], check=True, capture_output=True)
         shutil.copy(self.dir / "key.pem", config / "tls_key.pem")
         shutil.copy(self.dir / "certificate.pem", config / "tls_cert.pem")
         queue = "queue/smtp_forward" if self.sink_port else "queue/discard"
@@ -194,28 +200,53 @@ class Haraka(Server):
                 "smtp.ini": f"listen=127.0.0.1:{self.port}\nnodes=2\n",
                 "plugins": f"tls\nauth/flat_file\n{queue}\n",
                 "me": "bench.example\n",
+                "connection.ini": "[main]\n[haproxy]\n[headers]\n[max]\nbytes=0\n[message]\n[uuid]\n",
                 "log.ini": "level=INFO\n",
                 "tls.ini": "key=tls_key.pem\ncert=tls_cert.pem\n",
                 "auth_flat_file.ini": f"[core]\nmethods=PLAIN\n[users]\n{USER}={PASSWORD}\n",
                 "smtp_forward.ini": f"host=127.0.0.1\nport={self.sink_port}\nenable_outbound=true\nmax_connections=64\n",
         }.items():
             (config / file).write_text(text)
-        with (self.dir / "log").open("wb") as log:
+        with (self.dir / "stderr").open("wb") as log:
             self.process = subprocess.Popen(["node", self.program, "-c", self.dir], stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log)
         wait_until(lambda: self.process.poll() is not None or answers(self.port), f"the start of {self.name}")
         if self.process.poll() is not None:
-            raise RuntimeError(f"{self.name} did not start: {(self.dir / 'log').read_text()[-500:]}")
+            raise RuntimeError(f"{self.name} did not start: {self.last_words()}")
 
 
 PEERS = {"exim": Exim, "opensmtpd": OpenSmtpd, "haraka": Haraka}
+# where bench/install-peers puts what has no folder of its own in the class
+FOLDERS = {"exim": Exim.folder, "opensmtpd": OpenSmtpd.folder, "haraka": "haraka"}
+
+
+def leave_out(name: str, why: str) -> None:
+    print(f"bench: {PEERS[name].words} is left out: {why}", file=sys.stderr)
 
 
 def install(home: Path, wanted: list[str]) -> list[str]:
-    """The ones among `wanted` that are there now; says which are not."""
-    subprocess.run([Path(__file__).resolve().parent / "install-peers", home], check=True, stdout=sys.stderr)
-    places = {"exim": Exim.folder, "opensmtpd": OpenSmtpd.folder, "haraka": "haraka"}
-    for name in wanted:
-        if not (home / places[name]).is_dir():
-            print(f"bench: {PEERS[name].words} is left out: bench/install-peers could not fetch it", file=sys.stderr)
-    return [name for name in wanted if (home / places[name]).is_dir()]
+    """The ones among `wanted` that are there now."""
+    if wanted:
+        subprocess.run([Path(__file__).resolve().parent / "install-peers", home], check=True, stdout=sys.stderr)
+    there = [name for name in wanted if (home / FOLDERS[name]).is_dir()]
+    for name in set(wanted) - set(there):
+        leave_out(name, "bench/install-peers could not fetch it")
+    return there
+
+
+def start(stack, name: str, home: Path, base: Path, sinks: dict[str, int], works) -> list[Server]:
+    """The one that keeps or discards and the one that relays, on `stack`; none when `works` says no of either."""
+    started = []
+    try:
+        for sink in (sinks[name] if name == "opensmtpd" else 0, sinks[f"{name}-relay"]):
+            server = PEERS[name](home, base, sink)
+            server.name = f"{name}-relay" if started else name
+            server.dir = base / server.name
+            started.append(stack.enter_context(server))
+            if not works(server):
+                leave_out(name, "it does not get through one session; what it says is in its log:\n" + server.last_words())
+                return []
+    except (RuntimeError, SystemExit) as failure:
+        leave_out(name, str(failure))
+        return []
+    return started

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plots for the benchmarks, as SVG text: bars of ratios, and lines over sizes. Both axes of a line plot and the bars'
+"""Plots for the benchmarks, as SVG text: bars of ratios, to the left and to the right of 1, and lines over sizes. All scales
 are logarithmic: what grows in proportion is a straight line, and what does not is seen to bend.
 """
 
@@ -12,9 +12,7 @@ WIDTH = 860
 
 
 def _number(value: float) -> str:
-    if value >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.3g}"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _text(x: float, y: float, text: str, more: str = "") -> str:
@@ -59,21 +57,22 @@ def bars(title: str, unit: str, groups: dict[str, dict[str, float | None]]) -> s
         bodies.append(_text(left - 12, y + bar * len(shown) / 2 + 4, row, 'text-anchor="end"'))
         for name, value in shown:
             colour = COLOURS[names.index(name) % len(COLOURS)]
-            bodies += [f'<rect x="{left}" y="{y:.1f}" width="{max(at(value) - left, 1):.1f}" height="{bar - 3}" fill="{colour}"/>',
-                       _text(at(value) + 5, y + bar - 6, _number(value), 'font-size="11"')]
+            begin, end = sorted((at(1), at(value)))
+            bodies += [f'<rect x="{begin:.1f}" y="{y:.1f}" width="{max(end - begin, 1):.1f}" height="{bar - 3}" fill="{colour}"/>',
+                       _text(end + 5, y + bar - 6, _number(value), 'font-size="11"')]
             y += bar
         y += between
     for exponent in range(first, last + 1):
         parts += [_line(at(10**exponent), top - 8, at(10**exponent), y - between + 4),
                   _text(at(10**exponent), y + 4, _number(10.0**exponent), 'text-anchor="middle" fill="#555"')]
-    parts += bodies
+    parts += [*bodies, _line(at(1), top - 8, at(1), y - between + 4, 'stroke="#333"')]
     parts.append(_text(left, y + 24, unit, 'fill="#555"'))
     return _document(y + 40, title, parts)
 
 
 def lines(title: str, across: str, up: str, series: dict[str, list[tuple[float, float]]]) -> str:
     """A line for each name over (size, cost)."""
-    left, top, right, bottom = 90, 70, WIDTH - 230, 400
+    left, top, right, bottom = 90, 70, WIDTH - 240, 400
     points = [point for line in series.values() for point in line if point[1] > 0]
     x0, x1 = _decades(min(x for x, _ in points), max(x for x, _ in points))
     y0, y1 = _decades(min(y for _, y in points), max(y for _, y in points))
@@ -85,10 +84,10 @@ def lines(title: str, across: str, up: str, series: dict[str, list[tuple[float, 
     parts = []
     for exponent in range(x0, x1 + 1):
         x, _ = place(10.0**exponent, 10.0**y0)
-        parts += [_line(x, top, x, bottom), _text(x, bottom + 20, f"{10.0**exponent:,g}", 'text-anchor="middle" fill="#555"')]
+        parts += [_line(x, top, x, bottom), _text(x, bottom + 20, _number(10.0**exponent), 'text-anchor="middle" fill="#555"')]
     for exponent in range(y0, y1 + 1):
         _, y = place(10.0**x0, 10.0**exponent)
-        parts += [_line(left, y, right, y), _text(left - 8, y + 4, f"{10.0**exponent:,g}", 'text-anchor="end" fill="#555"')]
+        parts += [_line(left, y, right, y), _text(left - 8, y + 4, _number(10.0**exponent), 'text-anchor="end" fill="#555"')]
     labels = []
     for index, (name, line) in enumerate(series.items()):
         colour = COLOURS[index % len(COLOURS)]

@@ -19,10 +19,9 @@ import time
 from pathlib import Path
 
 BENCH = Path(__file__).resolve().parent
-START_SECONDS = 10
+START_SECONDS = 30
 USER, PASSWORD = "scott", "tiger"
 SERVICE_USER = "nobody"
-ECDSA = ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
 
 
 def free_port() -> int:
@@ -54,8 +53,8 @@ def give_to(account: str, path: Path) -> None:
         os.chown(path, entry.pw_uid, entry.pw_gid)
 
 
-def make_certificate(folder: Path, key: list[str] | None = None) -> None:
-    subprocess.run(["openssl", "req", "-x509", "-nodes", "-newkey", *(key or ECDSA),
+def make_certificate(folder: Path) -> None:
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
                     "-subj", "/CN=bench.example", "-days", "1", "-keyout", folder / "key.pem",
                     "-out", folder / "certificate.pem"], check=True, capture_output=True)
 
@@ -72,7 +71,11 @@ class Server:
         return [self.process.pid]
 
     def __enter__(self):
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.stop()  # what has begun must not stay
+            raise
         return self
 
     def __exit__(self, *unused):
