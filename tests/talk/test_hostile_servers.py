@@ -14,10 +14,11 @@ from gatepost import DEADLINE, Daemon, Talk
 from policies import MESSAGE, RELAY_FROM_LOOPBACK, policy, smart_host
 from unharmed import Unharmed
 
-TIMEOUTS = ", ".join(f"{name}_timeout = '300ms'" for name in (
+TIMEOUTS = ", ".join(f"{name}_timeout = '1s'" for name in (
     "connect", "banner", "ehlo", "starttls", "auth", "mail_from", "rcpt_to", "data", "data_dot", "rset", "idle"))
 QUEUE = "retry_interval = '1s', max_retry_interval = '1s'"
 PATH = TIMEOUTS + ", max_deliveries_per_connection = 1, connection_limit = 64"
+LINE = b"x" * 900 + b"\r\n"
 NUMBERS = itertools.count()
 VERBS = ["CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "DOT"]
 MOST = 4 << 20  # bytes that an endless server says to one connection
@@ -226,7 +227,7 @@ def test_more_than_was_asked_is_not_taken_for_the_next_answer(relay, verb):
 
 def test_yes_to_a_message_that_was_not_yet_sent_counts_for_nothing(relay):
     """The end of the data has not been said when the 250 comes."""
-    all_arrive(relay, [saying(relay, "DATA", b"354 go\r\n250 2.0.0 taken\r\n")], body=b"line of the body\r\n" * 200000)
+    all_arrive(relay, [saying(relay, "DATA", b"354 go\r\n250 2.0.0 taken\r\n")], body=LINE * 5000)
 
 
 def test_a_server_that_stops_reading_in_the_middle(relay):
@@ -242,6 +243,6 @@ def test_a_server_that_stops_reading_in_the_middle(relay):
                 raise Gone
 
     try:
-        all_arrive(relay, [talk], body=b"line of the body\r\n" * 500000)
+        all_arrive(relay, [talk], body=LINE * 10000)
     finally:
         gone.set()
