@@ -278,12 +278,20 @@ static int start(struct spool *spool, struct error *error)
     return 0;
 }
 
+/* Who was here before may have died between making a segment and syncing its name; we may be about to use it. */
+static int sync_names(struct spool *spool, struct error *error)
+{
+    if (spool_sync_directory(spool))
+        return error_set_errno(error, ERROR_TEMP, errno, "spool %s: cannot sync the directory", spool->name);
+    return 0;
+}
+
 struct spool *spool_open(const struct spool_config *config, struct error *error)
 {
     struct spool *spool = new_spool(config);
 
     spool->directory = open_directory(config->path, error);
-    if (spool->directory < 0 || read_headers(spool, error) || start(spool, error)) {
+    if (spool->directory < 0 || read_headers(spool, error) || sync_names(spool, error) || start(spool, error)) {
         spool_close(spool);
         return NULL;
     }
