@@ -26,31 +26,32 @@
 
 /* ---- the directory ---- */
 
-static int make_directory(const char *path, struct error *error)
+/* Its name must be as durable as what will be in it; whoever made it may have died before he synced that. */
+static int sync_parent(const char *path, bool is_new, struct error *error)
 {
-    char *parent, *slash;
-    int fd;
+    char *parent = mem_strdup(path), *slash = strrchr(parent, '/');
+    int fd, status = 0;
 
-    if (mkdir(path, 0700)) {
-        if (errno == EEXIST)
-            return 0;
-        return error_set_errno(error, ERROR_PERM, errno, "cannot make the spool directory %s", path);
-    }
-    /* its name must be as durable as what will be in it */
-    parent = mem_strdup(path);
-    slash = strrchr(parent, '/');
     if (slash)
         *(slash == parent ? slash + 1 : slash) = '\0';
     fd = open(slash ? parent : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     free(parent);
-    if (fd < 0 || fsync(fd)) {
-        error_set_errno(error, ERROR_TEMP, errno, "cannot sync the directory that holds %s", path);
-        if (fd >= 0)
-            close(fd);
-        return -1;
-    }
-    close(fd);
-    return 0;
+    if (fd < 0 && !is_new)
+        return 0; /* who may not look there has not made it */
+    if (fd < 0 || fsync(fd))
+        status = error_set_errno(error, ERROR_TEMP, errno, "cannot sync the directory that holds %s", path);
+    if (fd >= 0)
+        close(fd);
+    return status;
+}
+
+static int make_directory(const char *path, struct error *error)
+{
+    bool is_new = !mkdir(path, 0700);
+
+    if (!is_new && errno != EEXIST)
+        return error_set_errno(error, ERROR_PERM, errno, "cannot make the spool directory %s", path);
+    return sync_parent(path, is_new, error);
 }
 
 static int open_directory(const char *path, struct error *error)

@@ -190,7 +190,8 @@ GARBAGE = [b"421 4.3.2 going away\r\n", b"999 what\r\n", b"25\r\n", b"abc\r\n", 
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_nonsense_is_never_taken_for_yes(relay, verb):
-    said = [garbage for garbage in GARBAGE if (verb, garbage) != ("DOT", b"250 ok\n")]  # a yes, ended oddly
+    # the former is a yes, ended oddly; behind the latter the text is sent, and its end may find a 250
+    said = [garbage for garbage in GARBAGE if (verb, garbage) not in (("DOT", b"250 ok\n"), ("DATA", b"334 dXNlcg==\r\n"))]
     all_arrive(relay, [saying(relay, verb, garbage) for garbage in said])
 
 
