@@ -82,8 +82,11 @@ static bool is_token(struct span token)
 int bearer_take_token(struct auth_exchange *exchange, struct span value)
 {
     size_t space = span_find(value, ' ');
-    struct span token = span_from(value, space);
+    struct span token;
 
+    if (!value.data) /* no such pair */
+        return -1;
+    token = span_from(value, space);
     while (token.len > 0 && token.data[0] == ' ')
         token = span_from(token, 1);
     if (!span_ieq(span_head(value, space), SPAN_LIT("Bearer")) || !is_token(token))

@@ -26,31 +26,32 @@
 
 /* ---- the directory ---- */
 
-static int make_directory(const char *path, struct error *error)
+/* Its name must be as durable as what will be in it; whoever made it may have died before he synced that. */
+static int sync_parent(const char *path, bool is_new, struct error *error)
 {
-    char *parent, *slash;
-    int fd;
+    char *parent = mem_strdup(path), *slash = strrchr(parent, '/');
+    int fd, status = 0;
 
-    if (mkdir(path, 0700)) {
-        if (errno == EEXIST)
-            return 0;
-        return error_set_errno(error, ERROR_PERM, errno, "cannot make the spool directory %s", path);
-    }
-    /* its name must be as durable as what will be in it */
-    parent = mem_strdup(path);
-    slash = strrchr(parent, '/');
     if (slash)
         *(slash == parent ? slash + 1 : slash) = '\0';
     fd = open(slash ? parent : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     free(parent);
-    if (fd < 0 || fsync(fd)) {
-        error_set_errno(error, ERROR_TEMP, errno, "cannot sync the directory that holds %s", path);
-        if (fd >= 0)
-            close(fd);
-        return -1;
-    }
-    close(fd);
-    return 0;
+    if (fd < 0 && !is_new)
+        return 0; /* who may not look there has not made it */
+    if (fd < 0 || fsync(fd))
+        status = error_set_errno(error, ERROR_TEMP, errno, "cannot sync the directory that holds %s", path);
+    if (fd >= 0)
+        close(fd);
+    return status;
+}
+
+static int make_directory(const char *path, struct error *error)
+{
+    bool is_new = !mkdir(path, 0700);
+
+    if (!is_new && errno != EEXIST)
+        return error_set_errno(error, ERROR_PERM, errno, "cannot make the spool directory %s", path);
+    return sync_parent(path, is_new, error);
 }
 
 static int open_directory(const char *path, struct error *error)
@@ -278,12 +279,20 @@ static int start(struct spool *spool, struct error *error)
     return 0;
 }
 
+/* Who was here before may have died between making a segment and syncing its name; we may be about to use it. */
+static int sync_names(struct spool *spool, struct error *error)
+{
+    if (spool_sync_directory(spool))
+        return error_set_errno(error, ERROR_TEMP, errno, "spool %s: cannot sync the directory", spool->name);
+    return 0;
+}
+
 struct spool *spool_open(const struct spool_config *config, struct error *error)
 {
     struct spool *spool = new_spool(config);
 
     spool->directory = open_directory(config->path, error);
-    if (spool->directory < 0 || read_headers(spool, error) || start(spool, error)) {
+    if (spool->directory < 0 || read_headers(spool, error) || sync_names(spool, error) || start(spool, error)) {
         spool_close(spool);
         return NULL;
     }

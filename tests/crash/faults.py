@@ -100,15 +100,27 @@ class Power:
                 "GATEPOST_POWER_KEEP": str(self.kept), "GATEPOST_POWER_SYNCS": "lie" if self.syncs_lie else ""}
 
     def _entries(self):
+        """Each with where it ends in the journal."""
         data = memoryview(self.journal.read_bytes()) if self.journal.exists() else memoryview(b"")
         at, head = 0, struct.Struct("=IIQQQQ")
         while at + head.size <= len(data):
             kind, name_len, inode, where, length, old_size = head.unpack_from(data, at)
             at += head.size
+            assert WRITTEN <= kind <= SIZED, "the journal makes no sense: this proves nothing"
             if at + name_len + length > len(data):
-                return  # it was killed while it wrote this down: what it was about to do was not done
-            yield kind, inode, where, old_size, bytes(data[at:at + name_len]).decode(), data[at + name_len:at + name_len + length]
+                return
+            name, before = bytes(data[at:at + name_len]).decode(), data[at + name_len:at + name_len + length]
             at += name_len + length
+            yield at, (kind, inode, where, old_size, name, before)
+
+    def life_ended(self) -> None:
+        """It may have been killed while it wrote something down: then what it was about to do was not done. What the next
+        life writes down must not be read as the rest of that."""
+        whole = 0
+        for end, _ in self._entries():
+            whole = end
+        if self.journal.exists() and self.journal.stat().st_size > whole:
+            os.truncate(self.journal, whole)
 
     def _files(self) -> dict[int, Path]:
         return {path.stat().st_ino: path for folder in (self.kept, self.spool) for path in folder.iterdir()}
@@ -116,7 +128,7 @@ class Power:
     def cut(self, dice: random.Random) -> int:
         """Takes away what was not synced; how many entries of the journal that touched."""
         pending, names = [], []
-        for entry in self._entries():
+        for _, entry in self._entries():
             if entry[0] == SYNCED:
                 pending = [other for other in pending if other[1] != entry[1]]
             elif entry[0] == DIRECTORY_SYNCED:

@@ -97,6 +97,7 @@ class Ground:
             assert daemon.process.wait() == -9, daemon.err.text()
             pumps.end()
         daemon.err.thread.join(DEADLINE)
+        self.power.life_ended()
         if self.dice.random() < 0.5:
             self.figures.power_cuts += 1
             self.figures.taken_back += self.power.cut(self.dice)

@@ -2,13 +2,15 @@
 """A hundred rounds of tools/crash, and the proof that its books would show a loss; then each single
 call that changes a file fails in turn, until a run passes untouched."""
 
+import contextlib
 import errno
 import os
+import random
 
 import pytest
 import rounds
-from crash import QUEUE, SEED, Oracle, arrived
-from faults import KINDS, Control, needs_libraries, remove
+from crash import QUEUE, SEED, Manners, Oracle
+from faults import KILL, KINDS, Control, Power, needs_libraries, remove
 from gatepost import DEADLINE, Daemon, Sink, Talk, make_dir
 from policies import RELAY_FROM_LOOPBACK, policy, smart_host
 
@@ -95,3 +97,38 @@ def test_each_call_fails_in_turn(kind, for_good):
         finally:
             shelf.close()
     raise AssertionError(f"after {MOST_CALLS} runs there is still a call to fail")
+
+
+class Worst(random.Random):
+    """The power cut that takes all it may."""
+
+    def random(self) -> float:
+        return 0.9
+
+
+@pytest.mark.parametrize("nth", range(1, 5))
+def test_what_one_life_made_and_did_not_sync_is_safe_in_the_next(nth):
+    """Death before the n-th sync, the directory's after a segment was made among them; a life that promises; no power."""
+    directory, manners = make_dir(), Manners()
+    control, power = Control(directory), Power(directory)
+    env = {**control.env("fault", "lose-unsynced", under=str(directory / "spool")), **power.env()}
+    with Sink(manners) as sink:
+        text = policy(smart_host(sink.port, queue=QUEUE), listener=RELAY_FROM_LOOPBACK)
+        control.on_call(KINDS["sync"], KILL)
+        control.calls.arm(nth)
+        first = Daemon(text, directory=directory, env=env)
+        with contextlib.suppress(AssertionError):
+            first.start()
+        first.kill()
+        control.calls.disarm()
+        power.life_ended()
+        second = Daemon(text, directory=directory, env=env).start()
+        with Talk(second.port) as client:
+            client.expect("EHLO me", "250")
+            assert client.mail("n1@b.example", ["c@d.example"], b"x").startswith("250")
+        second.kill()
+        power.cut(Worst())
+        manners.takes = True
+        with Daemon(text, directory=directory, env=env):
+            sink.wait()
+    remove(directory)

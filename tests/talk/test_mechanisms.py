@@ -212,20 +212,30 @@ def test_who_does_not_exist_has_a_salt_that_stays(daemon):
     assert len(seen) == 3
 
 
-def test_who_does_not_exist_takes_as_long():
-    """Else the challenge would tell: without the work that is done for nothing it comes five times as fast."""
+def times_of_challenges(client) -> tuple[float, float]:
+    """What undisturbed exchanges took: the pool's threads give way to whatever else the machine has to do."""
     took = {"scott": [], "nobody": []}
-    listener = ", junk_command_limit = 10000"
-    with Daemon(policy(SCRAM_USERS, listener=listener)) as daemon, secure(daemon.port) as client:
-        for user in ["scott", *random.choices(list(took), k=400)]:
-            first = Scram(user, "x").first()
-            began = time.perf_counter()
-            client.expect(f"AUTH SCRAM-SHA-256 {first}", "334 ")
-            took[user].append(time.perf_counter() - began)
-            client.expect("*", "501")
-    # what undisturbed exchanges took: the pool's threads give way to whatever else the machine has to do
+    for user in ["scott", *random.choices(list(took), k=400)]:
+        first = Scram(user, "x").first()
+        began = time.perf_counter()
+        client.expect(f"AUTH SCRAM-SHA-256 {first}", "334 ")
+        took[user].append(time.perf_counter() - began)
+        client.expect("*", "501")
     known, unknown = (statistics.quantiles(times, n=10)[0] for times in took.values())
-    assert known / 1.5 < unknown < known * 1.5
+    return known, unknown
+
+
+def test_who_does_not_exist_takes_as_long():
+    """Else the challenge would tell: without the work that is done for nothing it comes five times as fast. On a busy
+    machine it is measured again: what is the program's own doing shows every time."""
+    seen = []
+    with Daemon(policy(SCRAM_USERS, listener=", junk_command_limit = 100000")) as daemon, secure(daemon.port) as client:
+        for _ in range(5):
+            known, unknown = times_of_challenges(client)
+            seen.append((known, unknown))
+            if known / 1.5 < unknown < known * 1.5:
+                return
+    raise AssertionError(seen)
 
 
 def test_nobody_acts_as_another_by_scram(client):
