@@ -39,6 +39,7 @@
 #define JOB_THREADS 4
 #define JOB_QUEUE_LIMIT 1024
 #define DRAIN_LOOK_MS 10
+#define SAVE_EVERY_MS 60000
 
 /* The process: what main owns. */
 struct house {
@@ -55,10 +56,35 @@ struct house {
     char *lua_path;
 
     uv_signal_t signals[3];
-    struct timer drain_look;
+    struct timer drain_look, save_turn;
+    struct job save;
     uint64_t drain_until_ms;
     int stops_asked;
 };
+
+/* ---- what is kept in files beside the mail ---- */
+
+static void run_save(struct job *job)
+{
+    (void)job;
+    gate_save();
+}
+
+static void on_saved(struct job *job)
+{
+    struct house *house = CONTAINER_OF(job, struct house, save);
+
+    timer_start(&house->save_turn, SAVE_EVERY_MS);
+}
+
+static void save_in_turn(void *ctx)
+{
+    struct house *house = ctx;
+
+    house->save = (struct job){.run = run_save, .done = on_saved};
+    if (jobs_submit(house->jobs, &house->save, NULL))
+        timer_start(&house->save_turn, SAVE_EVERY_MS);
+}
 
 /* ---- signals ---- */
 
@@ -130,6 +156,7 @@ static void close_house(struct house *house)
 {
     unwatch_signals(house);
     timer_stop(&house->drain_look);
+    timer_stop(&house->save_turn);
     policy_monitor_free(house->monitor);
     admin_free(house->admin);
     desk_stop(house->desk);
@@ -168,6 +195,7 @@ static int open_policy(struct house *house, struct error *error)
         return -1;
     loop_adopt(house->loop);
     timer_init(&house->drain_look, house->loop, look_whether_drained, house);
+    timer_init(&house->save_turn, house->loop, save_in_turn, house);
     house->jobs = jobs_new("jobs", JOB_THREADS, JOB_QUEUE_LIMIT, error);
     if (!house->jobs)
         return -1;
@@ -285,6 +313,7 @@ static int run(struct house *house, struct error *error)
     }
     watch_signals(house);
     house->monitor = policy_monitor_new(house->policy, house->loop, POLICY_MONITOR_INTERVAL_MS);
+    timer_start(&house->save_turn, SAVE_EVERY_MS);
     diag(DIAG_INFO, NULL, "initialization complete");
     sd_notify(0, "READY=1"); /* does nothing when no service manager asked for it */
     loop_run(house->loop);

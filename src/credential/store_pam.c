@@ -16,7 +16,7 @@
 #include "base/must.h"
 #include "base/secret.h"
 #include "credential/credential_private.h"
-#include "credential/store_pool.h"
+#include "credential/pooled_ask.h"
 
 #define SERVICE_USUAL "gatepost"
 #define THREADS_USUAL 4
@@ -35,20 +35,14 @@ struct store {
 };
 
 struct question_at_work {
-    struct store_work work;
-    struct store_ask *ask; /* NULL once cancelled; the lookup thread's */
+    struct pooled_ask pooled;
 
-    /* the question: copies, since the store may be gone before a module returns */
+    /* copies, since the store may be gone before a module returns */
     char *service;
     char *confdir;
     char *user;
     char *password;
     char rhost[INET6_ADDRSTRLEN];
-
-    /* the answer */
-    enum store_outcome outcome;
-    json_t *fields;
-    struct error error;
 };
 
 /* ---- on a thread of the pool ---- */
@@ -176,32 +170,33 @@ static void ask_pam(struct question_at_work *question)
 
     if (status == PAM_SUCCESS)
         status = judge(pam, question);
-    question->outcome = outcome_of(status);
-    if (question->outcome == STORE_FOUND)
-        question->fields = name_of(pam, question);
-    if (question->outcome == STORE_FAILED)
-        error_set(&question->error, ERROR_TEMP, "PAM service %s: %s", question->service, pam_strerror(pam, status));
+    question->pooled.outcome = outcome_of(status);
+    if (question->pooled.outcome == STORE_FOUND)
+        question->pooled.fields = name_of(pam, question);
+    if (question->pooled.outcome == STORE_FAILED)
+        error_set(&question->pooled.error, ERROR_TEMP, "PAM service %s: %s", question->service,
+                  pam_strerror(pam, status));
     if (pam)
         pam_end(pam, status);
 }
 
 static void run(struct store_work *work)
 {
-    struct question_at_work *question = CONTAINER_OF(work, struct question_at_work, work);
+    struct question_at_work *question = CONTAINER_OF(work, struct question_at_work, pooled.work);
 
     if (has_service(question)) {
         ask_pam(question);
         return;
     }
-    question->outcome = STORE_FAILED;
-    error_set(&question->error, ERROR_TEMP, "there is no PAM service %s", question->service);
+    question->pooled.outcome = STORE_FAILED;
+    error_set(&question->pooled.error, ERROR_TEMP, "there is no PAM service %s", question->service);
 }
 
 /* ---- on the lookup thread ---- */
 
 static void question_free(struct question_at_work *question)
 {
-    json_decref(question->fields);
+    pooled_ask_forget(&question->pooled);
     secret_free(question->password);
     free(question->user);
     free(question->service);
@@ -209,25 +204,13 @@ static void question_free(struct question_at_work *question)
     free(question);
 }
 
-static void drop(struct store_work *work) { question_free(CONTAINER_OF(work, struct question_at_work, work)); }
+static void drop(struct store_work *work) { question_free(CONTAINER_OF(work, struct question_at_work, pooled.work)); }
 
-static void done(struct store_work *work)
-{
-    struct question_at_work *question = CONTAINER_OF(work, struct question_at_work, work);
-    struct store_ask *ask = question->ask;
-
-    if (ask)
-        ask->on_done(ask, question->outcome, question->fields,
-                     question->outcome == STORE_FAILED ? &question->error : NULL);
-    question_free(question);
-}
-
-static struct question_at_work *make_question(const struct store *store, struct store_ask *ask)
+static struct question_at_work *make_question(const struct store *store, const struct store_ask *ask)
 {
     struct question_at_work *question = mem_zalloc(sizeof *question);
 
-    question->work = (struct store_work){.run = run, .done = done, .drop = drop};
-    question->ask = ask;
+    question->pooled.work = (struct store_work){.run = run, .drop = drop};
     question->service = mem_strdup(store->service);
     question->confdir = store->confdir ? mem_strdup(store->confdir) : NULL;
     question->user = mem_strdup(ask->user);
@@ -238,30 +221,14 @@ static struct question_at_work *make_question(const struct store *store, struct 
 
 static void pam_ask(struct store *store, struct store_ask *ask)
 {
-    struct question_at_work *question;
-    struct error error;
-
     /* PAM's strings end at a NUL: what comes behind it would not be compared */
-    if (ask->password.len && memchr(ask->password.data, '\0', ask->password.len)) {
+    if (ask->password.len && memchr(ask->password.data, '\0', ask->password.len))
         ask->on_done(ask, STORE_REFUSED, NULL, NULL);
-        return;
-    }
-    question = make_question(store, ask);
-    ask->driver = question;
-    if (!store_pool_submit(store->pool, &question->work, &error))
-        return;
-    question_free(question);
-    ask->on_done(ask, STORE_FAILED, NULL, &error);
+    else
+        pooled_ask_begin(store->pool, &make_question(store, ask)->pooled, ask);
 }
 
-static void pam_cancel(struct store *store, struct store_ask *ask)
-{
-    struct question_at_work *question = ask->driver;
-
-    question->ask = NULL;
-    if (store_pool_withdraw(store->pool, &question->work))
-        question_free(question);
-}
+static void pam_cancel(struct store *store, struct store_ask *ask) { pooled_ask_cancel(store->pool, ask->driver); }
 
 /* ---- the store ---- */
 

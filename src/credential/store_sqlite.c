@@ -19,8 +19,8 @@
 #include "base/mem.h"
 #include "base/must.h"
 #include "credential/credential_private.h"
+#include "credential/pooled_ask.h"
 #include "credential/store_fields.h"
-#include "credential/store_pool.h"
 
 #define QUERY_USUAL "SELECT * FROM users WHERE name = :user"
 #define PARAMETER ":user"
@@ -57,18 +57,12 @@ struct store {
 };
 
 struct question_at_work {
-    struct store_work work;
-    struct store_ask *ask; /* NULL once cancelled; the lookup thread's */
+    struct pooled_ask pooled;
     struct store *store;
     char *user;
     uint64_t deadline_ms;
     uint64_t busy_until_ms; /* 0: met no lock yet */
     atomic_bool is_cancelled;
-
-    /* the answer */
-    enum store_outcome outcome;
-    json_t *fields;
-    struct error error;
 };
 
 /* ---- connections: on a thread of the pool ---- */
@@ -241,9 +235,9 @@ static int ask_connection(struct question_at_work *question, struct connection *
     sqlite3_progress_handler(connection->db, STEPS_BETWEEN_LOOKS, on_progress, question);
     sqlite3_busy_handler(connection->db, on_busy, question);
     if (!connection->statement)
-        status = prepare(connection, question->store, &question->error);
+        status = prepare(connection, question->store, &question->pooled.error);
     if (!status)
-        status = read_rows(connection, question->user, rows, &question->error);
+        status = read_rows(connection, question->user, rows, &question->pooled.error);
     sqlite3_reset(connection->statement);
     if (connection->statement)
         sqlite3_clear_bindings(connection->statement);
@@ -254,16 +248,16 @@ static int ask_connection(struct question_at_work *question, struct connection *
 
 static void run(struct store_work *work)
 {
-    struct question_at_work *question = CONTAINER_OF(work, struct question_at_work, work);
+    struct question_at_work *question = CONTAINER_OF(work, struct question_at_work, pooled.work);
     struct connection *connection;
     json_t *rows;
 
-    question->outcome = STORE_FAILED;
+    question->pooled.outcome = STORE_FAILED;
     if (is_over(question)) {
-        error_set(&question->error, ERROR_TEMP, "too late: the question waited for a thread too long");
+        error_set(&question->pooled.error, ERROR_TEMP, "too late: the question waited for a thread too long");
         return;
     }
-    connection = take_connection(question->store, &question->error);
+    connection = take_connection(question->store, &question->pooled.error);
     if (!connection)
         return;
     rows = json_array();
@@ -273,56 +267,37 @@ static void run(struct store_work *work)
         return;
     }
     give_back(question->store, connection);
-    question->outcome = conclude(rows, &question->fields, &question->error);
+    question->pooled.outcome = conclude(rows, &question->pooled.fields, &question->pooled.error);
 }
 
 /* ---- on the lookup thread ---- */
 
 static void question_free(struct question_at_work *question)
 {
-    store_fields_free(question->fields);
+    pooled_ask_forget(&question->pooled);
     free(question->user);
     free(question);
 }
 
-static void drop(struct store_work *work) { question_free(CONTAINER_OF(work, struct question_at_work, work)); }
-
-static void done(struct store_work *work)
-{
-    struct question_at_work *question = CONTAINER_OF(work, struct question_at_work, work);
-    struct store_ask *ask = question->ask;
-
-    if (ask)
-        ask->on_done(ask, question->outcome, question->fields,
-                     question->outcome == STORE_FAILED ? &question->error : NULL);
-    question_free(question);
-}
+static void drop(struct store_work *work) { question_free(CONTAINER_OF(work, struct question_at_work, pooled.work)); }
 
 static void sqlite_ask(struct store *store, struct store_ask *ask)
 {
     struct question_at_work *question = mem_zalloc(sizeof *question);
-    struct error error;
 
-    question->work = (struct store_work){.run = run, .done = done, .drop = drop};
-    question->ask = ask;
+    question->pooled.work = (struct store_work){.run = run, .drop = drop};
     question->store = store;
     question->user = mem_strdup(ask->user);
     question->deadline_ms = clock_mono_ms() + store->timeout_ms;
-    ask->driver = question;
-    if (!store_pool_submit(store->pool, &question->work, &error))
-        return;
-    question_free(question);
-    ask->on_done(ask, STORE_FAILED, NULL, &error);
+    pooled_ask_begin(store->pool, &question->pooled, ask);
 }
 
 static void sqlite_cancel(struct store *store, struct store_ask *ask)
 {
-    struct question_at_work *question = ask->driver;
+    struct question_at_work *question = CONTAINER_OF(ask->driver, struct question_at_work, pooled);
 
-    question->ask = NULL;
     atomic_store(&question->is_cancelled, true);
-    if (store_pool_withdraw(store->pool, &question->work))
-        question_free(question);
+    pooled_ask_cancel(store->pool, &question->pooled);
 }
 
 /* ---- the store ---- */

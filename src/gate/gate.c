@@ -8,8 +8,10 @@
 #include "base/mem.h"
 #include "credential/lookup.h"
 #include "credential/used.h"
+#include "credential/used_file.h"
 #include "gate/gate_private.h"
 #include "gate/guess_private.h"
+#include "log/diag.h"
 #include "password/pool.h"
 
 static atomic_size_t working;
@@ -20,8 +22,18 @@ int gate_start(struct error *error)
     return lookup_start(error);
 }
 
+void gate_save(void)
+{
+    struct error error;
+
+    if (used_file_save(&error))
+        diag_error(NULL, &error, "when secrets were last used");
+}
+
 void gate_stop(void)
 {
+    gate_save();
+    used_file_use(NULL);
     guess_webhook_stop();
     lookup_stop();
     gate_remember_stop();

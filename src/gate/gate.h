@@ -26,6 +26,8 @@
 
 int gate_start(struct error *error); /* by main, before any VM: the lookup thread, the password pool */
 void gate_stop(void);                /* after all VMs are gone */
+/* Writes what is kept in files: now and then, from a thread that may block. gate_stop does it too. */
+void gate_save(void);
 /* Verifications are on their way back to the loops that asked for them, wanted or not: the loops have to go on. */
 bool gate_is_working(void);
 /* Puts a job into the password pool. From now until gate_work_ended (in the job's `done`) gate_is_working. -1: the

@@ -140,6 +140,7 @@ struct gate_rules {
     struct gate_shared *shared;
     struct gate_budgets *budgets;
     struct gate_audit audit;
+    char *last_used; /* a path, or NULL */
     uint64_t remember_ms;
     size_t pool_threads, pool_queue_limit; /* of the password pool; 0: the default */
     uint64_t pool_time_limit_ms;

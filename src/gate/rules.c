@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/secret.h"
 #include "credential/lookup.h"
+#include "credential/used_file.h"
 #include "data/data.h"
 #include "gate/budget_private.h"
 #include "gate/gate_private.h"
@@ -145,6 +146,18 @@ static void read_password(struct gate_rules *rules, struct settings *root)
     learn_users(&rules->cost, root);
 }
 
+static void read_last_used(struct gate_rules *rules, struct settings *root)
+{
+    const char *path = settings_path(root, "last_used", NULL);
+    struct error error;
+
+    if (!path)
+        return;
+    rules->last_used = mem_strdup(path);
+    if (used_file_load(path, &error))
+        settings_fault(root, "last_used", "%s", error.sentence);
+}
+
 static int read_rules(struct gate_rules *rules, struct settings *root, struct error *error)
 {
     static const char *const token_records[] = {"use", "need", "ignore", NULL};
@@ -157,6 +170,7 @@ static int read_rules(struct gate_rules *rules, struct settings *root, struct er
     rules->token_records =
         (enum gate_token_records)settings_choice(settings_table(root, "token"), "records", token_records, 0);
     rules->guessing = gate_guessing_read(settings_table(root, "guessing"));
+    read_last_used(rules, root);
     rules->shared = gate_shared_read(settings_table(root, "shared"));
     rules->budgets = gate_budgets_read(root);
     gate_audit_read(&rules->audit, settings_table(root, "audit"));
@@ -193,6 +207,7 @@ static void free_rules(struct gate_rules *rules)
     gate_budgets_free(rules->budgets);
     gate_audit_done(&rules->audit);
     gate_cost_done(&rules->cost);
+    free(rules->last_used);
     free(rules);
 }
 
@@ -237,6 +252,8 @@ struct gate_rules *gate_rules_load(const char *const *paths, size_t count, struc
             list_push_back(&all.list, &rules->node);
         }
         fails = rules && gate_shared_use(rules->shared, error);
+        if (rules && !fails)
+            used_file_use(rules->last_used);
     }
     pthread_mutex_unlock(&all.lock);
     if (fails)

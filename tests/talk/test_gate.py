@@ -8,6 +8,7 @@ import base64
 import hashlib
 import hmac
 import re
+import shutil
 import signal
 import threading
 import time
@@ -228,6 +229,34 @@ def test_cut_while_passwords_are_hashed():
         daemon.check_sanitizers()
         for client in clients:
             client.close()
+
+
+# ---- when secrets were last used ----
+
+
+def test_when_secrets_were_used_outlives_the_daemon():
+    """Else an operator who looks after a restart takes away what is in use."""
+    directory = make_dir()
+    users = "last_used = 'used'\n[user.ann]\npassword = 'tiger'\n[user.bob]\npassword = 'lion'\n"
+
+    def run(user: str, password: str) -> dict[str, int]:
+        with Daemon(policy(SETUP, listener=QUICK), directory=directory, files={"auth.toml": users}) as daemon:
+            assert login(daemon, user, password).startswith("235")
+        rows = [line.split("\t") for line in (directory / "used").read_text().splitlines()]
+        return {name: int(at) for at, name, label in rows if not label}
+
+    try:
+        before = time.time() * 1000 - 1
+        first = run("ann", "tiger")
+        assert list(first) == ["ann"] and before < first["ann"] < time.time() * 1000 + 1
+        second = run("bob", "lion")
+        assert second["ann"] == first["ann"] and second["bob"] > second["ann"]
+        assert (directory / "used").stat().st_mode & 0o777 == 0o600
+        (directory / "used").write_text("something else\n")
+        refused = Daemon(policy(SETUP), directory=directory, files={"auth.toml": users}).run_to_end("--validate")
+        assert refused.returncode != 0 and "auth.toml:1: last_used: " in refused.stderr, refused.stderr
+    finally:
+        shutil.rmtree(directory)
 
 
 # ---- what is refused at the start ----

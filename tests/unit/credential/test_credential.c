@@ -11,9 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "credential/credential_private.h"
 #include "credential/used.h"
+#include "credential/used_file.h"
 
 static struct credential *read_record(const char *text, bool is_lenient, struct error *error)
 {
@@ -340,6 +342,47 @@ static void test_last_used(void **state)
     assert_int_equal(credential_last_used("u0", ""), 0);
 }
 
+static void test_last_used_in_a_file(void **state)
+{
+    char path[] = "/tmp/gatepost-used-XXXXXX";
+    int fd = mkstemp(path);
+    struct error error;
+
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(used_file_load("/nonexistent/used", &error), 0);
+    credential_note_used("bob", "app");
+    assert_int_equal(used_file_save(&error), 0); /* there is none */
+    used_file_use(path);
+    credential_note_used("Bob O'Neil", "");
+    assert_int_equal(used_file_save(&error), 0);
+    credential_forget_used();
+    assert_int_equal(used_file_load(path, &error), 0);
+    assert_true(credential_last_used("bob", "app") > 0);
+    assert_true(credential_last_used("Bob O'Neil", "") > 0);
+    assert_int_equal(credential_last_used("bob", ""), 0);
+    credential_forget_used();
+
+    assert_int_equal(pwrite(fd, "x", 1, 0), 1); /* of the former file, which is none any more */
+    assert_int_equal(credential_used_read(SPAN_LIT("5000000000000\tbob\tapp\n5\tbob\tapp\n7\tu\t\n")), 0);
+    assert_true(credential_last_used("bob", "app") == 5000000000000);
+    assert_true(credential_last_used("u", "") == 7);
+    assert_int_equal(credential_used_read(SPAN_LIT("7\tu\n")), -1);
+    assert_int_equal(credential_used_read(SPAN_LIT("seven\tu\t\n")), -1);
+    assert_int_equal(credential_used_read(SPAN_LIT("7\t\t\n")), -1);
+    assert_int_equal(credential_used_read(SPAN_LIT("7\tu\ta\tb\n")), -1);
+    assert_int_equal(used_file_load("/etc/passwd", &error), -1);
+    assert_non_null(strstr(error.sentence, "/etc/passwd"));
+    used_file_use("/nonexistent/used");
+    credential_note_used("bob", "app");
+    assert_int_equal(used_file_save(&error), -1);
+    assert_int_equal(used_file_load(path, &error), 0);
+    used_file_use(NULL);
+    credential_forget_used();
+    close(fd);
+    unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -353,6 +396,7 @@ int main(void)
         cmocka_unit_test(test_files),
         cmocka_unit_test(test_drivers_by_name),
         cmocka_unit_test(test_last_used),
+        cmocka_unit_test(test_last_used_in_a_file),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
