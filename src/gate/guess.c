@@ -78,12 +78,27 @@ static void suspect(struct gate_guess *guess, enum guess_suspicion kind, double 
         json_decref(info);
 }
 
+/* At the limit, and at each doubling of it: an attack that goes on is told again, but not with each try. */
+static bool is_worth_telling(bool is_new, double number, double limit)
+{
+    double times = number / limit;
+
+    return is_new && number >= limit && times == exp2(floor(log2(times)));
+}
+
+static void suspect_spread(struct gate_guess *guess, const struct guess_numbers *numbers)
+{
+    if (is_worth_telling(numbers->is_new_prefix, numbers->prefixes, guess->rules->guessing->suspect_prefixes))
+        suspect(guess, GUESS_ONE_USER, numbers->prefixes, false);
+}
+
 static void conclude_right(struct gate_guess *guess, const struct guess_numbers *numbers,
                            struct gate_guess_result *result)
 {
     const struct gate_guessing *guessing = guess->rules->guessing;
 
     result->locked_by = guess_decide(guessing, &guess->subject, numbers);
+    suspect_spread(guess, numbers);
     result->is_doubtful = numbers->doubt_ms > 0;
     if (result->locked_by != GATE_GUESS_NONE || result->is_doubtful ||
         !guess_is_success_suspect(guessing, &guess->subject, numbers))
@@ -104,14 +119,6 @@ static void lock(struct gate_guess *guess, bool counts, double value, double lim
         return;
     mark(guess, key, guess->rules->guessing->block_for_ms);
     metrics_count(metric);
-}
-
-/* At the limit, and at each doubling of it: an attack that goes on is told again, but not with each try. */
-static bool is_worth_telling(bool is_new, double number, double limit)
-{
-    double times = number / limit;
-
-    return is_new && number >= limit && times == exp2(floor(log2(times)));
 }
 
 static unsigned failures_of(const struct gate_guess *guess, const struct guess_numbers *numbers)
@@ -142,8 +149,7 @@ static void conclude_wrong(struct gate_guess *guess, const struct guess_numbers 
     lock(guess, numbers->counts_user, numbers->user, guessing->user_limit, GUESS_KEY_USER, METRIC_GUESS_LOCKS_USER);
     if (is_worth_telling(numbers->is_new_user, numbers->users, guessing->suspect_users))
         suspect(guess, GUESS_ONE_PASSWORD, numbers->users, false);
-    if (is_worth_telling(numbers->is_new_prefix, numbers->prefixes, guessing->suspect_prefixes))
-        suspect(guess, GUESS_ONE_USER, numbers->prefixes, false);
+    suspect_spread(guess, numbers);
 }
 
 static void conclude_peek(struct gate_guess *guess, const struct guess_numbers *numbers,
@@ -200,6 +206,8 @@ static struct gate_guess *ask(struct gate_rules *rules, struct loop *loop, const
     guess->facts = guess_facts(rules, attempt, &guess->subject);
     if (tally_get())
         guess_plan_make(&guess->plan, rules->guessing, &guess->subject, attempt->secret, counts);
+    if (tally_get() && !counts)
+        guess_plan_add_arrival(&guess->plan, rules->guessing, &guess->subject);
     return start(guess, loop);
 }
 

@@ -63,7 +63,7 @@ typedef void gate_guess_fn(void *ctx, const struct gate_guess_result *result);
  * way; it is for taking as much time about a right one that will be refused as about a wrong one. */
 struct gate_guess *gate_guess_peek(struct gate_rules *rules, struct loop *loop, const struct gate_attempt *attempt,
                                    gate_guess_fn *on_done, void *ctx);
-/* The secret was right: may the user come in? Nothing is counted. */
+/* The secret was right: may the user come in? Nothing is counted but the places that he comes from. */
 struct gate_guess *gate_guess_judge(struct gate_rules *rules, struct loop *loop, const struct gate_attempt *attempt,
                                     gate_guess_fn *on_done, void *ctx);
 /* It was wrong, or locked: counts it. */
@@ -92,7 +92,8 @@ bool gate_guess_refuses_before_tls(const struct gate_rules *rules);
 bool gate_guess_can_be_about(const struct gate_rules *rules, const char *who);
 
 struct gate_guess_entry {
-    const char *what;   /* "failures", "locked", "known", "held", "blocked", "prefixes" (that failed lately) */
+    const char *what;   /* "failures", "locked", "known", "held", "blocked", "prefixes" (that failed or were new lately;
+                           two or more) */
     const char *prefix; /* "192.0.2.7/32" or NULL */
     const char *user;   /* or NULL */
     double value;       /* failures; prefixes */

@@ -102,14 +102,15 @@ static void add_counter(struct guess_plan *plan, const struct gate_guessing *gue
     op->if_new = plan->at[slot == GUESS_SLOT_USER ? GUESS_SLOT_TRIED_USER : GUESS_SLOT_TRIED_PAIR];
 }
 
-static void add_members(struct guess_plan *plan, const struct gate_guessing *guessing, enum guess_slot slot,
-                        enum guess_key key, const char *member)
+static struct tally_op *add_members(struct guess_plan *plan, const struct gate_guessing *guessing, enum guess_slot slot,
+                                    enum guess_key key, const char *member)
 {
     struct tally_op *op = add(plan, slot, TALLY_JOIN, key);
 
     op->member = span_of(member);
     op->time_ms = guessing->suspect_within_ms;
     op->most = MEMBERS_MOST;
+    return op;
 }
 
 static void add_what_counts(struct guess_plan *plan, const struct gate_guessing *guessing,
@@ -162,6 +163,15 @@ void guess_plan_make(struct guess_plan *plan, const struct gate_guessing *guessi
     if (subject->user && !subject->is_trusted)
         add_of_pair(plan, guessing, counts);
     MUST(plan->count <= GUESS_SLOT_COUNT);
+}
+
+/* A stolen password needs no guess: whoever has it comes from many places at once. */
+void guess_plan_add_arrival(struct guess_plan *plan, const struct gate_guessing *guessing,
+                            const struct guess_subject *subject)
+{
+    if (subject->user && !subject->is_trusted)
+        add_members(plan, guessing, GUESS_SLOT_SPREAD, GUESS_KEY_USER, subject->prefix)->if_new =
+            plan->at[GUESS_SLOT_KNOWN];
 }
 
 void guess_plan_add_home(struct guess_plan *plan, const struct guess_subject *subject)

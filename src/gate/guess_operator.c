@@ -148,6 +148,8 @@ static bool is_picked(const struct request *request, const struct step *step, co
 {
     if (step->picks_marks && entry->type != TALLY_MARKED)
         return false;
+    if (!request->removes && entry->type == TALLY_SET && entry->value < 2) /* one place is no news */
+        return false;
     return !step->picks_prefix || span_eq(part_at(entry, part_of_prefix(step->key)), span_of(request->subject.prefix));
 }
 
@@ -176,7 +178,7 @@ static void forget(struct request *request, const struct tally_entry *entry)
         return;
     memcpy(key.text, entry->key.data, entry->key.len);
     tally_run(tally_get(), NULL, &(struct tally_op){.kind = TALLY_FORGET, .key = &key}, 1, NULL, NULL);
-    request->changed++;
+    request->changed += entry->type != TALLY_SET; /* of where somebody came from nothing was kept against him */
 }
 
 /* ---- step by step ---- */

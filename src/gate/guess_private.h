@@ -13,7 +13,7 @@
  * Names of keys in the counting room (parts in brackets only where they are known):
  *   guess.address/prefix       counter of failures; mark: locked
  *   guess.pair/user/prefix     the same
- *   guess.user/user            the same; members: prefixes that failed
+ *   guess.user/user            the same; members: prefixes that failed, or came in for the first time
  *   guess.known/user/prefix    mark: a login succeeded there
  *   guess.doubt/user/prefix    mark: one that looks like a guess
  *   guess.home/prefix          mark: some login succeeded there
@@ -106,6 +106,9 @@ struct guess_plan {
 /* Reads everything; with `counts` a failure is counted first, once for one secret. */
 void guess_plan_make(struct guess_plan *plan, const struct gate_guessing *guessing, const struct guess_subject *subject,
                      struct span secret, bool counts);
+/* And counts the prefix of a login that comes in, unless it is known for the user. */
+void guess_plan_add_arrival(struct guess_plan *plan, const struct gate_guessing *guessing,
+                            const struct guess_subject *subject);
 /* And whether the prefix is a usual place of anybody: for those who ask about a connection. */
 void guess_plan_add_home(struct guess_plan *plan, const struct guess_subject *subject);
 
@@ -114,7 +117,7 @@ struct guess_numbers {
     bool counts_address, counts_pair, counts_user;        /* this attempt was new to them */
     uint64_t address_lock_ms, pair_lock_ms, user_lock_ms; /* left; 0: not locked */
     uint64_t known_ms, doubt_ms, home_ms, held_ms, blocked_ms;
-    double prefixes, users; /* that failed for the user; that the secret was tried for */
+    double prefixes, users; /* that failed or are new for the user; that the secret was tried for */
     bool is_new_prefix, is_new_user;
     bool is_local;
 };

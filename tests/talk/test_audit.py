@@ -8,11 +8,12 @@ import hmac
 import json
 import os
 import re
+import sqlite3
 import urllib.request
 from pathlib import Path
 
 import pytest
-from gatepost import BUILD, DEADLINE, ROOT, Daemon, Sink, Talk
+from gatepost import BUILD, DEADLINE, ROOT, Daemon, Sink, Talk, give
 from policies import MESSAGE, RELAY_FROM_LOOPBACK, policy, smart_host
 from sasl import Scram, b64, scram_login
 from tokens import AUDIENCE, Key, claims
@@ -252,6 +253,22 @@ def test_who_came_in_and_with_which_secret(daemon):
     provoke(daemon, "authzid_refused", auth(plain("scott", "tiger", "root")))
     records = daemon.wait_records(lambda record: record["authzid"] == "root", "acct")
     assert records[-1]["authcid"] == "scott"
+
+
+def test_what_came_out_of_the_cache():
+    users = "[store.people]\ndriver = 'sqlite'\npath = '@DIR@/users.db'\n[cache]\npositive_ttl = '1h'\n"
+    daemon = Daemon(accounting(SETUP, listener=QUICK), files={"auth.toml": users})
+    with contextlib.closing(sqlite3.connect(daemon.dir / "users.db")) as db:
+        db.execute("CREATE TABLE users (name TEXT PRIMARY KEY, password TEXT)")
+        db.execute("INSERT INTO users VALUES ('dan', '{PLAIN}tiger')")
+        db.commit()
+    give(daemon.dir / "users.db")
+    with daemon:
+        for _ in range(2):
+            auth(plain("dan", "tiger"))(daemon)
+        records = daemon.wait_records(lambda record: True, "acct", 2)
+        assert [(record["reason"], record["store"], record["cache_hit"]) for record in records] == [
+            ("ok", "people", False), ("ok", "people", True)]
 
 
 def test_one_log_only_and_in_init():

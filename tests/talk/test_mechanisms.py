@@ -417,7 +417,9 @@ def certified():
     directory = make_dir()
     make_certificate(directory, "own", "mx.gatepost.test", "extendedKeyUsage=serverAuth")
     make_certificate(directory, "device", "device-7.example", "extendedKeyUsage=clientAuth")
-    with Daemon(policy(STATIC_USERS, CERTIFICATES, WHO_AM_I, listener=LISTENER + OWN), directory=directory) as made:
+    log = "  kumo.aaa.configure_acct_log { log_dir = '@DIR@/acct', min_free_space = 0, min_free_inodes = 0 }\n"
+    text = policy(STATIC_USERS, CERTIFICATES, WHO_AM_I, listener=LISTENER + OWN)
+    with Daemon(text.replace("  kumo.start_http", log + "  kumo.start_http", 1), directory=directory) as made:
         yield made
 
 
@@ -445,6 +447,17 @@ def test_external(certified, asked, is_late):
         else:
             client.expect("AUTH EXTERNAL " + (b64(asked) or "="), "235")
         assert who(client).startswith("599 device@example.com device@example.com")
+
+
+def test_the_record_of_a_login_has_the_certificate(certified):
+    with with_certificate(certified) as client:
+        client.expect("AUTH EXTERNAL =", "235")
+    record = certified.wait_records(lambda record: record["mechanism"] == "EXTERNAL" and record["success"], "acct")[-1]
+    assert record["tls_peer_subject_name"] == "CN=device-7.example"
+    with secure(certified.port) as client:
+        client.expect("AUTH PLAIN " + b64("\0scott\0tiger"), "235")
+    record = certified.wait_records(lambda record: record["mechanism"] == "PLAIN" and record["success"], "acct")[-1]
+    assert record["tls_peer_subject_name"] is None
 
 
 def test_a_certificate_is_nobody_elses(certified):

@@ -511,6 +511,28 @@ static void one_user_from_many_prefixes(void **state)
     gate_rules_unref(&rules);
 }
 
+/* With a stolen password nothing fails. */
+static void one_user_let_in_from_many_places(void **state)
+{
+    struct gate_rules *rules = guessing("suspect_prefixes = 4\nsuspect_within = '1h'");
+
+    (void)state;
+    for (int round = 0; round < 2; round++) { /* known the second time */
+        assert_string_equal(right(rules, "198.51.100.1", "ada").kinds, "");
+        assert_string_equal(right(rules, "198.51.100.2", "ada").kinds, "");
+        assert_string_equal(right(rules, "198.51.100.2", "ada").kinds, "");
+        assert_string_equal(right(rules, "198.51.100.3", "ada").kinds, "");
+        pass(2 * HOUR);
+    }
+    right(rules, "198.51.100.4", "ada");
+    right(rules, "198.51.100.5", "ada");
+    right(rules, "10.1.2.3", "ada"); /* trusted */
+    assert_string_equal(right(rules, "198.51.100.6", "ada").kinds, "");
+    assert_string_equal(right(rules, "198.51.100.7", "ada").kinds, "one_user_many_prefixes ");
+    assert_let_in(right(rules, "198.51.100.8", "ada"));
+    gate_rules_unref(&rules);
+}
+
 static void a_success_after_failures(void **state)
 {
     struct gate_rules *rules = guessing("suspect_failures = 3\naddress_user_limit = 10");
@@ -615,7 +637,7 @@ static void showing_and_unlocking(void **state)
     (void)state;
     right(rules, "203.0.113.1", "ada");
     many_wrong(rules, "198.51.100.1", "ada", 3);
-    assert_string_equal(show(rules, "ADA").text, "failures ada - 3\nprefixes ada - 1\nfailures ada 198.51.100.1/32 3\n"
+    assert_string_equal(show(rules, "ADA").text, "failures ada - 3\nprefixes ada - 2\nfailures ada 198.51.100.1/32 3\n"
                                                  "locked ada 198.51.100.1/32 0\nknown ada 203.0.113.1/32 0\n");
     assert_string_equal(show(rules, "198.51.100.1").text,
                         "failures - 198.51.100.1/32 3\nfailures ada 198.51.100.1/32 3\nlocked ada 198.51.100.1/32 0\n");
@@ -815,6 +837,7 @@ int main(void)
         COUNTED(an_impatient_week),
         COUNTED(one_password_over_a_thousand_accounts),
         COUNTED(one_user_from_many_prefixes),
+        COUNTED(one_user_let_in_from_many_places),
         COUNTED(a_success_after_failures),
         COUNTED(failures_elsewhere_hold_nobody),
         COUNTED(a_guess_that_came_right_holds_the_user),

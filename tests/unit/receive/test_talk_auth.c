@@ -6,6 +6,7 @@
 #include "talk.h"
 
 #include "base/base64.h"
+#include "tally/tally.h"
 
 #define CLEAR                                                                                                          \
     "S: 220 mx.test *\nC: EHLO a.test\nS: 250-mx.test\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250-*\n"             \
@@ -13,6 +14,9 @@
 #define SECURE                                                                                                         \
     "C: STARTTLS\nS: 220 2.0.0 *\nTLS\nC: EHLO a.test\nS: 250-mx.test\nS: 250-*\nS: 250-*\nS: 250-*\n"                 \
     "S: 250-*\nS: 250-*\nS: 250-CHUNKING\nS: 250 AUTH PLAIN LOGIN\n"
+#define MESSAGE_TO_B                                                                                                   \
+    "C: MAIL FROM:<a@a.test>\nS: 250 *\nC: RCPT TO:<b@b.test>\nS: 250 *\nC: DATA\nS: 354 *\nC: Subject: s\nC: \nC: "   \
+    "b\n"
 #define PARAMS "{\"junk_command_delay\": 0, \"auth_failure_delay\": 0, \"relay_hosts\": [], \"auth_failure_limit\": 10}"
 
 /* alice:secret; "both" may act as bob by AuthInfo */
@@ -197,6 +201,32 @@ static void implicit_tls_comes_first(void **state)
          "S: 250-CHUNKING\nS: 250 AUTH PLAIN LOGIN\nC: AUTH PLAIN AGFsaWNlAHNlY3JldA==\nS: 235 *");
 }
 
+/* What could not be stored was not sent: it is given back, and one message may still go. */
+static void what_is_not_stored_uses_up_nothing(void **state)
+{
+    static const char limited[] =
+        "kumo.on('smtp_server_auth_plain', function(authz, authc, password, conn_meta)\n"
+        "  local one = {identity = authc, context = 'SmtpAuthPlainAuthorization'}\n"
+        "  return {identities = {one}, limits = {messages_per_hour = 1, recipients_per_hour = 1}}\n"
+        "end)\n";
+    struct talk talk;
+    struct error error;
+
+    (void)state;
+    assert_int_equal(tally_start(&error), 0);
+    talk_open(&talk, limited, "{\"junk_command_delay\": 0, \"auth_failure_delay\": 0}");
+    talk.store_failure = "4.3.0 no disk";
+    talk_run(&talk, CLEAR SECURE "C: AUTH PLAIN AGFsaWNlAHNlY3JldA==\nS: 235 2.7.0 *\n");
+    for (int i = 0; i < 3; i++)
+        talk_go_on(&talk, MESSAGE_TO_B "C: .\nS: 451 4.3.0 no disk\n");
+    talk.store_failure = NULL;
+    talk_go_on(&talk, MESSAGE_TO_B "C: .\nS: 250 *\nC: MAIL FROM:<a@a.test>\nS: 452 4.7.1 limit messages_per_hour *\n");
+    talk_hang_up(&talk);
+    talk_settle(&talk);
+    talk_close(&talk);
+    tally_stop();
+}
+
 static void records_carry_no_secret(void **state)
 {
     struct talk talk;
@@ -227,6 +257,7 @@ int main(void)
         cmocka_unit_test(tls_forgets_what_was_said_in_clear),
         cmocka_unit_test(a_failed_handshake_closes),
         cmocka_unit_test(implicit_tls_comes_first),
+        cmocka_unit_test(what_is_not_stored_uses_up_nothing),
         cmocka_unit_test(records_carry_no_secret),
     };
 
