@@ -58,9 +58,8 @@ struct message *message_fork(const struct message *message)
 
     MUST(message->meta); /* what is on disk only cannot be copied */
     json_decref(fork->meta);
-    fork->meta = message->is_meta_shared ? json_incref(message->meta) : json_deep_copy(message->meta);
+    fork->meta = json_deep_copy(message->meta);
     MUST(fork->meta);
-    fork->is_meta_shared = message->is_meta_shared;
     fork->sender = message->sender ? mem_strdup(message->sender) : NULL;
     fork->smtputf8 = message->smtputf8;
     fork->due_ms = message->due_ms;
@@ -174,32 +173,19 @@ json_t *message_meta_get(const struct message *message, const char *key)
     return message->meta ? json_object_get(message->meta, key) : message_keys_get(message->keys, key);
 }
 
-void message_share_meta(struct message *message, json_t *meta)
+void message_inherit_meta(struct message *message, const json_t *meta)
 {
-    json_decref(message->meta);
-    message->meta = json_incref(meta);
-    message->is_meta_shared = true;
-    message->is_dirty = true;
-}
+    json_t *copy = json_deep_copy(meta);
 
-/* The values stay shared: they are replaced, and never changed. */
-static void own_meta(struct message *message)
-{
-    json_t *copy;
-
-    if (!message->is_meta_shared)
-        return;
-    copy = json_copy(message->meta);
     MUST(copy);
     json_decref(message->meta);
     message->meta = copy;
-    message->is_meta_shared = false;
+    message->is_dirty = true;
 }
 
 void message_meta_set(struct message *message, const char *key, json_t *value)
 {
     MUST(message->meta && value);
-    own_meta(message);
     MUST(json_object_set_new_nocheck(message->meta, key, value) == 0);
     message->is_dirty = true;
 }
@@ -271,7 +257,6 @@ void message_shrink(struct message *message)
         message->keys = message_keys_take(message->meta);
     json_decref(message->meta);
     message->meta = NULL;
-    message->is_meta_shared = false;
     bytes_unref(&message->body);
 }
 

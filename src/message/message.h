@@ -27,7 +27,7 @@ struct message;
 struct message *message_new(void);
 void message_free(struct message *message); /* from any thread (home.c); NULL is fine */
 
-/* Another message with the same sender, metadata and body, no
+/* Another message with the same sender, metadata (deep copy) and body (shared), no
  * recipients and a new id. */
 struct message *message_fork(const struct message *message);
 
@@ -57,9 +57,9 @@ json_t *message_meta(const struct message *message);
  * while the rest is on disk. */
 json_t *message_meta_get(const struct message *message, const char *key);
 void message_meta_set(struct message *message, const char *key, json_t *value /* stolen */);
-/* In the place of what it has, an object that others have too and nobody changes: a reference to it is taken, and the
- * first change makes a copy. */
-void message_share_meta(struct message *message, json_t *meta);
+/* A copy of `meta`, all of it, in the place of what the message has: nothing is shared, since the message goes to other
+ * threads and jansson's counts of references are not theirs to change. */
+void message_inherit_meta(struct message *message, const json_t *meta);
 
 /* ---- body: RFC 5322 header and body with CRLF line ends, not dot-stuffed ---- */
 

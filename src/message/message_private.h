@@ -38,7 +38,6 @@ struct message {
     bool smtputf8;
     bool is_dirty;
     bool is_body_dirty;
-    bool is_meta_shared; /* others refer to it: a change is made to a copy */
     char id[MESSAGE_ID_CHARS + 1];
 
     /* NULL while on disk only */

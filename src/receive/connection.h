@@ -80,8 +80,7 @@ json_t *receive_connection_get_meta(const struct receive_connection *connection,
 int receive_connection_set_meta(struct receive_connection *connection, const char *key, json_t *value /* stolen */,
                                 struct error *error) __attribute__((warn_unused_result));
 
-/* All of it, for messages and records: borrowed, made once, and changed by nobody. Whoever keeps it takes a reference,
- * and may take that to another thread. */
+/* All of it, for messages and records: borrowed, and made once. */
 json_t *receive_connection_all_meta(struct receive_connection *connection);
 
 /* After writing to the struct: what was made of it is made anew. */

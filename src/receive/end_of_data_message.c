@@ -98,7 +98,7 @@ static void describe(struct message *message, const struct receive_reception *re
 {
     json_t *watchers = budget_watchers(reception->session);
 
-    message_share_meta(message, receive_connection_all_meta(reception->connection));
+    message_inherit_meta(message, receive_connection_all_meta(reception->connection));
     message_set_sender(message, span_of(transaction->sender));
     message_set_smtputf8(message, transaction->smtputf8);
     for (size_t i = 0; i < transaction->recipient_count; i++)
