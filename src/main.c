@@ -321,6 +321,16 @@ static int run(struct house *house, struct error *error)
     return 0;
 }
 
+static void *zalloc_for_library(size_t count, size_t bytes) { return mem_zalloc(count * bytes); }
+
+/* Where memory is gone. Of jansson's, a string that could not be made would read as a value that is not there: a client
+ * without a login. libuv aborts, and does not say why. */
+static void tell_libraries_to_die_with_words(void)
+{
+    json_set_alloc_funcs(mem_alloc_for_library, free);
+    uv_replace_allocator(mem_alloc_for_library, mem_realloc, zalloc_for_library, free);
+}
+
 int main(int argc, char **argv)
 {
     struct options options;
@@ -328,8 +338,7 @@ int main(int argc, char **argv)
     struct error error = {0};
     int status = -1;
 
-    /* a string that could not be made would read as a value that is not there: a client without a login */
-    json_set_alloc_funcs(mem_alloc_for_library, free);
+    tell_libraries_to_die_with_words();
     if (options_parse(argc, argv, &options, &error)) {
         fprintf(stderr, "gatepostd: %s\n", error.sentence);
         return 2;

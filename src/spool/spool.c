@@ -282,7 +282,7 @@ static int start(struct spool *spool, struct error *error)
 /* Who was here before may have died between making a segment and syncing its name; we may be about to use it. */
 static int sync_names(struct spool *spool, struct error *error)
 {
-    if (spool_sync_directory(spool))
+    if (spool->flush && spool_io()->sync_directory(spool->directory))
         return error_set_errno(error, ERROR_TEMP, errno, "spool %s: cannot sync the directory", spool->name);
     return 0;
 }
