@@ -140,9 +140,7 @@ void queue_report_back(struct queue *queue, uint64_t id, struct message *message
         queue_place(queue, message);
         return;
     }
-    list_push_front(&connection->ready->messages, message_link(message));
-    metrics_add(METRIC_READY_MESSAGES, 1);
-    ready_stir(connection->ready);
+    ready_put_back(connection->ready, message);
 }
 
 /* No host of the plan could be used. The message at the front was what the connection was made
@@ -151,7 +149,7 @@ void queue_report_back(struct queue *queue, uint64_t id, struct message *message
 static void on_never_stood(struct queue_ready *ready, const struct smtp_reply *reply)
 {
     struct smtp_reply answer;
-    struct list_node *node;
+    struct message *message;
 
     smtp_reply_setf(&answer, 451, "4.4.1 No answer from any hosts listed in MX");
     ready->failures++;
@@ -163,11 +161,9 @@ static void on_never_stood(struct queue_ready *ready, const struct smtp_reply *r
         ready_send_back(ready, &answer, 0);
         return;
     }
-    node = list_take_first(&ready->messages);
-    if (!node)
-        return;
-    metrics_add(METRIC_READY_MESSAGES, -1);
-    queue_retry(ready->queue, message_of_link(node), reply && reply->code ? reply : &answer, false);
+    message = ready_take_first(ready);
+    if (message)
+        queue_retry(ready->queue, message, reply && reply->code ? reply : &answer, false);
 }
 
 void queue_connection_ended(struct queue *queue, uint64_t id, bool never_stood, const struct smtp_reply *reply)

@@ -112,6 +112,7 @@ struct queue *queue_new(struct loop *loop, struct policy_vm *vm, struct dns *dns
     queue->dns = dns;
     queue->ops = *ops;
     queue->ctx = ctx;
+    queue->ready_bytes_most = QUEUE_READY_BYTES;
     init_collections(queue);
     init_defaults(queue);
     list_node_init(&queue->pump.node);

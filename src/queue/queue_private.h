@@ -17,17 +17,20 @@
 #include "queue/queue.h"
 #include "queue/wrr.h"
 
-#define QUEUE_RESOLVES_LIMIT 256             /* policy and DNS questions under way */
-#define QUEUE_HANDS_LIMIT 512                /* messages being loaded, or with a policy handler */
-#define QUEUE_WARM_LIMIT 32                  /* the same, of one scheduled queue */
-#define QUEUE_FRESH_LIMIT 256                /* messages of one queue kept in memory for their first try */
-#define QUEUE_FRESH_BYTES (64 * 1024 * 1024) /* and of all queues, bodies counted */
-#define QUEUE_SHRINK_AFTER_MS 5000           /* who waits longer waits on disk */
-#define QUEUE_PUMP_BUDGET 2000               /* promotions per turn of the loop */
-#define QUEUE_STALE_GRACE_MS 10000           /* how soon a failed refresh is tried again */
-#define QUEUE_TROUBLE_MS 10000               /* how long a failed resolution answers for those behind it */
-#define QUEUE_ROOM_PATIENCE_MS 60000         /* at most this long until a full ready queue is looked at again */
-#define QUEUE_LINGER_MS 60000                /* what is empty and unused stays this long */
+#define QUEUE_RESOLVES_LIMIT 256              /* policy and DNS questions under way */
+#define QUEUE_HANDS_LIMIT 512                 /* messages being loaded, or with a policy handler */
+#define QUEUE_WARM_LIMIT 32                   /* the same, of one scheduled queue */
+#define QUEUE_FRESH_LIMIT 256                 /* messages of one queue kept in memory for their first try */
+#define QUEUE_FRESH_BYTES (64 * 1024 * 1024)  /* and of all queues, bodies counted */
+#define QUEUE_READY_BYTES (256 * 1024 * 1024) /* of the messages in all ready queues, which are in memory */
+#define QUEUE_READY_SHARE (64 * 1024)         /* what each ready queue may hold though that is used up */
+#define QUEUE_LOADED_BYTES 1024               /* what a message in memory takes besides its body, about */
+#define QUEUE_SHRINK_AFTER_MS 5000            /* who waits longer waits on disk */
+#define QUEUE_PUMP_BUDGET 2000                /* promotions per turn of the loop */
+#define QUEUE_STALE_GRACE_MS 10000            /* how soon a failed refresh is tried again */
+#define QUEUE_TROUBLE_MS 10000                /* how long a failed resolution answers for those behind it */
+#define QUEUE_ROOM_PATIENCE_MS 60000          /* at most this long until a full ready queue is looked at again */
+#define QUEUE_LINGER_MS 60000                 /* what is empty and unused stays this long */
 
 struct sched;
 struct resolve;
@@ -80,6 +83,7 @@ struct queue_ready {
     bool refreshing;
 
     struct list messages; /* all loaded */
+    size_t bytes;         /* of them */
     struct list connections;
     struct list waiting;   /* connections that found nothing */
     struct list blocked;   /* scheduled queues that found no room */
@@ -173,6 +177,8 @@ struct queue {
     struct list to_shrink; /* in a heap, not yet written down */
     size_t resolving;
     size_t fresh_bytes;
+    size_t ready_bytes;
+    size_t ready_bytes_most;
     uint64_t last_connection;
 };
 
@@ -246,6 +252,8 @@ void ready_unref(struct queue_ready **ready);
 void ready_free(struct queue_ready *ready);
 bool ready_has_room(const struct queue_ready *ready);
 void ready_insert(struct queue_ready *ready, struct message *message);
+void ready_put_back(struct queue_ready *ready, struct message *message); /* at the front: it was not tried */
+struct message *ready_take_first(struct queue_ready *ready);             /* not to be sent; NULL when there is none */
 void ready_stir(struct queue_ready *ready);
 void ready_pump(struct queue_ready *ready);
 /* Up to `most` messages, as the rate allows. */

@@ -144,13 +144,32 @@ void ready_unref(struct queue_ready **ready)
     *ready = NULL;
 }
 
+static void count_bytes(struct queue_ready *ready, const struct message *message, bool in)
+{
+    size_t bytes = message_body_bytes(message) + QUEUE_LOADED_BYTES;
+
+    ready->bytes += in ? bytes : -bytes;
+    ready->queue->ready_bytes += in ? bytes : -bytes;
+}
+
+static struct message *take_first(struct queue_ready *ready)
+{
+    struct list_node *node = list_take_first(&ready->messages);
+
+    if (!node)
+        return NULL;
+    count_bytes(ready, message_of_link(node), false);
+    metrics_add(METRIC_READY_MESSAGES, -1);
+    return message_of_link(node);
+}
+
 void ready_free(struct queue_ready *ready)
 {
-    struct list_node *node;
+    struct message *message;
 
-    metrics_add(METRIC_READY_MESSAGES, -(int64_t)ready->messages.count);
-    while ((node = list_take_first(&ready->messages)))
-        message_free(message_of_link(node));
+    while ((message = take_first(ready)))
+        message_free(message);
+    MUST(ready->bytes == 0);
     MUST(list_is_empty(&ready->blocked) && list_is_empty(&ready->connections));
     if (list_has(&ready->link))
         list_remove(&ready->queue->stirred, &ready->link);
@@ -163,9 +182,15 @@ void ready_free(struct queue_ready *ready)
     free(ready);
 }
 
+/* Many sites that are slow must not fill the memory, each with its own few; and none of them must stand still. */
+static bool has_bytes_left(const struct queue_ready *ready)
+{
+    return ready->bytes < QUEUE_READY_SHARE || ready->queue->ready_bytes < ready->queue->ready_bytes_most;
+}
+
 bool ready_has_room(const struct queue_ready *ready)
 {
-    return !ready->plan || ready->messages.count < ready->plan->path->max_ready;
+    return (!ready->plan || ready->messages.count < ready->plan->path->max_ready) && has_bytes_left(ready);
 }
 
 void ready_stir(struct queue_ready *ready)
@@ -175,22 +200,24 @@ void ready_stir(struct queue_ready *ready)
     queue_stir(ready->queue);
 }
 
-void ready_insert(struct queue_ready *ready, struct message *message)
+static void count_in(struct queue_ready *ready, const struct message *message)
 {
     MUST(message_is_loaded(message));
-    list_push_back(&ready->messages, message_link(message));
+    count_bytes(ready, message, true);
     metrics_add(METRIC_READY_MESSAGES, 1);
     ready_stir(ready);
 }
 
-static struct message *take_first(struct queue_ready *ready)
+void ready_insert(struct queue_ready *ready, struct message *message)
 {
-    struct list_node *node = list_take_first(&ready->messages);
+    list_push_back(&ready->messages, message_link(message));
+    count_in(ready, message);
+}
 
-    if (!node)
-        return NULL;
-    metrics_add(METRIC_READY_MESSAGES, -1);
-    return message_of_link(node);
+void ready_put_back(struct queue_ready *ready, struct message *message)
+{
+    list_push_front(&ready->messages, message_link(message));
+    count_in(ready, message);
 }
 
 /* Who waited for room gets it once half of it is there again, not one by one. */
@@ -200,6 +227,14 @@ static void tell_of_room(struct queue_ready *ready)
 
     if (!list_is_empty(&ready->blocked) && ready->messages.count <= most / 2)
         sched_wake_some(&ready->blocked, most - ready->messages.count);
+}
+
+struct message *ready_take_first(struct queue_ready *ready)
+{
+    struct message *message = take_first(ready);
+
+    tell_of_room(ready);
+    return message;
 }
 
 /* False: not now; the timer will tell. Too long a wait for a connection to stay open for is

@@ -555,6 +555,34 @@ static void a_full_ready_queue_holds_the_rest_back(void **state)
     house_free(house);
 }
 
+static void many_ready_queues_share_the_memory_and_none_stands_still(void **state)
+{
+    struct house *house =
+        house_new("kumo.on('get_queue_config', function(domain) return kumo.make_queue_config { protocol = "
+                  "{ smtp = { mx_list = { domain == 'b.test' and '[127.0.0.1]:25' or "
+                  "'[127.0.0.2]:25' } } } } end)\nkumo.on('get_egress_path_config', function() return "
+                  "kumo.make_egress_path { connection_limit = 1, prohibited_hosts = {} } end)",
+                  NULL);
+    const size_t share = QUEUE_READY_SHARE / QUEUE_LOADED_BYTES;
+    size_t delivered = 0;
+
+    (void)state;
+    house->queue->ready_bytes_most = 2 * QUEUE_READY_SHARE; /* for both */
+    house_insert(house, "a@b.test", 250);
+    house_settle(house);
+    assert_in_range(house_ready(house), share, 2 * share + 1);
+    house_insert(house, "a@c.test", 250);
+    house_settle(house);
+    assert_int_equal(house->connection_count, 2);
+    for (int i = 0; i < 1000 && delivered < 500; i++) {
+        delivered += house_deliver(house, 0, 3) + house_deliver(house, 1, 3);
+        assert_true(house_ready(house) <= 3 * share + 2);
+    }
+    assert_int_equal(delivered, 500);
+    assert_int_equal(house->queue->ready_bytes, 0);
+    house_free(house);
+}
+
 static void the_paths_message_rate_is_kept(void **state)
 {
     struct house *house = house_new("kumo.on('get_queue_config', function() return kumo.make_queue_config { " SMART_HOST
@@ -920,6 +948,7 @@ int main(void)
         cmocka_unit_test(connections_grow_with_the_root_up_to_the_limit),
         cmocka_unit_test(a_connection_rate_is_kept),
         cmocka_unit_test(a_full_ready_queue_holds_the_rest_back),
+        cmocka_unit_test(many_ready_queues_share_the_memory_and_none_stands_still),
         cmocka_unit_test(the_paths_message_rate_is_kept),
         cmocka_unit_test(a_rate_too_slow_to_wait_for_sends_them_back),
         cmocka_unit_test(a_queues_own_rate_is_kept),
