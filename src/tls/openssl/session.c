@@ -29,13 +29,13 @@ static SSL *start(struct tls_settings *settings, struct tls_layer *layer, struct
     SSL *ssl = SSL_new(openssl_context(settings));
     BIO *bio;
 
-    if (!ssl) {
+    if (!ssl || !SSL_set_app_data(ssl, layer)) {
         openssl_error(error, ERROR_TEMP, NULL);
+        SSL_free(ssl);
         return NULL;
     }
     bio = openssl_bio_new(layer->socket);
     SSL_set_bio(ssl, bio, bio);
-    SSL_set_app_data(ssl, layer);
     return ssl;
 }
 
