@@ -4,14 +4,9 @@
  * the index: the last record of a message counts, its deletion mark ends it. New mail is
  * stored meanwhile; nothing old is released or moved until all was read.
  */
-#include <stdlib.h>
-
-#include "base/mem.h"
 #include "base/must.h"
+#include "spool/read_ahead.h"
 #include "spool/recovery.h"
-
-#define READ_BYTES (1u << 20)
-#define SECTOR_BYTES 4096
 
 static struct place place_of(const struct segment *segment, uint64_t at, uint32_t len, uint32_t crc)
 {
@@ -89,19 +84,6 @@ static void on_mark(void *ctx, const struct frame_mark *mark)
 
 /* ---- reading ---- */
 
-/* What the disk does not give is read as zeros, a sector at a time: the scan counts it. */
-static void read_what_can_be_read(int fd, char *data, size_t len, uint64_t at)
-{
-    if (!spool_read_fully(fd, data, len, at))
-        return;
-    for (size_t i = 0; i < len; i += SECTOR_BYTES) {
-        size_t bytes = len - i < SECTOR_BYTES ? len - i : SECTOR_BYTES;
-
-        if (spool_read_fully(fd, data + i, bytes, at + i))
-            memset(data + i, 0, bytes);
-    }
-}
-
 static void report(const struct recovery *recovery, const struct scan_result *result)
 {
     const struct spool *spool = recovery->spool;
@@ -115,26 +97,20 @@ static void report(const struct recovery *recovery, const struct scan_result *re
              spool->name, number, (unsigned long long)result->unsynced);
 }
 
-static void read_segment(struct recovery *recovery, struct segment *segment, char *data)
+static void scan_segment(struct recovery *recovery, struct segment *segment, struct span bytes, bool sync_failed)
 {
     static const struct scan_handler handler = {
         .on_store = on_store, .on_update = on_update, .on_marks = on_marks, .on_mark = on_mark};
     struct spool *spool = recovery->spool;
     struct scan_result result;
-    /* kill -9 leaves writes that only the page cache has */
-    int status = spool_sync_data(spool, segment->fd);
 
     recovery->reading = segment;
-    for (uint64_t at = 0; at < segment->size; at += READ_BYTES)
-        read_what_can_be_read(segment->fd, data + at,
-                              segment->size - at < READ_BYTES ? (size_t)(segment->size - at) : READ_BYTES, at);
-    segment_scan(span_make(data, (size_t)segment->size), segment->generation, segment->limit, segment->end, &handler,
-                 recovery, &result);
+    segment_scan(bytes, segment->generation, segment->limit, segment->end, &handler, recovery, &result);
     report(recovery, &result);
     atomic_fetch_add(&spool->damaged, result.damaged);
     pthread_mutex_lock(&spool->lock);
     /* a sync may have failed before the crash: what it covered is written once more */
-    segment->uncertain = status || result.end > result.synced_to;
+    segment->uncertain = sync_failed || result.end > result.synced_to;
     pthread_mutex_unlock(&spool->lock);
 }
 
@@ -169,16 +145,15 @@ static void finish(struct recovery *recovery)
 
 void recovery_read_all(struct recovery *recovery)
 {
-    uint64_t largest = 0;
-    char *data;
+    struct read_ahead *ahead = read_ahead_new(recovery->spool, recovery->old, recovery->old_count);
 
-    for (size_t i = 0; i < recovery->old_count; i++)
-        if (recovery->old[i]->size > largest)
-            largest = recovery->old[i]->size;
-    data = mem_alloc(largest ? (size_t)largest : 1);
-    for (size_t i = 0; i < recovery->old_count && !atomic_load(&recovery->ending); i++)
-        read_segment(recovery, recovery->old[i], data);
-    free(data);
+    for (size_t i = 0; i < recovery->old_count && !atomic_load(&recovery->ending); i++) {
+        bool sync_failed;
+        struct span bytes = read_ahead_next(ahead, &sync_failed);
+
+        scan_segment(recovery, recovery->old[i], bytes, sync_failed);
+    }
+    read_ahead_free(ahead);
     if (!atomic_load(&recovery->ending))
         finish(recovery);
 }

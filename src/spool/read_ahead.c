@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * See read_ahead.h. Two buffers and a thread: it fills one while the other is in use.
+ */
+#include "spool/read_ahead.h"
+
+#include <semaphore.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/must.h"
+
+#define READ_BYTES (1u << 20)
+#define SECTOR_BYTES 4096
+#define BUFFERS 2
+
+struct read_ahead {
+    /* fixed after start */
+    struct spool *spool;
+    struct segment *const *segments;
+    size_t count;
+    pthread_t thread;
+
+    /* of whoever asks */
+    size_t next;
+
+    /* shared: a buffer belongs to the thread, then to whoever asks, and the semaphores hand it over */
+    struct {
+        char *data;
+        bool sync_failed;
+    } buffers[BUFFERS];
+    sem_t empty, full;
+    atomic_bool ending;
+};
+
+static void wait_for(sem_t *what)
+{
+    while (sem_wait(what))
+        ; /* interrupted by a signal */
+}
+
+/* What the disk does not give is read as zeros, a sector at a time: the scan counts it. */
+static void read_what_can_be_read(int fd, char *data, size_t len, uint64_t at)
+{
+    if (!spool_read_fully(fd, data, len, at))
+        return;
+    for (size_t i = 0; i < len; i += SECTOR_BYTES) {
+        size_t bytes = len - i < SECTOR_BYTES ? len - i : SECTOR_BYTES;
+
+        if (spool_read_fully(fd, data + i, bytes, at + i))
+            memset(data + i, 0, bytes);
+    }
+}
+
+static void read_segment(const struct segment *segment, char *data)
+{
+    for (uint64_t at = 0; at < segment->size; at += READ_BYTES)
+        read_what_can_be_read(segment->fd, data + at,
+                              segment->size - at < READ_BYTES ? (size_t)(segment->size - at) : READ_BYTES, at);
+}
+
+static void *read_all(void *arg)
+{
+    struct read_ahead *ahead = arg;
+
+    for (size_t i = 0; i < ahead->count; i++) {
+        wait_for(&ahead->empty);
+        if (atomic_load(&ahead->ending))
+            break;
+        /* kill -9 leaves writes that only the page cache has */
+        ahead->buffers[i % BUFFERS].sync_failed = spool_sync_data(ahead->spool, ahead->segments[i]->fd) != 0;
+        read_segment(ahead->segments[i], ahead->buffers[i % BUFFERS].data);
+        sem_post(&ahead->full);
+    }
+    return NULL;
+}
+
+static size_t largest(struct segment *const *segments, size_t count)
+{
+    uint64_t most = 1;
+
+    for (size_t i = 0; i < count; i++)
+        if (segments[i]->size > most)
+            most = segments[i]->size;
+    return (size_t)most;
+}
+
+struct read_ahead *read_ahead_new(struct spool *spool, struct segment *const *segments, size_t count)
+{
+    struct read_ahead *ahead = mem_zalloc(sizeof *ahead);
+
+    ahead->spool = spool;
+    ahead->segments = segments;
+    ahead->count = count;
+    for (size_t i = 0; i < BUFFERS; i++)
+        ahead->buffers[i].data = mem_alloc(largest(segments, count));
+    sem_init(&ahead->empty, 0, BUFFERS);
+    sem_init(&ahead->full, 0, 0);
+    MUST(!pthread_create(&ahead->thread, NULL, read_all, ahead));
+    pthread_setname_np(ahead->thread, "spool-ahead");
+    return ahead;
+}
+
+struct span read_ahead_next(struct read_ahead *ahead, bool *sync_failed_out)
+{
+    size_t i = ahead->next++;
+
+    MUST(i < ahead->count);
+    if (i > 0)
+        sem_post(&ahead->empty); /* the former has been looked at */
+    wait_for(&ahead->full);
+    *sync_failed_out = ahead->buffers[i % BUFFERS].sync_failed;
+    return span_make(ahead->buffers[i % BUFFERS].data, (size_t)ahead->segments[i]->size);
+}
+
+void read_ahead_free(struct read_ahead *ahead)
+{
+    atomic_store(&ahead->ending, true);
+    sem_post(&ahead->empty);
+    pthread_join(ahead->thread, NULL);
+    for (size_t i = 0; i < BUFFERS; i++)
+        free(ahead->buffers[i].data);
+    sem_destroy(&ahead->empty);
+    sem_destroy(&ahead->full);
+    free(ahead);
+}
