@@ -72,11 +72,12 @@ def log_disk():
     made.remove()
 
 
-def daemon_on(disk: Disk, sink: Sink, floor: str, inodes: str = "0", logs: str = "max_file_size = 1000000") -> Daemon:
+def daemon_on(disk: Disk, sink: Sink, floor: str, inodes: str = "0", logs: str = "max_file_size = 1000000",
+              env: dict | None = None) -> Daemon:
     text = policy(smart_host(sink.port, queue=QUEUE), listener=RELAY_FROM_LOOPBACK)
     text = text.replace("path = '@DIR@/spool'", f"path = '@DIR@/spool', min_free_space = {floor}, min_free_inodes = {inodes}")
     text = text.replace("log_dir = '@DIR@/logs'", f"log_dir = '@DIR@/logs', {logs}")
-    return Daemon(text, directory=disk.directory, env=SMALL_SEGMENTS)
+    return Daemon(text, directory=disk.directory, env=SMALL_SEGMENTS if env is None else env)
 
 
 def ask_until(client: Talk, sender: str, data: bytes, code: str) -> None:
@@ -161,7 +162,8 @@ def test_below_the_floor_of_inodes_mail_waits_at_the_client(disk):
 def test_a_disk_without_inodes_loses_nothing_and_recovers(disk):
     """New segments can not be had: what there is fills up and empties itself; one inode, and mail is taken again."""
     manners = Manners()
-    with Sink(manners) as sink, daemon_on(disk, sink, "0") as daemon:
+    # of the usual size: with smaller ones (fault points) each of these messages would want a segment of its own
+    with Sink(manners) as sink, daemon_on(disk, sink, "0", env={}) as daemon:
         with Talk(daemon.port) as client:
             client.expect("EHLO me", "250")
             ask_until(client, "before@b.example", b"x", "250")
