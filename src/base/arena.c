@@ -11,6 +11,9 @@
 #include "base/mem.h"
 
 #define CHUNK_BYTES 1024
+/* NULL is what callers take for "more than the ceiling"; so a want of memory is told that way only for sizes that a
+ * peer chose. */
+#define SMALL_BYTES 65536
 
 struct arena_chunk {
     struct arena_chunk *next;
@@ -43,7 +46,8 @@ void *arena_alloc(struct arena *arena, size_t bytes)
     if (!chunk || chunk->capacity - chunk->used < rounded) {
         size_t capacity = rounded > CHUNK_BYTES ? rounded : CHUNK_BYTES;
 
-        chunk = mem_try_realloc(NULL, sizeof *chunk + capacity);
+        chunk = capacity <= SMALL_BYTES ? mem_alloc(sizeof *chunk + capacity)
+                                        : mem_try_realloc(NULL, sizeof *chunk + capacity);
         if (!chunk)
             return NULL;
         *chunk = (struct arena_chunk){.next = arena->chunks, .capacity = capacity};

@@ -21,7 +21,8 @@ struct arena {
 void arena_init(struct arena *arena, size_t limit_bytes);
 void arena_done(struct arena *arena); /* frees everything; may be used again after */
 
-/* NULL when the ceiling is reached. Aligned for any type; zeroed. */
+/* NULL when the ceiling is reached, or when there is no memory for a large size; without memory for a small one it
+ * dies. Aligned for any type; zeroed. */
 void *arena_alloc(struct arena *arena, size_t bytes) __attribute__((warn_unused_result));
 
 /* NUL-terminated copy, or NULL. */

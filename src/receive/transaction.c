@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/must.h"
 #include "receive/limits.h"
 
 #define ENVELOPE_BYTES_PER_RECIPIENT 512 /* a path has at most 256 octets */
@@ -20,8 +21,9 @@ struct transaction *transaction_new(const struct receive_params *params, struct 
     struct transaction *transaction = mem_zalloc(sizeof *transaction);
 
     arena_init(&transaction->arena,
-               ENVELOPE_BYTES_LEAST + params->max_recipients_per_message * ENVELOPE_BYTES_PER_RECIPIENT);
+               ENVELOPE_BYTES_LEAST + sender.len + params->max_recipients_per_message * ENVELOPE_BYTES_PER_RECIPIENT);
     transaction->sender = arena_strdup(&transaction->arena, sender);
+    MUST(transaction->sender); /* without one it would read as the null reverse-path */
     transaction->smtputf8 = smtputf8;
     transaction->began_ms = now_ms;
     buf_init(&transaction->body, params->max_message_size);

@@ -4,8 +4,8 @@ delivered, and the policy is loaded afresh.
 
 What may come of it: the daemon goes on, and whoever was hit got a temporary answer or a closed
 connection; or it dies saying why, and after a restart all that was promised arrives. Never a permanent
-answer, a death without words, a promise broken, or
-mail that lies there until a restart.
+answer, a death without words, a promise broken, a message that arrives other than it was sent, or mail
+that lies there until a restart.
 """
 
 import contextlib
@@ -49,6 +49,7 @@ class Shortage:
         self.control = Control(self.directory)
         self.figures = Figures()
         self.daemon = None
+        self.looked_at = 0  # of the messages that arrived
         self.text = policy(STATIC_USERS, AUTHENTICATED_MAY_RELAY, smart_host(self.sink.port, queue=QUEUE),
                            listener=f", client_timeout = '{CLIENT_TIMEOUT_S}s'")
 
@@ -96,6 +97,14 @@ class Shortage:
     def _all_arrived(self) -> bool:
         return self.oracle.promised <= {message.sender.split("@")[0] for message in self.sink.messages}
 
+    def _changed_on_the_way(self, nth: int) -> None:
+        """What was refused must not show in a message: one from nobody is a sender that got lost."""
+        fresh = self.sink.messages[self.looked_at:]
+        self.looked_at += len(fresh)
+        strange = [message.sender for message in fresh if message.sender.split("@")[0] not in self.oracle.sent]
+        if strange:
+            self._find(nth, f"arrived from {strange}, whom nobody sent as")
+
     def _reload(self) -> None:
         reloads = len(self.daemon.err.find("reloading: policy"))
         self.daemon.process.send_signal(signal.SIGHUP)
@@ -133,6 +142,7 @@ class Shortage:
             outcome = "stuck"
         elif self.daemon.process.poll() is None:
             self._reload()
+        self._changed_on_the_way(nth)
         fired = self.control.allocations.fired > 0
         self.control.allocations.disarm()
         if self.daemon and self._is_dead(outcome):
