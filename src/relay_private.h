@@ -7,6 +7,7 @@
 #ifndef GATEPOST_RELAY_PRIVATE_H
 #define GATEPOST_RELAY_PRIVATE_H
 
+#include <semaphore.h>
 #include <stdatomic.h>
 
 #include "base/list.h"
@@ -33,7 +34,8 @@ struct worker {
     struct dns *dns;
     struct receive_listener **listeners;
     size_t listener_count;
-    struct map connections; /* id -> struct connection */
+    struct error listen_error; /* why it has fewer than it should */
+    struct map connections;    /* id -> struct connection */
 };
 
 /* The thread that gives turns. */
@@ -61,6 +63,7 @@ struct relay {
     atomic_bool stopping;
     atomic_bool ended;       /* the rooms are being closed: a note that comes now comes too late */
     atomic_size_t in_flight; /* notes not read, transactions not on disk, connections not ended */
+    sem_t listening;         /* once for each worker that has looked after its listeners */
 };
 
 /* ---- notes: from one thread of the road to another ---- */
@@ -114,10 +117,11 @@ int turns_ask(struct relay *relay, turns_answer_fn *answer, size_t most, struct 
 
 int worker_start(struct worker *worker, struct relay *relay, size_t index, struct error *error)
     __attribute__((warn_unused_result));
-void worker_listen(struct worker *worker); /* from any thread: begin to accept */
-void worker_drain(struct worker *worker);  /* from any thread: accept no more, end sessions soon */
-void worker_cut(struct worker *worker);    /* from any thread: end sessions and connections now */
-void worker_stop(struct worker *worker);   /* ends the thread */
+/* From any thread: every worker begins to accept, and when this returns all of them do. */
+int worker_listen_all(struct relay *relay, struct error *error) __attribute__((warn_unused_result));
+void worker_drain(struct worker *worker); /* from any thread: accept no more, end sessions soon */
+void worker_cut(struct worker *worker);   /* from any thread: end sessions and connections now */
+void worker_stop(struct worker *worker);  /* ends the thread */
 
 /* ---- connections.c: an outbound connection, between the queue and a worker ---- */
 

@@ -130,13 +130,12 @@ struct relay *relay_start(struct policy *policy, const struct setup *setup, stru
     relay->policy = policy;
     relay->setup = setup;
     relay->workers = mem_zalloc(setup->worker_count * sizeof *relay->workers);
+    sem_init(&relay->listening, 0, 0);
     tell_deliver(setup);
-    if (open_all(relay, error)) {
+    if (open_all(relay, error) || worker_listen_all(relay, error)) {
         relay_stop(relay);
         return NULL;
     }
-    for (size_t i = 0; i < relay->worker_count; i++)
-        worker_listen(&relay->workers[i]);
     announce(setup);
     metrics_add_collector(collect_metrics, relay);
     return relay;
@@ -207,6 +206,7 @@ void relay_stop(struct relay *relay)
     end_loop(&relay->turns.thread);
     deliver_clear_settings();
     held_close();
+    sem_destroy(&relay->listening);
     free(relay->workers);
     free(relay);
 }

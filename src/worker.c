@@ -8,7 +8,6 @@
 
 #include "base/mem.h"
 #include "base/must.h"
-#include "log/diag.h"
 #include "relay_private.h"
 
 static int open_rooms(void *ctx, struct loop *loop, struct error *error)
@@ -67,29 +66,43 @@ static void listen_on_all(struct note *note)
     struct worker_note *asked = CONTAINER_OF(note, struct worker_note, note);
     struct worker *worker = asked->worker;
     const struct setup *setup = note->relay->setup;
-    struct error error;
 
     for (size_t i = 0; i < setup->listener_count; i++) {
         struct setup_listener *wanted = &setup->listeners[i];
         int fd = wanted->fds[worker->index];
 
         wanted->fds[worker->index] = -1;
-        worker->listeners[worker->listener_count] = receive_listener_new(
-            worker->thread.loop, fd, worker->vm, wanted->params, wanted->share, relay_receive_ops(), worker, &error);
+        worker->listeners[worker->listener_count] =
+            receive_listener_new(worker->thread.loop, fd, worker->vm, wanted->params, wanted->share,
+                                 relay_receive_ops(), worker, &worker->listen_error);
         if (worker->listeners[worker->listener_count])
             worker->listener_count++;
-        else
-            diag_error(NULL, &error, "worker %zu cannot listen", worker->index);
     }
+    sem_post(&note->relay->listening);
     free(asked);
 }
 
-void worker_listen(struct worker *worker)
+static void ask_to_listen(struct worker *worker)
 {
     struct worker_note *asked = mem_zalloc(sizeof *asked);
 
     asked->worker = worker;
     relay_pass_note(worker->relay, worker->thread.loop, &asked->note, listen_on_all);
+}
+
+int worker_listen_all(struct relay *relay, struct error *error)
+{
+    for (size_t i = 0; i < relay->worker_count; i++)
+        ask_to_listen(&relay->workers[i]);
+    for (size_t i = 0; i < relay->worker_count; i++)
+        while (sem_wait(&relay->listening))
+            ; /* interrupted by a signal */
+    for (size_t i = 0; i < relay->worker_count; i++)
+        if (relay->workers[i].listener_count < relay->setup->listener_count) {
+            *error = relay->workers[i].listen_error;
+            return -1;
+        }
+    return 0;
 }
 
 static void drain(struct note *note)
