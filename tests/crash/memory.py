@@ -153,12 +153,23 @@ class Shortage:
             self.figures.outcomes[outcome if outcome in ("died", "stuck") else "went on: " + outcome] += 1
         return fired
 
+    def refuse_somewhere(self, nth: int) -> bool:
+        """A daemon that has run for a while has made many of its allocations already: a fresh one is tried as well."""
+        if self.refuse(nth):
+            return True
+        self.stop()
+        return self.refuse(nth)
+
+    def stop(self) -> None:
+        if self.daemon:
+            self.daemon.stop()
+            self.daemon = None
+
     def settle(self) -> None:
         self.start()
         self.oracle.check(self.sink)
         assert self._session(0) == "250"
-        self.daemon.stop()
-        self.daemon = None
+        self.stop()
 
     def close(self) -> None:
         if self.daemon:
@@ -168,11 +179,11 @@ class Shortage:
 
 
 def run(first: int, stride: int, most: int, say=lambda text: None) -> Figures:
-    """Refuses the first-th allocation, and every stride-th after it, until a run has none left."""
+    """Refuses the first-th allocation, and every stride-th after it, until a run of a fresh daemon has none left."""
     shortage = Shortage()
     try:
         for nth in range(first, first + stride * most, stride):
-            if not shortage.refuse(nth):
+            if not shortage.refuse_somewhere(nth):
                 break
             if shortage.figures.tried % 100 == 0:
                 say(str(shortage.figures))

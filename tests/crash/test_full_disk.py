@@ -12,7 +12,7 @@ import time
 import pytest
 from crash import QUEUE, SMALL_SEGMENTS, Manners, arrived
 from gatepost import DEADLINE, Daemon, Sink, Talk, give, make_dir
-from policies import RELAY_FROM_LOOPBACK, policy, smart_host
+from policies import ANY_ROOM, RELAY_FROM_LOOPBACK, policy, smart_host
 
 DISK_BYTES = 210 << 20  # three segments of the usual size
 INODES = 1000
@@ -75,8 +75,8 @@ def log_disk():
 def daemon_on(disk: Disk, sink: Sink, floor: str, inodes: str = "0", logs: str = "max_file_size = 1000000",
               env: dict | None = None) -> Daemon:
     text = policy(smart_host(sink.port, queue=QUEUE), listener=RELAY_FROM_LOOPBACK)
-    text = text.replace("path = '@DIR@/spool'", f"path = '@DIR@/spool', min_free_space = {floor}, min_free_inodes = {inodes}")
-    text = text.replace("log_dir = '@DIR@/logs'", f"log_dir = '@DIR@/logs', {logs}")
+    text = text.replace(f"/spool', {ANY_ROOM}", f"/spool', min_free_space = {floor}, min_free_inodes = {inodes}")
+    text = text.replace(f"/logs', {ANY_ROOM}", f"/logs', {logs}")
     return Daemon(text, directory=disk.directory, env=SMALL_SEGMENTS if env is None else env)
 
 
