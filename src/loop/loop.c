@@ -14,6 +14,8 @@
 #include "base/mem.h"
 #include "base/must.h"
 
+#define DEFERRED_ROUNDS 4
+
 struct loop {
     /* fixed after start */
     char *name;
@@ -120,11 +122,13 @@ static void run_deferred(struct loop *loop)
         uv_idle_stop(&loop->uv_idle);
 }
 
+/* What was deferred often defers the sending of its answer: that is done at once too, without asking the kernel for
+ * events in between, but not for ever. */
 static void on_uv_check(uv_check_t *uv_check)
 {
     struct loop *loop = uv_check->data;
 
-    if (!list_is_empty(&loop->deferred))
+    for (unsigned rounds = 0; rounds < DEFERRED_ROUNDS && !list_is_empty(&loop->deferred); rounds++)
         run_deferred(loop);
 }
 

@@ -19,24 +19,24 @@ static void report(struct tls_layer *layer, const struct error *error)
     on_done(layer->ctx, error);
 }
 
-static void drive_handshake(struct tls_layer *layer)
+/* True when the peer's first bytes came with the end of its handshake: the answer to them then leaves together with our
+ * last words of the handshake. */
+static bool drive_handshake(struct tls_layer *layer)
 {
     struct error error = {0};
 
     switch (tls_session_handshake(layer->session, &error)) {
     case TLS_HANDSHAKE_DONE:
         report(layer, NULL);
-        /* the peer's first bytes may have come with the end of its handshake */
-        if (tls_session_has_unread(layer->session))
-            socket_poke(layer->socket);
-        return;
+        return tls_session_has_unread(layer->session);
     case TLS_HANDSHAKE_FAILED:
         error_prefix(&error, "TLS handshake failed");
         report(layer, &error);
-        return;
+        return false;
     case TLS_HANDSHAKE_WAITS:
-        return;
+        break;
     }
+    return false;
 }
 
 static bool on_wire_readable(void *ctx, struct socket *socket)
@@ -44,10 +44,7 @@ static bool on_wire_readable(void *ctx, struct socket *socket)
     struct tls_layer *layer = ctx;
 
     (void)socket;
-    if (!layer->on_done)
-        return true;
-    drive_handshake(layer);
-    return false;
+    return layer->on_done ? drive_handshake(layer) : true;
 }
 
 static ssize_t on_read(void *ctx, struct socket *socket, void *data, size_t len, struct error *error)

@@ -3,6 +3,7 @@
 
 import socket
 import ssl
+import struct
 
 import pytest
 from gatepost import Daemon, Talk
@@ -44,6 +45,34 @@ def test_ehlo_reply_is_one_write(daemon):
         client.line("EHLO me")
         chunk = client.socket.recv(65536)
         assert chunk.rstrip(b"\r\n").split(b"\r\n")[-1].startswith(b"250 ")
+
+
+def segments_with_data(sock: socket.socket) -> int:
+    """tcpi_data_segs_in of struct tcp_info (linux/tcp.h)."""
+    return struct.unpack_from("=I", sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 160), 152)[0]
+
+
+def test_a_command_that_comes_with_the_end_of_the_handshake_is_answered_with_it(daemon):
+    """The tickets and the reply are one write."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing)
+    with Talk(daemon.port) as client:
+        client.expect("STARTTLS", "220")
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                client.socket.sendall(outgoing.read())
+                incoming.write(client.socket.recv(65536))
+        tls.write(b"EHLO me\r\n")
+        before = segments_with_data(client.socket)
+        client.socket.sendall(outgoing.read())
+        incoming.write(client.socket.recv(65536))
+        assert tls.read(65536).rstrip(b"\r\n").split(b"\r\n")[-1].startswith(b"250 ")
+        assert segments_with_data(client.socket) == before + 1
 
 
 def test_helo_announces_nothing(daemon):
