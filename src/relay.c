@@ -65,7 +65,7 @@ static void on_safe(void *ctx, struct worker *worker, struct list *messages, con
         journal_reception(message_of_link(node), receive_reception_connection(reception));
     metrics_add(METRIC_SMTPD_MESSAGES, (int64_t)messages->count);
     receive_stored(reception, NULL);
-    turns_insert(worker->relay, messages);
+    turns_insert(worker, messages);
 }
 
 static void on_rejected(void *ctx, const struct receive_rejection *rejection)

@@ -36,6 +36,8 @@ struct worker {
     size_t listener_count;
     struct error listen_error; /* why it has fewer than it should */
     struct map connections;    /* id -> struct connection */
+    struct list fresh;         /* messages that are safe and on their way to the queue */
+    struct deferred pass_fresh;
 };
 
 /* The thread that gives turns. */
@@ -105,7 +107,7 @@ void safekeeping_bring_back(struct turns *turns);
 /* ---- turns.c: the queue's thread ---- */
 
 int turns_start(struct turns *turns, struct relay *relay, struct error *error) __attribute__((warn_unused_result));
-void turns_insert(struct relay *relay, struct list *messages); /* from any thread */
+void turns_insert(struct worker *worker, struct list *messages); /* on the worker's thread, soon */
 void turns_drain(struct turns *turns);
 void turns_stop(struct turns *turns); /* ends the thread */
 /* Asks from another thread, which waits a few seconds at most; -1 when there was no answer. */

@@ -191,6 +191,16 @@ static void end_loop(struct thread *thread)
     thread_done(thread);
 }
 
+/* What did not get to the queue any more is in the spool. */
+static void end_worker(struct worker *worker)
+{
+    struct message *message;
+
+    end_loop(&worker->thread);
+    while ((message = relay_take_message(&worker->fresh)))
+        message_free(message);
+}
+
 void relay_stop(struct relay *relay)
 {
     if (!relay)
@@ -202,7 +212,7 @@ void relay_stop(struct relay *relay)
     turns_stop(&relay->turns);
     spool_close(relay->spool);
     for (size_t i = 0; i < relay->worker_count; i++)
-        end_loop(&relay->workers[i].thread);
+        end_worker(&relay->workers[i]);
     end_loop(&relay->turns.thread);
     deliver_clear_settings();
     held_close();

@@ -66,13 +66,27 @@ static void insert_fresh(struct note *note)
     free(fresh);
 }
 
-void turns_insert(struct relay *relay, struct list *messages)
+/* What one turn of the worker made safe goes over in one note. */
+static void pass_fresh(struct deferred *deferred)
 {
+    struct worker *worker = CONTAINER_OF(deferred, struct worker, pass_fresh);
+    struct relay *relay = worker->relay;
     struct fresh *fresh = mem_zalloc(sizeof *fresh);
 
     list_init(&fresh->messages);
-    list_splice(&fresh->messages, messages);
+    list_splice(&fresh->messages, &worker->fresh);
     relay_pass_note(relay, relay->turns.thread.loop, &fresh->note, insert_fresh);
+    atomic_fetch_sub(&relay->in_flight, 1);
+}
+
+void turns_insert(struct worker *worker, struct list *messages)
+{
+    if (list_is_empty(&worker->fresh)) {
+        atomic_fetch_add(&worker->relay->in_flight, 1);
+        worker->pass_fresh.run = pass_fresh;
+        loop_defer(worker->thread.loop, &worker->pass_fresh);
+    }
+    list_splice(&worker->fresh, messages);
 }
 
 static void drain_queue(struct note *note)

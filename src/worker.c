@@ -48,6 +48,8 @@ int worker_start(struct worker *worker, struct relay *relay, size_t index, struc
     worker->relay = relay;
     worker->index = index;
     map_init(&worker->connections);
+    list_init(&worker->fresh);
+    list_node_init(&worker->pass_fresh.node);
     snprintf(name, sizeof name, "worker-%zu", index);
     return thread_start(&worker->thread, name, open_rooms, close_rooms, worker, error);
 }
