@@ -143,8 +143,8 @@ class Shortage:
         elif self.daemon.process.poll() is None:
             self._reload()
         self._changed_on_the_way(nth)
-        fired = self.control.allocations.fired > 0
         self.control.allocations.disarm()
+        fired = self.control.allocations.fired > 0
         if self.daemon and self._is_dead(outcome):
             self._note_death(nth)
             outcome = "died"
@@ -157,10 +157,12 @@ class Shortage:
         """A daemon that has run for a while has made many of its allocations already: a fresh one is tried as well."""
         if self.refuse(nth):
             return True
-        self.stop()
+        self.stop(nth)
         return self.refuse(nth)
 
-    def stop(self) -> None:
+    def stop(self, nth: int) -> None:
+        if self.daemon and self._is_dead("cut"):  # just after it was looked at
+            self._note_death(nth)
         if self.daemon:
             self.daemon.stop()
             self.daemon = None
@@ -169,7 +171,7 @@ class Shortage:
         self.start()
         self.oracle.check(self.sink)
         assert self._session(0) == "250"
-        self.stop()
+        self.stop(0)
 
     def close(self) -> None:
         if self.daemon:
