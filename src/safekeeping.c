@@ -187,14 +187,11 @@ static void on_entry(void *ctx, uint64_t ref, struct span record, size_t body_by
     (void)body_bytes; /* the record knows it too */
     if (!turns->queue)
         return; /* stopped before all were read: they stay where they are */
-    message = message_decode(record, &error);
+    message = message_decode_waiting(record, ref, &error);
     if (!message) {
         diag_error(NULL, &error, "a spooled message's record cannot be read; it stays in the spool");
         return;
     }
-    message_set_spool_ref(message, ref);
-    message_mark_clean(message);
-    message_shrink(message);
     queue_insert(turns->queue, message);
 }
 

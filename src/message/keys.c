@@ -14,8 +14,10 @@
 #include "message/message_private.h"
 
 #define KEY_COUNT 4
+#define TEXT_LIMIT 4096
 
-static const char *const key_names[KEY_COUNT] = {"queue", "tenant", "campaign", "routing_domain"};
+/* In the order in which they stand in a text. */
+static const char *const key_names[KEY_COUNT] = {"campaign", "queue", "routing_domain", "tenant"};
 
 struct message_keys {
     json_t *object; /* immutable: the four, where set */
@@ -59,18 +61,24 @@ static void keys_free(struct message_keys *keys)
     free(keys);
 }
 
-struct message_keys *message_keys_take(const json_t *meta)
+/* The one there is for this text, with one user more; NULL when there is none. */
+static struct message_keys *find(struct span text)
 {
-    json_t *object = pick(meta);
-    struct message_keys *fresh;
     struct message_keys *keys;
-    char *text;
 
-    if (!object)
-        return NULL;
-    text = json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
-    MUST(text);
-    fresh = keys_new(object, text);
+    pthread_mutex_lock(&lock);
+    keys = map_find(&table, text);
+    if (keys)
+        keys->users++;
+    pthread_mutex_unlock(&lock);
+    return keys;
+}
+
+static struct message_keys *find_or_add(json_t *object /* stolen */, char *text /* stolen */)
+{
+    struct message_keys *fresh = keys_new(object, text);
+    struct message_keys *keys;
+
     pthread_mutex_lock(&lock);
     keys = map_find(&table, span_of(text));
     if (!keys) {
@@ -82,6 +90,95 @@ struct message_keys *message_keys_take(const json_t *meta)
     if (keys != fresh)
         keys_free(fresh);
     return keys;
+}
+
+struct message_keys *message_keys_take(const json_t *meta)
+{
+    json_t *object = pick(meta);
+    char *text;
+
+    if (!object)
+        return NULL;
+    text = json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
+    MUST(text);
+    return find_or_add(object, text);
+}
+
+/* ---- from metadata as it was written, without making a tree of it ---- */
+
+static bool take_mark(struct span *rest, char mark)
+{
+    if (rest->len == 0 || rest->data[0] != mark)
+        return false;
+    *rest = span_from(*rest, 1);
+    return true;
+}
+
+/* A string in which nothing is escaped. */
+static bool take_string(struct span *rest, struct span *text_out)
+{
+    size_t len;
+
+    if (!take_mark(rest, '"'))
+        return false;
+    len = span_plain_run(*rest);
+    *text_out = span_head(*rest, len);
+    *rest = span_from(*rest, len);
+    return take_mark(rest, '"');
+}
+
+/* {"name":"text",...}: what stands at our names. False for anything else, which is not wrong, but takes a real parser.
+ */
+static bool take_values(struct span meta, struct span values[KEY_COUNT])
+{
+    struct span name, value;
+
+    if (!take_mark(&meta, '{'))
+        return false;
+    do {
+        if (!take_string(&meta, &name) || !take_mark(&meta, ':') || !take_string(&meta, &value))
+            return false;
+        for (int i = 0; i < KEY_COUNT; i++)
+            if (span_eq(name, span_of(key_names[i])))
+                values[i] = value;
+    } while (take_mark(&meta, ','));
+    return take_mark(&meta, '}') && meta.len == 0;
+}
+
+/* The same text as json_dumps makes of them. */
+static int put_values(const struct span values[KEY_COUNT], struct buf *out)
+{
+    const char *separator = "{\"";
+
+    for (int i = 0; i < KEY_COUNT; i++) {
+        if (!values[i].data)
+            continue;
+        if (buf_append_span(out, span_of(separator)) || buf_append_span(out, span_of(key_names[i])) ||
+            buf_append(out, "\":\"", 3) || buf_append_span(out, values[i]) || buf_append(out, "\"", 1))
+            return -1;
+        separator = ",\"";
+    }
+    return buf_len(out) > 0 && buf_append(out, "}", 1) ? -1 : 0;
+}
+
+bool message_keys_read(struct span meta, struct message_keys **keys_out)
+{
+    struct span values[KEY_COUNT] = {{0}};
+    struct buf text;
+    json_t *object;
+    bool is_read;
+
+    buf_init(&text, TEXT_LIMIT);
+    is_read = take_values(meta, values) && !put_values(values, &text);
+    *keys_out = NULL;
+    if (is_read && buf_len(&text) > 0 && !(*keys_out = find(buf_span(&text)))) {
+        object = json_loadb(buf_span(&text).data, buf_len(&text), 0, NULL);
+        is_read = object != NULL; /* unless it is no UTF-8 */
+        if (is_read)
+            *keys_out = find_or_add(object, span_dup(buf_span(&text)));
+    }
+    buf_done(&text);
+    return is_read;
 }
 
 void message_keys_unref(struct message_keys **keys)

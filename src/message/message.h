@@ -91,6 +91,8 @@ int message_queue_name(const struct message *message, struct buf *out) __attribu
  * apart. Decoding gives a message with metadata, without body. */
 int message_encode(const struct message *message, struct buf *out) __attribute__((warn_unused_result));
 struct message *message_decode(struct span record, struct error *error);
+/* The same, shrunk already (see message_shrink): what the queue needs to know of a message that waits in the spool. */
+struct message *message_decode_waiting(struct span record, uint64_t spool_ref, struct error *error);
 
 uint64_t message_spool_ref(const struct message *message); /* 0: not in the spool */
 void message_set_spool_ref(struct message *message, uint64_t ref);

@@ -47,6 +47,8 @@ struct message {
 
 /* The metadata that names the queue, shared by all shrunk messages that agree on it. */
 struct message_keys *message_keys_take(const json_t *meta); /* NULL when none of it is set */
+/* The same from the metadata's text; false when that is not as simple as it nearly always is. */
+bool message_keys_read(struct span meta, struct message_keys **keys_out);
 void message_keys_unref(struct message_keys **keys);
 json_t *message_keys_get(const struct message_keys *keys, const char *key); /* borrowed; may be NULL */
 

@@ -176,6 +176,12 @@ struct field {
     struct span value;
 };
 
+struct reading {
+    struct message *message;
+    bool for_waiting; /* of the metadata only what names the queue is wanted */
+    bool has_meta;
+};
+
 static uint64_t get_le(struct span bytes)
 {
     uint64_t value = 0;
@@ -224,22 +230,29 @@ static int read_schedule(struct message *message, struct span value)
     return 0;
 }
 
-static int read_meta(struct message *message, struct span value)
+static int read_meta(struct reading *reading, struct span value)
 {
-    json_t *meta = json_loadb(value.data, value.len, JSON_FLAGS, NULL);
+    json_t *meta;
 
-    if (!json_is_object(meta) || message->meta) {
+    if (reading->has_meta)
+        return -1;
+    reading->has_meta = true;
+    if (reading->for_waiting && message_keys_read(value, &reading->message->keys))
+        return 0;
+    meta = json_loadb(value.data, value.len, JSON_FLAGS, NULL);
+    if (!json_is_object(meta)) {
         json_decref(meta);
         return -1;
     }
-    message->meta = meta;
+    reading->message->meta = meta;
     return 0;
 }
 
 static int read_mailbox(struct span value) { return memchr(value.data, '\0', value.len) ? -1 : 0; }
 
-static int read_field(struct message *message, const struct field *field)
+static int read_field(struct reading *reading, const struct field *field)
 {
+    struct message *message = reading->message;
     bool is_number = field->value.len == 8;
 
     switch ((enum tag)field->tag) {
@@ -266,12 +279,12 @@ static int read_field(struct message *message, const struct field *field)
     case TAG_SCHEDULE:
         return read_schedule(message, field->value);
     case TAG_META:
-        return read_meta(message, field->value);
+        return read_meta(reading, field->value);
     }
     return -1;
 }
 
-static int decode(struct message *message, struct span record, struct error *error)
+static int decode(struct reading *reading, struct span record, struct error *error)
 {
     struct span rest = span_from(record, 1);
     struct field field;
@@ -282,22 +295,36 @@ static int decode(struct message *message, struct span record, struct error *err
         return error_set(error, ERROR_PERM, "message record has format %d, this program reads %d",
                          (unsigned char)record.data[0], VERSION);
     while (take_field(&rest, &field))
-        if (read_field(message, &field))
+        if (read_field(reading, &field))
             return error_set(error, ERROR_PERM, "message record has a damaged field %d", field.tag);
-    if (rest.len > 0 || !message->id[0] || !message->meta)
+    if (rest.len > 0 || !reading->message->id[0] || !reading->has_meta)
         return error_set(error, ERROR_PERM, "message record is not complete");
     return 0;
 }
 
-struct message *message_decode(struct span record, struct error *error)
+static struct message *make(struct span record, bool for_waiting, struct error *error)
 {
-    struct message *message = message_blank();
+    struct reading reading = {.message = message_blank(), .for_waiting = for_waiting};
 
-    if (decode(message, record, error)) {
-        message_free(message);
+    if (decode(&reading, record, error)) {
+        message_free(reading.message);
         return NULL;
     }
+    message_mark_clean(reading.message);
+    return reading.message;
+}
+
+struct message *message_decode(struct span record, struct error *error) { return make(record, false, error); }
+
+struct message *message_decode_waiting(struct span record, uint64_t spool_ref, struct error *error)
+{
+    struct message *message = make(record, true, error);
+
+    if (!message)
+        return NULL;
+    message_set_spool_ref(message, spool_ref);
     message_mark_clean(message);
+    message_shrink(message);
     return message;
 }
 

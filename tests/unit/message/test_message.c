@@ -194,6 +194,56 @@ static void a_shrunk_message_still_knows_its_queue(void **state)
     buf_done(&name);
 }
 
+static void assert_waits_in_its_queue(const char *meta, bool is_shared)
+{
+    struct message *whole = message_new(), *waiting, *twin;
+    json_t *object = json_loads(meta, 0, NULL);
+    const char *key;
+    json_t *value;
+    struct error error;
+    struct buf record, name, whole_name;
+
+    message_add_recipient(whole, SPAN_LIT("b@Example.net"));
+    json_object_foreach(object, key, value) message_meta_set(whole, key, json_incref(value));
+    buf_init(&record, 100000);
+    buf_init(&name, 5000);
+    buf_init(&whole_name, 5000);
+    assert_int_equal(message_encode(whole, &record), 0);
+    waiting = message_decode_waiting(buf_span(&record), 1, &error);
+    twin = message_decode_waiting(buf_span(&record), 2, &error);
+    assert_non_null(waiting);
+    assert_null(message_meta(waiting));
+    assert_int_equal(message_spool_ref(waiting), 1);
+    assert_int_equal(message_queue_name(waiting, &name), message_queue_name(whole, &whole_name));
+    assert_string_equal(buf_cstr(&name), buf_cstr(&whole_name));
+    if (is_shared)
+        assert_ptr_equal(message_meta_get(waiting, "tenant"), message_meta_get(twin, "tenant"));
+    message_free(waiting);
+    message_free(twin);
+    message_free(whole);
+    json_decref(object);
+    buf_done(&record);
+    buf_done(&name);
+    buf_done(&whole_name);
+}
+
+static void a_waiting_message_is_read_for_its_queue_alone(void **state)
+{
+    struct error error;
+
+    (void)state;
+    assert_waits_in_its_queue("{}", false);
+    assert_waits_in_its_queue("{\"tenant\":\"t1\"}", true);
+    assert_waits_in_its_queue("{\"x\":\"y\",\"tenant\":\"t1\",\"campaign\":\"c\",\"routing_domain\":\"R.example\"}",
+                              true);
+    assert_waits_in_its_queue("{\"queue\":\"q\",\"tenant\":\"t1\"}", true);
+    /* what takes a real parser */
+    assert_waits_in_its_queue("{\"tenant\":\"t\\\"1\\u0001\",\"x\":[1,{\"queue\":\"no\"}]}", true);
+    assert_waits_in_its_queue("{\"tenant\":7,\"campaign\":null,\"x\":true}", true);
+    assert_null(message_decode_waiting(SPAN_LIT("\1"), 1, &error));
+    assert_null(message_decode_waiting(SPAN_LIT(""), 1, &error));
+}
+
 static void a_waiting_message_costs_at_most_300_bytes(void **state)
 {
     struct message *message = sample();
@@ -442,6 +492,7 @@ int main(void)
         cmocka_unit_test(queue_names),
         cmocka_unit_test(a_record_brings_everything_back_but_the_body),
         cmocka_unit_test(a_shrunk_message_still_knows_its_queue),
+        cmocka_unit_test(a_waiting_message_is_read_for_its_queue_alone),
         cmocka_unit_test(a_waiting_message_costs_at_most_300_bytes),
         cmocka_unit_test(inherited_metadata_is_a_copy),
         cmocka_unit_test(the_dead_are_buried_where_they_were_made),
