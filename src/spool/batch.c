@@ -222,6 +222,7 @@ void batch_add_answer(struct spool *spool, struct loop *to, struct mail *mail, s
 
     batch->answers = batch_grow(batch->answers, batch->answer_count, &batch->answer_capacity, sizeof *batch->answers);
     batch->answers[batch->answer_count++] = (struct answer){.to = to, .mail = mail, .error = error};
+    batch->asked++;
 }
 
 void batch_done(struct batch *batch)

@@ -4,6 +4,7 @@
  */
 #include "spool/read_ahead.h"
 
+#include <fcntl.h>
 #include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,11 +61,20 @@ static void read_segment(const struct segment *segment, char *data)
                               segment->size - at < READ_BYTES ? (size_t)(segment->size - at) : READ_BYTES, at);
 }
 
+/* The disk is faster when more is asked of it than the one read that is waited for. */
+static void ask_the_disk_for(const struct read_ahead *ahead, size_t i)
+{
+    if (i < ahead->count)
+        (void)posix_fadvise(ahead->segments[i]->fd, 0, (off_t)ahead->segments[i]->size, POSIX_FADV_WILLNEED);
+}
+
 static void *read_all(void *arg)
 {
     struct read_ahead *ahead = arg;
 
+    ask_the_disk_for(ahead, 0);
     for (size_t i = 0; i < ahead->count; i++) {
+        ask_the_disk_for(ahead, i + 1);
         wait_for(&ahead->empty);
         if (atomic_load(&ahead->ending))
             break;

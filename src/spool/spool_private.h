@@ -138,6 +138,7 @@ struct batch {
     size_t remove_count, remove_capacity;
     struct answer *answers;
     size_t answer_count, answer_capacity;
+    uint64_t asked; /* answers over all batches */
 };
 
 #define BATCH_LIMIT_BYTES (8u << 20)
@@ -214,6 +215,7 @@ struct spool {
     uint64_t *late_removes; /* marks that a failed batch took with it */
     size_t late_count, late_capacity;
     uint64_t retry_at_ms; /* 0: nothing to try again */
+    unsigned alone;       /* so many batches are written without waiting for others */
     unsigned failures;    /* batches that failed in a row */
     struct error stuck_error;
     bool end_is_marked;

@@ -14,6 +14,9 @@
 
 #define RETRY_AFTER_MS 1000
 #define REMOVES_WAIT_MS 2
+#define MOMENT_US 500
+#define CROWD 16     /* so many share a sync well enough */
+#define ALONE_FOR 32 /* batches */
 
 /* ---- the inbox ---- */
 
@@ -226,6 +229,28 @@ static void let_removes_ride_along(struct spool *spool)
     (void)take_requests(spool);
 }
 
+/* A sync costs the same for many as for one. Where others came in the last such moment, one is spent on waiting for
+ * more; whoever turned out to be alone is not made to wait for a while. */
+static void let_others_join(struct spool *spool)
+{
+    static const struct timespec moment = {.tv_nsec = MOMENT_US * 1000};
+    const struct batch *batch = &spool->batch;
+    uint64_t asked = batch->asked;
+
+    if (!spool->flush || batch->answer_count == 0 || batch->answer_count >= CROWD)
+        return;
+    if (batch->answer_count == 1 && spool->alone > 0) {
+        spool->alone--;
+        return;
+    }
+    nanosleep(&moment, NULL);
+    (void)take_requests(spool);
+    spool->alone = batch->asked == asked ? ALONE_FOR : 0;
+    pthread_mutex_lock(&spool->lock);
+    spool->stats.moments++;
+    pthread_mutex_unlock(&spool->lock);
+}
+
 void *writer_main(void *arg)
 {
     struct spool *spool = arg;
@@ -239,6 +264,7 @@ void *writer_main(void *arg)
         if (!take_requests(spool) && ending)
             break;
         let_removes_ride_along(spool);
+        let_others_join(spool);
         (void)batch_commit(spool);
         busy = housekeep(spool);
     }

@@ -609,6 +609,22 @@ static void many_threads_at_once(void **state)
     spool_close(spool);
 }
 
+/* It finds out, once in a while, that nobody joins it. */
+static void whoever_writes_alone_is_seldom_made_to_wait(void **state)
+{
+    struct spool *spool = open_small(*state);
+    struct spool_stats stats;
+
+    for (int i = 0; i < 33; i++)
+        assert_true(store_one(spool, "a", SPAN_LIT("b")) != 0);
+    spool_get_stats(spool, &stats);
+    assert_int_equal(stats.moments, 1);
+    assert_true(store_one(spool, "a", SPAN_LIT("b")) != 0);
+    spool_get_stats(spool, &stats);
+    assert_int_equal(stats.moments, 2);
+    spool_close(spool);
+}
+
 static void without_flush_nothing_is_synced(void **state)
 {
     struct spool_config config = small_config(*state);
@@ -643,6 +659,7 @@ int main(void)
         TEST(a_backlog_does_not_hold_what_passes_through),
         TEST(keeps_to_the_floors),
         TEST(many_threads_at_once),
+        TEST(whoever_writes_alone_is_seldom_made_to_wait),
         TEST(without_flush_nothing_is_synced),
     };
 
