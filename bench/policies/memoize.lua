@@ -7,8 +7,8 @@ local sqlite = require 'sqlite'
 local dir = os.getenv 'GATEPOST_BENCH_DIR'
 
 kumo.on('init', function()
-  kumo.define_spool { name = 'data', path = dir .. '/spool' }
-  kumo.configure_local_logs { log_dir = dir .. '/logs' }
+  kumo.define_spool { name = 'data', path = dir .. '/spool', min_free_space = 0 }
+  kumo.configure_local_logs { log_dir = dir .. '/logs', min_free_space = 0 }
   kumo.start_esmtp_listener {
     listen = '127.0.0.1:0',
     hostname = 'bench.example',

@@ -8,8 +8,8 @@ local port = os.getenv 'GATEPOST_BENCH_SINK_PORT'
 local each_its_own = os.getenv 'GATEPOST_BENCH_SITES' == 'many'
 
 kumo.on('init', function()
-  kumo.define_spool { name = 'data', path = dir .. '/spool' }
-  kumo.configure_local_logs { log_dir = dir .. '/logs' }
+  kumo.define_spool { name = 'data', path = dir .. '/spool', min_free_space = 0 }
+  kumo.configure_local_logs { log_dir = dir .. '/logs', min_free_space = 0 }
   kumo.start_http_listener { listen = '127.0.0.1:0' }
   kumo.start_esmtp_listener {
     listen = '127.0.0.1:0',
