@@ -114,6 +114,10 @@ class Daemon:
         path.write_text(text.replace("@DIR@", str(self.dir)))
         return path
 
+    def replace(self, name: str, text: str) -> None:
+        """As an editor does it: whoever looks at the file, at whatever moment, finds a whole one."""
+        give(self._write(f"{name}.new", text)).rename(self.dir / name)
+
     def command(self, *extra) -> list[str]:
         user = ["--user", SERVICE_USER] if os.geteuid() == 0 else []
         return [str(BUILD / "src" / "gatepostd"), "--policy", str(self.policy), *user, *self.args, *extra]
@@ -316,6 +320,17 @@ class Sink:
             assert self.changed.wait_for(lambda: len(self.messages) >= count, DEADLINE), self.messages
             return list(self.messages)
 
+    def wait_for(self, names: set[str]) -> None:
+        """Until a message from each of these (the local parts of senders) has come; however many, as long as it goes on."""
+        missing, seen = set(names), 0
+        with self.changed:
+            while True:
+                missing -= {message.sender.split("@")[0] for message in self.messages[seen:]}
+                seen = len(self.messages)
+                if not missing:
+                    return
+                assert self.changed.wait_for(lambda: len(self.messages) > seen, DEADLINE), f"still to come: {sorted(missing)}"
+
     def close(self):
         # wakes the thread in accept(): left there, it might go on with whatever gets the same number next
         with contextlib.suppress(OSError):
@@ -416,6 +431,11 @@ class Talk:
         except (ConnectionError, ssl.SSLError):
             pass
         return True
+
+    def last_line(self) -> str:
+        """What the server said last, once it has closed."""
+        self.closed()
+        return self.buffer.decode("utf-8", "replace").rstrip("\r\n").rpartition("\r\n")[2]
 
     def close(self) -> None:
         self.socket.close()
