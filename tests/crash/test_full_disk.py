@@ -72,7 +72,7 @@ def log_disk():
     made.remove()
 
 
-def daemon_on(disk: Disk, sink: Sink, floor: str, inodes: str = "0", logs: str = "max_file_size = 1000000",
+def daemon_on(disk: Disk, sink: Sink, floor: str, inodes: str = "0", logs: str = f"max_file_size = 1000000, {ANY_ROOM}",
               env: dict | None = None) -> Daemon:
     text = policy(smart_host(sink.port, queue=QUEUE), listener=RELAY_FROM_LOOPBACK)
     text = text.replace(f"/spool', {ANY_ROOM}", f"/spool', min_free_space = {floor}, min_free_inodes = {inodes}")
@@ -90,11 +90,6 @@ def ask_until(client: Talk, sender: str, data: bytes, code: str) -> None:
         turn.wait(0.05)
 
 
-def wait_for(sink: Sink, names: set[str]) -> None:
-    with sink.changed:
-        assert sink.changed.wait_for(lambda: names <= set(arrived(sink)), DEADLINE), names - set(arrived(sink))
-
-
 def test_below_the_floor_mail_waits_at_the_client(disk):
     with Sink() as sink, daemon_on(disk, sink, "'10%'") as daemon, Talk(daemon.port) as client:
         client.expect("EHLO me", "250")
@@ -104,7 +99,7 @@ def test_below_the_floor_mail_waits_at_the_client(disk):
         assert client.ask("MAIL FROM:<refused@b.example>").startswith("452")
         disk.unfill()
         ask_until(client, "after@b.example", b"x", "250")
-        wait_for(sink, {"before", "after"})
+        sink.wait_for({"before", "after"})
         assert "refused" not in arrived(sink)
 
 
@@ -128,10 +123,10 @@ def test_a_disk_full_of_mail_empties_itself(disk):
             assert reply.startswith("452"), reply
             assert promised
             manners.takes = True
-            wait_for(sink, promised)
+            sink.wait_for(promised)
             client.ask("RSET")
             ask_until(client, "after@b.example", b"x", "250")
-            wait_for(sink, {"after"})
+            sink.wait_for({"after"})
 
 
 def test_a_full_disk_is_no_reason_not_to_start(disk):
@@ -145,7 +140,7 @@ def test_a_full_disk_is_no_reason_not_to_start(disk):
         disk.fill(leave=0)
         with daemon_on(disk, sink, "0"):
             manners.takes = True
-            wait_for(sink, promised)
+            sink.wait_for(promised)
 
 
 def test_below_the_floor_of_inodes_mail_waits_at_the_client(disk):
@@ -156,7 +151,7 @@ def test_below_the_floor_of_inodes_mail_waits_at_the_client(disk):
         ask_until(client, "full@b.example", b"x", "452")
         disk.give_back_inodes()
         ask_until(client, "after@b.example", b"x", "250")
-        wait_for(sink, {"before", "after"})
+        sink.wait_for({"before", "after"})
 
 
 def test_a_disk_without_inodes_loses_nothing_and_recovers(disk):
@@ -173,11 +168,11 @@ def test_a_disk_without_inodes_loses_nothing_and_recovers(disk):
             assert promised
             assert os.statvfs(disk.small).f_bavail > DISK_BYTES // 4 // os.statvfs(disk.small).f_frsize, "it was full of bytes"
             manners.takes = True
-            wait_for(sink, promised | {"before"})
+            sink.wait_for(promised | {"before"})
             client.ask("RSET")
             disk.give_back_inodes()
             ask_until(client, "after@b.example", b"x", "250")
-            wait_for(sink, {"after"})
+            sink.wait_for({"after"})
 
 
 def test_no_inodes_are_no_reason_not_to_start(disk):
@@ -191,7 +186,7 @@ def test_no_inodes_are_no_reason_not_to_start(disk):
         disk.use_up_inodes(leave=0)
         with daemon_on(disk, sink, "0"):
             manners.takes = True
-            wait_for(sink, {"before"})
+            sink.wait_for({"before"})
 
 
 @pytest.mark.parametrize("floor, leave", [("min_free_inodes = 0, max_segment_duration = '1s'", 0), ("min_free_inodes = '10%'", INODES // 20)],
@@ -204,5 +199,5 @@ def test_without_inodes_for_records_mail_waits_at_the_client(log_disk, floor, le
         ask_until(client, "full@b.example", b"x", "452")
         log_disk.give_back_inodes()
         ask_until(client, "after@b.example", b"x", "250")
-        wait_for(sink, {"before", "after"})
+        sink.wait_for({"before", "after"})
     assert {record["sender"] for record in daemon.records() if record["type"] == "Delivery"} >= {"before@b.example", "after@b.example"}
