@@ -82,7 +82,7 @@ class Unharmed:
 
     def left_open(self) -> Counter:
         """What is open beyond the beginning, once the last sessions are gone; nothing tells when."""
-        end = time.monotonic() + DEADLINE / 2
+        end = time.monotonic() + DEADLINE
         while (more := descriptors(self.pid) - self.open_before) and time.monotonic() < end:
             time.sleep(0.05)
         return more
