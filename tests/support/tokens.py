@@ -26,6 +26,8 @@ import threading
 import time
 import urllib.parse
 
+from ports import free_port
+
 CLIENT = ("relay", "s3cret")
 AUDIENCE = "smtp.example"
 
@@ -101,7 +103,7 @@ class Issuer:
 
     def __init__(self, keys=(), tls: tuple[str, str] | None = None):
         self.tls = list(tls or ())
-        self.port = 0
+        self.port = free_port()
         self.state = {"keys": [], "tokens": {}, "way": "answer", "status": 200}
         self.process = None
         self.restart()
@@ -140,6 +142,7 @@ class Issuer:
 
     def pause(self) -> None:
         self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
 
     def resume(self) -> None:
         self.process.send_signal(signal.SIGCONT)
