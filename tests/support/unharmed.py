@@ -25,7 +25,11 @@ def resident_kib(pid: int) -> int:
 def descriptors(pid: int) -> Counter:
     """How many of each kind, files by name; without segments, of which the spool and the logs keep as many as they need."""
     kinds = Counter()
-    for entry in Path(f"/proc/{pid}/fd").iterdir():
+    try:
+        entries = list(Path(f"/proc/{pid}/fd").iterdir())
+    except PermissionError:  # without root: the daemon lets nobody look
+        return kinds
+    for entry in entries:
         with contextlib.suppress(FileNotFoundError):
             target = os.readlink(entry)
             if "/logs/" not in target and "/spool/segment-" not in target:
