@@ -397,6 +397,42 @@ static void a_chunk_without_a_transaction_outlives_the_timer(void **state)
     let_go("{}", OPEN, REQUEST_DEADLINE, "C> BDAT 100\\r\\nhello\nS: 421 4.4.2 *\nEOF");
 }
 
+struct bystander {
+    struct deferred turn;
+    struct loop *loop;
+    int turns;
+};
+
+static void take_a_turn(struct deferred *deferred)
+{
+    struct bystander *bystander = CONTAINER_OF(deferred, struct bystander, turn);
+
+    bystander->turns++;
+    loop_defer(bystander->loop, &bystander->turn);
+}
+
+/* It once had the loop to itself as long as it sent faster than its text was read. */
+static void a_fast_client_leaves_turns_to_others(void **state)
+{
+    enum { LINES = 80000, LINE = 102 };
+    struct bystander bystander = {.turn.run = take_a_turn};
+    struct talk talk;
+
+    (void)state;
+    talk_open(&talk, "", PLAIN_PARAMS);
+    talk_run(&talk, OPEN MAIL DATA);
+    assert_int_equal(buf_append_span(&talk.to_server, SPAN_LIT("\r\n")), 0);
+    for (int i = 0; i < LINES; i++)
+        assert_int_equal(buf_appendf(&talk.to_server, "%0100d\r\n", i), 0);
+    list_node_init(&bystander.turn.node);
+    bystander.loop = talk.loop;
+    loop_defer(talk.loop, &bystander.turn);
+    talk_go_on(&talk, "C: .\nS: 250 OK*\n");
+    loop_undefer(talk.loop, &bystander.turn);
+    assert_true(bystander.turns >= LINES * LINE / (256 << 10));
+    talk_close(&talk);
+}
+
 static void budgets_hold(void **state)
 {
     (void)state;
@@ -500,6 +536,7 @@ int main(void)
         cmocka_unit_test(processing_takes_only_so_long),
         cmocka_unit_test(slow_clients_are_let_go),
         cmocka_unit_test(a_chunk_without_a_transaction_outlives_the_timer),
+        cmocka_unit_test(a_fast_client_leaves_turns_to_others),
         cmocka_unit_test(budgets_hold),
         cmocka_unit_test(one_too_many_is_told),
         cmocka_unit_test(proxies_speak_for_clients),
