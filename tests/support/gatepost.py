@@ -27,13 +27,28 @@ DEADLINE = float(os.environ.get("GATEPOST_TEST_DEADLINE", "60"))
 SERVICE_USER = "nobody"
 
 
+_made: set[Path] = set()
+
+
+@atexit.register
+def _remove_what_was_made() -> None:
+    for path in _made:
+        shutil.rmtree(path, ignore_errors=True)
+
+
 def make_dir() -> Path:
-    """A fresh folder that the daemon's user may write; the caller removes it."""
+    """A fresh folder that the daemon's user may write. It goes with this process, if the caller does not remove it before."""
     path = Path(tempfile.mkdtemp(prefix="gatepost-test-"))
+    _made.add(path)
     if os.geteuid() == 0:
         account = pwd.getpwnam(SERVICE_USER)
         os.chown(path, account.pw_uid, account.pw_gid)
     return path
+
+
+def keep(path: Path) -> None:
+    """Of make_dir(), for somebody to look into."""
+    _made.discard(path)
 
 
 def give(path: Path) -> Path:
