@@ -12,7 +12,9 @@
 #include "receive/receive_private.h"
 
 #define TLS_RECORD_HANDSHAKE 0x16
-#define TURN_BYTES (128 << 10) /* then it is the others' turn, however fast this client is */
+/* Then it is the others' turn, however fast this client is. Commands are read in smaller pieces: they are more work. */
+#define TURN_BYTES (128 << 10)
+#define TURN_READS 8
 
 bool session_has_input(const struct session *session) { return buf_len(&session->input) > 0; }
 
@@ -259,14 +261,14 @@ static void on_readable(void *ctx)
     struct session *session = ctx;
     char *scratch = session->listener->scratch;
     ssize_t got = SOCKET_WAIT;
-    size_t taken = 0;
+    size_t taken = 0, reads = 0;
 
     while (session->state != SESSION_CLOSED && session->state != SESSION_HANDSHAKE) {
         if (!has_room(session)) {
             socket_pause(session->socket);
             break;
         }
-        if (taken >= TURN_BYTES) {
+        if (taken >= TURN_BYTES || reads++ == TURN_READS) {
             socket_poke(session->socket);
             break;
         }
