@@ -17,7 +17,6 @@ class Callout(WebServer):
         self.users = users or {"ann": {"password": "tiger", "groups": ["staff"]}}
         self.last: dict = {}
         self.requests = 0
-        self.waiting = 0
         self.down = False
         self.serve(tls)
 
@@ -50,8 +49,7 @@ class Callout(WebServer):
 
     def misbehave(self, request, user):
         if user == "hang":
-            self.waiting += 1
-            self.ended.wait(600)
+            self.hang(request)
         elif user == "cut":
             pass
         elif user == "garbage":

@@ -12,6 +12,7 @@ class WebServer:
 
     def serve(self, tls: tuple[str, str] | None = None):
         self.ended = threading.Event()
+        self.is_hanging = threading.Event()
         owner = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -42,6 +43,11 @@ class WebServer:
         self.port = self.server.server_address[1]
         self.address = f"{'https://localhost' if tls else 'http://127.0.0.1'}:{self.port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def hang(self, request):
+        self.is_hanging.set()
+        self.ended.wait(600)
+        request.close_connection = True
 
     def close(self):
         self.ended.set()

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 from callout import Callout
-from gatepost import BUILD, DEADLINE, Daemon, Talk, give, make_dir
+from gatepost import BUILD, DEADLINE, Daemon, Talk, give, make_dir, until
 from policies import policy
 from slapd import ACCOUNT, ACCOUNT_PASSWORD, SUFFIX, Slapd, make_ca
 from vault import Vault
@@ -115,9 +115,7 @@ def test_vault_sealed_and_unsealed(vault):
         vault.sealed = True
         expect(daemon, "ann", "tiger", LATER)
         vault.sealed = False
-        turn = threading.Event()
-        while not login(daemon, "ann", "tiger").startswith("235"):
-            turn.wait(0.1)
+        until(lambda: login(daemon, "ann", "tiger").startswith("235"))
         vault.sealed = True
         expect(daemon, "ann", "tiger", LATER)
         vault.sealed = False
@@ -141,9 +139,7 @@ def test_vault_that_hangs_holds_up_nobody_else(vault):
     with daemon_with(approle(vault, "timeout = '5s'").replace("timeout = '2s'\n", "")) as daemon:
         expect(daemon, "ann", "tiger", "235")
         with meanwhile(daemon, "hang", "x") as replies:
-            turn = threading.Event()
-            while not vault.waiting:
-                turn.wait(0.01)
+            assert vault.is_hanging.wait(DEADLINE)
             expect(daemon, "ann", "tiger", "235")
             home_is_well(daemon)
             assert not replies  # it hangs still
@@ -155,9 +151,7 @@ def test_vault_token_revoked(vault):
                      ) as daemon:
         expect(daemon, "ann", "tiger", LATER)
         give(daemon._write("token", vault.grant("hvs.first")))
-        turn = threading.Event()
-        while not login(daemon, "ann", "tiger").startswith("235"):
-            turn.wait(0.1)
+        until(lambda: login(daemon, "ann", "tiger").startswith("235"))
         vault.revoke()
         expect(daemon, "ann", "tiger", LATER)
         give(daemon._write("token", vault.grant("hvs.second")))
