@@ -31,12 +31,13 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def wait_until(reached, what: str) -> None:
-    deadline = time.monotonic() + START_SECONDS
+def wait_until(reached, what: str, seconds: float = START_SECONDS, step_seconds: float = 0.05) -> None:
+    """Asks again and again: for what nothing tells, as when a stranger's server begins to answer."""
+    deadline = time.monotonic() + seconds
     while not reached():
         if time.monotonic() > deadline:
             raise SystemExit(f"bench: {what} does not happen")
-        time.sleep(0.05)
+        time.sleep(step_seconds)
 
 
 def answers(port: int) -> bool:
