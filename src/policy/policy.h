@@ -146,8 +146,6 @@ void *policy_test_object(lua_State *L, int index, const char *class); /* NULL in
 /* Pushes a userdata that owns `object`: freed with `free_fn` by the collector, or at once
  * should this raise. */
 void policy_push_owned(lua_State *L, const char *class, void *object, void (*free_fn)(void *));
-/* Takes the object out of an owned userdata (detaching it), or NULL when borrowed. */
-void *policy_take_owned(lua_State *L, int index, const char *class);
 
 /* ---- plain data across the bridge ---- */
 
