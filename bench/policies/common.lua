@@ -15,8 +15,8 @@ function common.start(more)
   for name, value in pairs(more or {}) do
     listener[name] = value
   end
-  kumo.define_spool { name = 'data', path = common.dir .. '/spool' }
-  kumo.configure_local_logs { log_dir = common.dir .. '/logs' }
+  kumo.define_spool { name = 'data', path = common.dir .. '/spool', min_free_space = 0 }
+  kumo.configure_local_logs { log_dir = common.dir .. '/logs', min_free_space = 0 }
   kumo.start_esmtp_listener(listener)
 end
 

@@ -8,9 +8,10 @@ local queue_module = require 'policy-extras.queue'
 local dir = os.getenv 'GATEPOST_DEMO_DIR'
 
 kumo.on('init', function()
-  kumo.define_spool { name = 'data', path = dir .. '/spool' }
+  kumo.define_spool { name = 'data', path = dir .. '/spool', min_free_space = 0 }
   kumo.configure_local_logs {
     log_dir = dir .. '/logs',
+    min_free_space = 0,
     max_segment_duration = '10 minutes',
     headers = { 'Subject' },
     meta = { 'tenant', 'authz_id' },

@@ -12,6 +12,7 @@
 #include "receive/receive_private.h"
 
 #define TLS_RECORD_HANDSHAKE 0x16
+#define TURN_BYTES (128 << 10) /* then it is the others' turn, however fast this client is */
 
 bool session_has_input(const struct session *session) { return buf_len(&session->input) > 0; }
 
@@ -258,15 +259,21 @@ static void on_readable(void *ctx)
     struct session *session = ctx;
     char *scratch = session->listener->scratch;
     ssize_t got = SOCKET_WAIT;
+    size_t taken = 0;
 
     while (session->state != SESSION_CLOSED && session->state != SESSION_HANDSHAKE) {
         if (!has_room(session)) {
             socket_pause(session->socket);
             break;
         }
+        if (taken >= TURN_BYTES) {
+            socket_poke(session->socket);
+            break;
+        }
         got = socket_read(session->socket, scratch, read_size(session));
         if (got <= 0)
             break;
+        taken += (size_t)got;
         session->last_input_ms = loop_now_ms(session->listener->loop);
         feed(session, span_make(scratch, (size_t)got));
     }

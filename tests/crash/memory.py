@@ -14,7 +14,6 @@ import re
 import select
 import signal
 import ssl
-import subprocess
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
@@ -126,11 +125,12 @@ class Shortage:
             self.figures.deaths[re.sub(r"^.*?(MUST|std|not enough)", r"\1", words[-1])[:90]] += 1
         self.daemon = None
 
-    def _is_dead(self, outcome: str) -> bool:
-        if outcome == "cut":  # which may be how a death begins to show
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.daemon.process.wait(0.1)
-        return self.daemon.process.poll() is not None
+    def _is_dead(self) -> bool:
+        """It greets, or it is going: what clients see of a death comes before the process is gone."""
+        with contextlib.suppress(OSError, EOFError), Talk(self.daemon.port):
+            return False
+        self.daemon.process.wait(DEADLINE)
+        return True
 
     def refuse(self, nth: int) -> bool:
         """False when the run made fewer allocations than that."""
@@ -147,7 +147,7 @@ class Shortage:
         self._changed_on_the_way(nth)
         self.control.allocations.disarm()
         fired = self.control.allocations.fired > 0
-        if self.daemon and self._is_dead(outcome):
+        if self.daemon and self._is_dead():
             self._note_death(nth)
             outcome = "died"
         if fired:
@@ -163,7 +163,7 @@ class Shortage:
         return self.refuse(nth)
 
     def stop(self, nth: int) -> None:
-        if self.daemon and self._is_dead("cut"):  # just after it was looked at
+        if self.daemon and self._is_dead():  # just after it was looked at
             self._note_death(nth)
         if self.daemon:
             self.daemon.stop()

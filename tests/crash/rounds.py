@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from crash import QUEUE, SMALL_SEGMENTS, Holding, Oracle, Pumps, arrived
 from faults import EVERY_KIND, HAS_LIBRARIES, KILL, Control, Power, remove
-from gatepost import DEADLINE, Daemon, Sink, make_dir
+from gatepost import DEADLINE, Daemon, Sink, keep, make_dir
 from policies import RELAY_FROM_LOOPBACK, policy, smart_host
 
 ROUNDS_OF_A_GROUND = 10
@@ -135,6 +135,8 @@ class Ground:
         self.sink.close()
         if not self.is_evidence or self.power.syncs_lie:
             remove(self.directory)
+        else:
+            keep(self.directory)
 
 
 def run(rounds: int, seed: int, *, seconds: float = float("inf"), syncs_lie: bool = False, patience: float = PATIENCE,

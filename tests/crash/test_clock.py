@@ -2,9 +2,9 @@
 """Somebody sets the clock: mail is neither stuck nor given up because of it."""
 
 import pytest
-from crash import QUEUE, Manners, arrived
+from crash import QUEUE, Manners
 from faults import Control, needs_libraries, remove
-from gatepost import DEADLINE, Daemon, Sink, Talk, make_dir
+from gatepost import Daemon, Sink, Talk, make_dir
 from policies import RELAY_FROM_LOOPBACK, policy, smart_host
 
 HOUR, DAY = 3600, 86400
@@ -25,11 +25,6 @@ def send(daemon: Daemon, name: str) -> None:
         assert client.mail(f"{name}@b.example", ["c@d.example"], b"x").startswith("250")
 
 
-def wait_for(sink: Sink, names: set[str]) -> None:
-    with sink.changed:
-        assert sink.changed.wait_for(lambda: names <= set(arrived(sink)), DEADLINE), names - set(arrived(sink))
-
-
 @pytest.mark.parametrize("jump", [-30 * DAY, -HOUR, HOUR, DAY])
 def test_a_jump_while_mail_waits(directory, jump):
     manners, control = Manners(), Control(directory)
@@ -41,7 +36,7 @@ def test_a_jump_while_mail_waits(directory, jump):
             control.shift_clock(jump)
             send(daemon, "after")
             manners.takes = True
-            wait_for(sink, {"before", "after"})
+            sink.wait_for({"before", "after"})
 
 
 @pytest.mark.parametrize("jump", [-30 * DAY, HOUR])
@@ -56,4 +51,4 @@ def test_a_jump_between_two_lives(directory, jump):
         manners.takes = True
         with Daemon(text, directory=directory, env=control.env("fault")) as daemon:
             send(daemon, "after")
-            wait_for(sink, {"before", "after"})
+            sink.wait_for({"before", "after"})

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 from crash import QUEUE, SMALL_SEGMENTS, Manners, arrived
-from gatepost import DEADLINE, Daemon, Sink, Talk, give, make_dir, until
+from gatepost import Daemon, Sink, Talk, give, make_dir, until
 from policies import ANY_ROOM, RELAY_FROM_LOOPBACK, policy, smart_host
 
 DISK_BYTES = 210 << 20  # three segments of the usual size
@@ -70,7 +70,7 @@ def log_disk():
     made.remove()
 
 
-def daemon_on(disk: Disk, sink: Sink, floor: str, inodes: str = "0", logs: str = "max_file_size = 1000000",
+def daemon_on(disk: Disk, sink: Sink, floor: str, inodes: str = "0", logs: str = f"max_file_size = 1000000, {ANY_ROOM}",
               env: dict | None = None) -> Daemon:
     text = policy(smart_host(sink.port, queue=QUEUE), listener=RELAY_FROM_LOOPBACK)
     text = text.replace(f"/spool', {ANY_ROOM}", f"/spool', min_free_space = {floor}, min_free_inodes = {inodes}")
@@ -89,11 +89,6 @@ def ask_until(client: Talk, sender: str, data: bytes, code: str) -> None:
     until(is_answered_so, lambda: f"{sender} never got {code}")
 
 
-def wait_for(sink: Sink, names: set[str]) -> None:
-    with sink.changed:
-        assert sink.changed.wait_for(lambda: names <= set(arrived(sink)), DEADLINE), names - set(arrived(sink))
-
-
 def test_below_the_floor_mail_waits_at_the_client(disk):
     with Sink() as sink, daemon_on(disk, sink, "'10%'") as daemon, Talk(daemon.port) as client:
         client.expect("EHLO me", "250")
@@ -103,7 +98,7 @@ def test_below_the_floor_mail_waits_at_the_client(disk):
         assert client.ask("MAIL FROM:<refused@b.example>").startswith("452")
         disk.unfill()
         ask_until(client, "after@b.example", b"x", "250")
-        wait_for(sink, {"before", "after"})
+        sink.wait_for({"before", "after"})
         assert "refused" not in arrived(sink)
 
 
@@ -127,9 +122,9 @@ def test_a_disk_full_of_mail_empties_itself(disk):
             assert reply.startswith("452"), reply
             assert promised
             manners.takes = True
-            wait_for(sink, promised)
+            sink.wait_for(promised)
             ask_until(client, "after@b.example", b"x", "250")
-            wait_for(sink, {"after"})
+            sink.wait_for({"after"})
 
 
 def test_a_full_disk_is_no_reason_not_to_start(disk):
@@ -143,7 +138,7 @@ def test_a_full_disk_is_no_reason_not_to_start(disk):
         disk.fill(leave=0)
         with daemon_on(disk, sink, "0"):
             manners.takes = True
-            wait_for(sink, promised)
+            sink.wait_for(promised)
 
 
 def test_below_the_floor_of_inodes_mail_waits_at_the_client(disk):
@@ -154,7 +149,7 @@ def test_below_the_floor_of_inodes_mail_waits_at_the_client(disk):
         ask_until(client, "full@b.example", b"x", "452")
         disk.give_back_inodes()
         ask_until(client, "after@b.example", b"x", "250")
-        wait_for(sink, {"before", "after"})
+        sink.wait_for({"before", "after"})
 
 
 def test_a_disk_without_inodes_loses_nothing_and_recovers(disk):
@@ -171,10 +166,10 @@ def test_a_disk_without_inodes_loses_nothing_and_recovers(disk):
             assert promised
             assert os.statvfs(disk.small).f_bavail > DISK_BYTES // 4 // os.statvfs(disk.small).f_frsize, "it was full of bytes"
             manners.takes = True
-            wait_for(sink, promised | {"before"})
+            sink.wait_for(promised | {"before"})
             disk.give_back_inodes()
             ask_until(client, "after@b.example", b"x", "250")
-            wait_for(sink, {"after"})
+            sink.wait_for({"after"})
 
 
 def test_no_inodes_are_no_reason_not_to_start(disk):
@@ -188,7 +183,7 @@ def test_no_inodes_are_no_reason_not_to_start(disk):
         disk.use_up_inodes(leave=0)
         with daemon_on(disk, sink, "0"):
             manners.takes = True
-            wait_for(sink, {"before"})
+            sink.wait_for({"before"})
 
 
 @pytest.mark.parametrize("floor, leave", [("min_free_inodes = 0, max_segment_duration = '1s'", 0), ("min_free_inodes = '10%'", INODES // 20)],
@@ -201,5 +196,5 @@ def test_without_inodes_for_records_mail_waits_at_the_client(log_disk, floor, le
         ask_until(client, "full@b.example", b"x", "452")
         log_disk.give_back_inodes()
         ask_until(client, "after@b.example", b"x", "250")
-        wait_for(sink, {"before", "after"})
+        sink.wait_for({"before", "after"})
     assert {record["sender"] for record in daemon.records() if record["type"] == "Delivery"} >= {"before@b.example", "after@b.example"}

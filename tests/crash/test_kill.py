@@ -35,6 +35,14 @@ class Ground:
     def daemon(self, **env: str) -> Daemon:
         return Daemon(self.text, directory=self.directory, env={**SMALL_SEGMENTS, **env})
 
+    def run_until_promised(self, messages: int) -> None:
+        """Leaves something to be read back, to be compacted and to be released."""
+        daemon = self.daemon().start()
+        pumps = Pumps(daemon, self.oracle)
+        assert self.oracle.wait_for(messages), daemon.err.text()
+        daemon.kill()
+        pumps.end()
+
     def run_until_killed(self, seconds: float, **env: str) -> bool:
         """True when it died by itself, before its time."""
         daemon = self.daemon(**env)
@@ -99,9 +107,8 @@ needs_fault_points = pytest.mark.skipif(not HAS_FAULT_POINTS, reason="a build wi
 @pytest.mark.parametrize("point", fault_points())
 @pytest.mark.parametrize("pass_number", [1, 4])
 def test_death_at_each_durable_step(ground, point, pass_number):
-    # the first run leaves something to be read back, to be compacted and to be released
-    ground.run_until_killed(0.3)
-    assert ground.run_until_killed(30, GATEPOST_FAULT=f"{point}:{pass_number}:kill"), f"{point} was not reached"
+    ground.run_until_promised(200)
+    assert ground.run_until_killed(DEADLINE, GATEPOST_FAULT=f"{point}:{pass_number}:kill"), f"{point} was not reached"
     ground.run_until_killed(0.1)
     assert ground.settle() <= 3 * IN_FLIGHT
 
@@ -109,6 +116,6 @@ def test_death_at_each_durable_step(ground, point, pass_number):
 @needs_fault_points
 @pytest.mark.parametrize("point", fault_points())
 def test_a_disk_that_fails_once_at_each_durable_step(ground, point):
-    ground.run_until_killed(0.2)
+    ground.run_until_promised(200)
     ground.run_until_killed(0.6, GATEPOST_FAULT=f"{point}:2:error")
     assert ground.settle() <= 2 * IN_FLIGHT

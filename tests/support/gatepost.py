@@ -29,13 +29,28 @@ DEADLINE = float(os.environ.get("GATEPOST_TEST_DEADLINE", "60"))
 SERVICE_USER = "nobody"
 
 
+_made: set[Path] = set()
+
+
+@atexit.register
+def _remove_what_was_made() -> None:
+    for path in _made:
+        shutil.rmtree(path, ignore_errors=True)
+
+
 def make_dir() -> Path:
-    """A fresh folder that the daemon's user may write; the caller removes it."""
+    """A fresh folder that the daemon's user may write. It goes with this process, if the caller does not remove it before."""
     path = Path(tempfile.mkdtemp(prefix="gatepost-test-"))
+    _made.add(path)
     if os.geteuid() == 0:
         account = pwd.getpwnam(SERVICE_USER)
         os.chown(path, account.pw_uid, account.pw_gid)
     return path
+
+
+def keep(path: Path) -> None:
+    """Of make_dir(), for somebody to look into."""
+    _made.discard(path)
 
 
 def give(path: Path) -> Path:
@@ -124,6 +139,10 @@ class Daemon:
         path = self.dir / name
         path.write_text(text.replace("@DIR@", str(self.dir)))
         return path
+
+    def replace(self, name: str, text: str) -> None:
+        """As an editor does it: whoever looks at the file, at whatever moment, finds a whole one."""
+        give(self._write(f"{name}.new", text)).rename(self.dir / name)
 
     def command(self, *extra) -> list[str]:
         user = ["--user", SERVICE_USER] if os.geteuid() == 0 else []
@@ -330,6 +349,17 @@ class Sink:
             assert self.changed.wait_for(lambda: len(self.messages) >= count, DEADLINE), self.messages
             return list(self.messages)
 
+    def wait_for(self, names: set[str]) -> None:
+        """Until a message from each of these (the local parts of senders) has come; however many, as long as it goes on."""
+        missing, seen = set(names), 0
+        with self.changed:
+            while True:
+                missing -= {message.sender.split("@")[0] for message in self.messages[seen:]}
+                seen = len(self.messages)
+                if not missing:
+                    return
+                assert self.changed.wait_for(lambda: len(self.messages) > seen, DEADLINE), f"still to come: {sorted(missing)}"
+
     def close(self):
         # wakes the thread in accept(): left there, it might go on with whatever gets the same number next
         with contextlib.suppress(OSError):
@@ -430,6 +460,11 @@ class Talk:
         except (ConnectionError, ssl.SSLError):
             pass
         return True
+
+    def last_line(self) -> str:
+        """What the server said last, once it has closed."""
+        self.closed()
+        return self.buffer.decode("utf-8", "replace").rstrip("\r\n").rpartition("\r\n")[2]
 
     def close(self) -> None:
         self.socket.close()

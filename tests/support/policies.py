@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pieces of policy that the tests put together. @DIR@ becomes the daemon's folder."""
 
+import re
+
 # A disk that is nearly full is no reason to fail, where that is not what is tested.
 ANY_ROOM = "min_free_space = 0, min_free_inodes = 0"
 
@@ -12,6 +14,15 @@ kumo.on('init', function()
   kumo.start_esmtp_listener {{ listen = '127.0.0.1:0', hostname = 'mx.gatepost.test'%s }}
 end)
 """
+
+# One that counts logins, to stand before the HTTP listener.
+ACCT = f"  kumo.aaa.configure_acct_log {{ log_dir = '@DIR@/acct', {ANY_ROOM} }}\n"
+
+
+def without_floors(text: str) -> str:
+    """A policy of the examples, on whatever disk."""
+    return re.sub(r"(kumo\.(?:define_spool|configure_local_logs) \{)", rf"\1 {ANY_ROOM},", text)
+
 
 STATIC_USERS = """
 kumo.on('smtp_server_auth_plain', function(authz, authc, password, conn_meta)

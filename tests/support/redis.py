@@ -60,6 +60,7 @@ class RedisServer:
     def pause(self):
         """It accepts connections, by the kernel's grace, and never answers."""
         os.kill(self.process.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
 
     def resume(self):
         os.kill(self.process.pid, signal.SIGCONT)

@@ -28,6 +28,7 @@ import time
 import urllib.parse
 
 from gatepost import DEADLINE
+from ports import free_port
 
 CLIENT = ("relay", "s3cret")
 AUDIENCE = "smtp.example"
@@ -104,7 +105,7 @@ class Issuer:
 
     def __init__(self, keys=(), tls: tuple[str, str] | None = None):
         self.tls = list(tls or ())
-        self.port = 0
+        self.port = free_port()
         self.state = {"keys": [], "tokens": {}, "way": "answer", "status": 200}
         self.process = None
         self.restart()
@@ -148,6 +149,7 @@ class Issuer:
 
     def pause(self) -> None:
         self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
 
     def resume(self) -> None:
         self.process.send_signal(signal.SIGCONT)

@@ -363,13 +363,14 @@ def test_faults_are_told(budget, complaint):
 
 # ---- two nodes ----
 
-def shared(redis: RedisServer) -> str:
-    return f"[shared]\nredis = '{redis.address}'\nsecret = '0123456789abcdef0123456789abcdef'\n"
+def shared(redis: RedisServer, timeout: str = "200ms") -> str:
+    return f"[shared]\nredis = '{redis.address}'\nsecret = '0123456789abcdef0123456789abcdef'\ntimeout = '{timeout}'\n"
 
 
 def test_two_nodes_share_one_budget_and_each_goes_on_alone():
     with RedisServer() as redis:
-        auth = users("ada", budgets=shared(redis) + "[budget.b]\nmessages_per_day = 3\nsessions = 2\n")
+        # a dead one is noticed at once; one that is slow on a busy machine is not given up
+        auth = users("ada", budgets=shared(redis, "10s") + "[budget.b]\nmessages_per_day = 3\nsessions = 2\n")
         with daemon_of(auth) as one, daemon_of(auth) as other:
             wait_for_redis(one, other)
             with session(one) as client, session(other) as second:

@@ -10,6 +10,7 @@ import subprocess
 import pytest
 from gatepost import DEADLINE, Daemon, Sink, give, insecure_context, make_dir
 from policies import AUTHENTICATED_MAY_RELAY, MESSAGE, STATIC_USERS, policy, smart_host
+from ports import free_port
 from sasl import Scram, b64, unb64
 
 
@@ -284,10 +285,7 @@ def test_nodemailer_xoauth2(modern, nodemailer):
 
 def test_smtp_sink_behind():
     """Postfix's sink, which checks pipelining and end of data in its own way."""
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     user = ["-u", "nobody"] if os.geteuid() == 0 else []
     with subprocess.Popen(["/usr/sbin/smtp-sink", *user, "-c", f"127.0.0.1:{port}", "100"],
                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as sink:

@@ -103,11 +103,11 @@ def test_a_data_file_that_breaks_later_leaves_the_old_data_serving():
 
         assert send(b"a").startswith("250") and send(b"b").startswith("550")
         for number, broken in enumerate(("[tenant.'a']\negress_pol = 'x'\n", "[tenant"), 1):
-            give(daemon._write("queues.toml", broken))
+            daemon.replace("queues.toml", broken)
             daemon.reload()
             assert send(b"a").startswith("250") and send(b"b").startswith("550")
         daemon.err.wait("the one before it goes on serving.*queues.toml.*egress_pol")
-        give(daemon._write("queues.toml", "tenant_header = 'X-Tenant'\n[tenant.'b']\n"))
+        daemon.replace("queues.toml", "tenant_header = 'X-Tenant'\n[tenant.'b']\n")
         daemon.reload()
         assert send(b"b").startswith("250") and send(b"a").startswith("550")
 
@@ -196,11 +196,11 @@ def logs_in(daemon: Daemon, password: str) -> bool:
 def test_reload_on_sighup_and_a_broken_policy_keeps_the_old():
     with Daemon(login_policy("one")) as daemon:
         assert logs_in(daemon, "one")
-        daemon.policy.write_text("this is not lua")
+        daemon.replace("policy.lua", "this is not lua")
         daemon.reload()
         assert logs_in(daemon, "one")
         daemon.err.wait("policy.lua:1:")
-        daemon.policy.write_text(login_policy("two").replace("@DIR@", str(daemon.dir)))
+        daemon.replace("policy.lua", login_policy("two"))
         daemon.reload()
         assert logs_in(daemon, "two") and not logs_in(daemon, "one")
 
@@ -215,7 +215,7 @@ end)
     text = policy(watch).replace("kumo.define_spool", "kumo.set_config_monitor_globs { '@DIR@/*.json' }\n  kumo.define_spool", 1)
     with Daemon(text, files={"users.json": '{ "scott": "one" } // comment'}) as daemon:
         assert logs_in(daemon, "one")
-        give(daemon._write("users.json", '{ "scott": "two" }'))
+        daemon.replace("users.json", '{ "scott": "two" }')
         assert logs_in(daemon, "two")
 
 
@@ -242,6 +242,7 @@ def test_http_side(sink):
             shown = subprocess.run([BUILD / "src" / "ctl" / "gatectl", "--endpoint", daemon.http, *command],
                                    capture_output=True, text=True, check=False, timeout=DEADLINE)
             assert shown.returncode == 0, shown.stderr
+        daemon.wait_records(lambda record: record["type"] == "Reception")
         shown = subprocess.run([BUILD / "src" / "ctl" / "gatectl", "logs", "--dir", daemon.dir / "logs"],
                                capture_output=True, text=True, check=False, timeout=DEADLINE)
         assert "Reception" in shown.stdout

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From accept to EHLO: the greeting, what is announced when, limits, XCLIENT and PROXY."""
 
+import contextlib
 import socket
 import ssl
 import struct
@@ -150,6 +151,13 @@ def test_connection_limit():
             client.close()
 
 
+def has_ipv6() -> bool:
+    with contextlib.suppress(OSError), socket.create_server(("::1", 0), family=socket.AF_INET6):
+        return True
+    return False
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
 def test_ipv6_and_several_listeners():
     extra = """
 kumo.on('pre_init', function()

@@ -53,7 +53,7 @@ def test_order_and_arguments(sink):
         with Talk(daemon.port) as client:
             client.expect("EHLO me.example", "250")
             assert client.mail("a@b.example", ["c@d.example"], MESSAGE).startswith("250")
-        sink.wait()
+        daemon.err.wait("EVENT message_received ")
         seen = events(daemon)
         order = ["get_dynamic_parameters ESMTP|mx.gatepost.test", "connection_accepted from-ok|via-ok",
                  "ehlo me.example|table", "mail_from a@b.example|b.example|me.example", "get_listener_domain b.example",

@@ -340,7 +340,7 @@ def test_trusted_networks():
 
 ACCEPTED = """
 kumo.on('smtp_server_connection_accepted', function(conn_meta)
-  print('accepted', conn_meta:get_meta 'received_from')
+  kumo.log_info('accepted ' .. conn_meta:get_meta 'received_from')
 end)
 """
 
@@ -349,13 +349,14 @@ def test_a_blocked_address_is_turned_away_before_tls():
     with relay("address_limit = 3\nrefuse_before_tls = true", parts=[ACCEPTED]) as daemon:
         for number in range(3):
             login(daemon, f"user{number}", "x", ATTACKER)
-        asked = len(daemon.err.find(f"accepted\t{ATTACKER}"))
+        daemon.err.wait(f"accepted {ATTACKER}:", 3)
         with Talk(daemon.port, source=ATTACKER) as client:
             assert client.banner == "421 4.7.0 too many failed logins from your address; try again later"
             assert client.closed()
         assert login(daemon, "ada", "tiger", HOME).startswith("235")
         assert metric(daemon, "gatepost_guess_connections_refused_total") == 1
-        assert len(daemon.err.find(f"accepted\t{ATTACKER}")) == asked
+        daemon.err.wait(f"accepted {HOME}:")
+        assert len(daemon.err.find(f"accepted {ATTACKER}:")) == 3
 
 
 def test_who_is_at_home_at_a_blocked_address_is_let_try():
@@ -424,8 +425,9 @@ def redis():
         yield made
 
 
-def node(redis: RedisServer, settings: str, listener: str = "") -> Daemon:
-    shared = f"[shared]\nredis = '{redis.address}'\nsecret = 'the same on every node'\ntimeout = '500ms'\n"
+def node(redis: RedisServer, settings: str, listener: str = "", timeout: str = "10s") -> Daemon:
+    """Where Redis is well, it is not given up for being slow on a busy machine."""
+    shared = f"[shared]\nredis = '{redis.address}'\nsecret = 'the same on every node'\ntimeout = '{timeout}'\n"
     return relay(settings + "\n" + shared, listener=listener)
 
 
@@ -466,7 +468,7 @@ def test_a_node_turns_away_whom_another_has_blocked(redis, mode):
 
 @pytest.mark.parametrize("ailment", ["kill", "pause"])
 def test_without_redis_each_goes_on_by_itself(redis, ailment):
-    with node(redis, "address_user_limit = 4") as one, node(redis, "address_user_limit = 4") as two:
+    with node(redis, "address_user_limit = 4", timeout="500ms") as one, node(redis, "address_user_limit = 4", timeout="500ms") as two:
         wait_for_redis(one, two)
         assert login(one, "ada", "tiger", HOME).startswith("235")
         getattr(redis, ailment)()

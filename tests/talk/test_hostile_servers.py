@@ -56,7 +56,7 @@ class Server:
 
     def good(self, peer: "Peer", before: dict[str, bytes] | None = None) -> None:
         """Answers as it should; but what `before` has for a verb is sent instead."""
-        before = before or {}
+        before, taken = before or {}, None
         peer.send(before.get("CONNECT", b"220 hostile.example\r\n"))
         for verb in peer.verbs():
             if verb == "DATA" and verb not in before:
@@ -64,10 +64,13 @@ class Server:
                 data = peer.data()
                 peer.send(before.get("DOT", b"250 taken\r\n"))
                 if "DOT" not in before and data:  # without any: whoever pipelines ends so what it can not call off
-                    with self.changed:
-                        self.messages.append(data.partition(b"\r\nbody\r\n")[2])
-                        self.changed.notify_all()
+                    taken = data.partition(b"\r\nbody\r\n")[2]
                 continue
+            if taken is not None:  # and it was heard: on a busy machine a yes may come too late
+                with self.changed:
+                    self.messages.append(taken)
+                    self.changed.notify_all()
+                taken = None
             peer.send(before.get(verb, {"EHLO": b"250-hostile.example\r\n250 PIPELINING\r\n", "QUIT": b"221 bye\r\n"}.get(
                 verb, b"250 ok\r\n")))
             if verb == "QUIT":

@@ -383,7 +383,7 @@ def test_new_rules_hold_in_sessions_that_began_before(sink, more, then):
             client.login("staffer", "tiger")
             client.expect("MAIL FROM:<x@staff.example>", "250")
             client.expect("RCPT TO:<a@dest.example>", "250")
-            (daemon.dir / "auth.toml").write_text(USERS.replace("@staff.example", "@other.example") + more)
+            daemon.replace("auth.toml", USERS.replace("@staff.example", "@other.example") + more)
             daemon.reload()
             assert client.ask("RCPT TO:<b@dest.example>") == "553 5.7.1 staffer may not send as x@staff.example"
             client.expect("DATA", "503")

@@ -78,7 +78,7 @@ def test_no_state_lasts_for_ever(daemon, how):
     def one(state):
         # on a busy machine it may be ended before it is where it should be
         with contextlib.suppress(OSError, EOFError), begin(daemon, state) as client:
-            ends_within(client, STATES[state][1] * 20 if how == "slow" else b"", DEADLINE / 4)
+            ends_within(client, STATES[state][1] * 20 if how == "slow" else b"", DEADLINE)
 
     with Unharmed(daemon), ThreadPoolExecutor(len(STATES)) as pool:
         list(pool.map(one, STATES))

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 from callout import Callout
-from gatepost import BUILD, DEADLINE, Daemon, Talk, give, make_dir, until
+from gatepost import BUILD, DEADLINE, Daemon, Talk, make_dir, until
 from policies import policy
 from slapd import ACCOUNT, ACCOUNT_PASSWORD, SUFFIX, Slapd, make_ca
 from vault import Vault
@@ -19,6 +19,7 @@ from vault import Vault
 SETUP = "local auth = require 'gatepost.auth'\nauth:setup { 'auth.toml' }\n"
 REFUSED = "535 5.7.8"
 LATER = "454 4.7.0"
+PATIENT, IMPATIENT = "60s", "2s"  # who is well may be slow on a busy machine; who hangs is waited for
 CACHE = "[cache]\npositive_ttl = 0\nnegative_ttl = 0\nstale_for = 0\nrecheck = 0\n"
 HOME = "[user.home]\npassword = '{PLAIN}castle'\n"
 
@@ -39,6 +40,16 @@ def login(daemon, user: str, password: str) -> str:
 def expect(daemon, user: str, password: str, code: str) -> None:
     reply = login(daemon, user, password)
     assert reply.startswith(code), f"{user}: {reply}\n{daemon.err.text()}"
+
+
+def until_in(daemon, user: str, password: str) -> None:
+    """Where little time is given to a server, its answer may come too late once or twice."""
+    def is_in() -> bool:
+        reply = login(daemon, user, password)
+        assert reply.startswith(("235", LATER)), reply
+        return reply.startswith("235")
+
+    until(is_in, daemon.err.text)
 
 
 def home_is_well(daemon) -> None:
@@ -73,9 +84,9 @@ def vault():
         yield made
 
 
-def approle(vault, more: str = "") -> str:
+def approle(vault, more: str = "", timeout: str = PATIENT) -> str:
     return (f"driver = 'vault'\naddress = '{vault.address}'\npath = 'users/{{user}}'\nauth = 'approle'\n"
-            f"role_id = 'relay-role'\nsecret_id = 's3cret-id'\ntimeout = '2s'\n{more}")
+            f"role_id = 'relay-role'\nsecret_id = 's3cret-id'\ntimeout = '{timeout}'\n{more}")
 
 
 # ---- Vault ----
@@ -98,9 +109,12 @@ def test_vault(vault):
 @pytest.mark.parametrize("user", ["denied", "busy", "standby-472", "standby-473", "sealed", "broken", "bad-request",
                                   "garbage", "not-vault", "number", "truncated", "endless", "hang"])
 def test_vault_that_gives_no_verdict(vault, user):
-    with daemon_with(approle(vault)) as daemon:
+    with daemon_with(approle(vault, timeout=IMPATIENT if user == "hang" else PATIENT)) as daemon:
         expect(daemon, user, "tiger", LATER)
-        expect(daemon, "ann", "tiger", "235")
+        if user == "hang":
+            until_in(daemon, "ann", "tiger")
+        else:
+            expect(daemon, "ann", "tiger", "235")
 
 
 def test_vault_redirects_are_not_followed(vault):
@@ -115,7 +129,7 @@ def test_vault_sealed_and_unsealed(vault):
         vault.sealed = True
         expect(daemon, "ann", "tiger", LATER)
         vault.sealed = False
-        until(lambda: login(daemon, "ann", "tiger").startswith("235"))
+        until_in(daemon, "ann", "tiger")
         vault.sealed = True
         expect(daemon, "ann", "tiger", LATER)
         vault.sealed = False
@@ -136,13 +150,14 @@ def test_vault_away_for_a_stated_time(vault):
 
 
 def test_vault_that_hangs_holds_up_nobody_else(vault):
-    with daemon_with(approle(vault, "timeout = '5s'").replace("timeout = '2s'\n", "")) as daemon:
+    with daemon_with(approle(vault)) as daemon:
         expect(daemon, "ann", "tiger", "235")
         with meanwhile(daemon, "hang", "x") as replies:
             assert vault.is_hanging.wait(DEADLINE)
             expect(daemon, "ann", "tiger", "235")
             home_is_well(daemon)
             assert not replies  # it hangs still
+            vault.ended.set()
         assert replies[0].startswith(LATER)
 
 
@@ -150,11 +165,11 @@ def test_vault_token_revoked(vault):
     with daemon_with(f"driver = 'vault'\naddress = '{vault.address}'\npath = 'users/{{user}}'\ntoken_file = '@DIR@/token'"
                      ) as daemon:
         expect(daemon, "ann", "tiger", LATER)
-        give(daemon._write("token", vault.grant("hvs.first")))
-        until(lambda: login(daemon, "ann", "tiger").startswith("235"))
+        daemon.replace("token", vault.grant("hvs.first"))
+        until_in(daemon, "ann", "tiger")
         vault.revoke()
         expect(daemon, "ann", "tiger", LATER)
-        give(daemon._write("token", vault.grant("hvs.second")))
+        daemon.replace("token", vault.grant("hvs.second"))
         expect(daemon, "ann", "tiger", "235")
 
 
@@ -182,15 +197,18 @@ def test_vault_over_tls_is_pinned():
 
 def test_http_judges():
     with Callout() as service:
-        store = f"driver = 'http'\nurl = '{service.address}/verify'\nbearer = 'b.e.arer'\ntimeout = '2s'"
-        with daemon_with(store) as daemon:
+        store = f"driver = 'http'\nurl = '{service.address}/verify'\nbearer = 'b.e.arer'\n"
+        with daemon_with(store + f"timeout = '{IMPATIENT}'") as daemon:
+            expect(daemon, "hang", "tiger", LATER)
+            until_in(daemon, "ann", "tiger")
+        with daemon_with(store + f"timeout = '{PATIENT}'") as daemon:
             expect(daemon, "ann", "tiger", "235")
             assert service.last["authorization"] == "Bearer b.e.arer"
             assert service.last["json"]["peer"] == "127.0.0.1"
             expect(daemon, "ann", "lion", REFUSED)
             expect(daemon, "nobody", "tiger", REFUSED)
             home_is_well(daemon)
-            for user in ("broken", "garbage", "truncated", "endless", "redirect", "cut", "hang"):
+            for user in ("broken", "garbage", "truncated", "endless", "redirect", "cut"):
                 expect(daemon, user, "tiger", LATER)
             service.down = True
             expect(daemon, "ann", "tiger", LATER)
@@ -201,7 +219,7 @@ def test_http_judges():
 
 def test_http_gives_records():
     with Callout() as service:
-        store = f"driver = 'http-record'\nurl = '{service.address}/users/{{user}}'\ntimeout = '2s'"
+        store = f"driver = 'http-record'\nurl = '{service.address}/users/{{user}}'\ntimeout = '{PATIENT}'"
         with daemon_with(store) as daemon:
             expect(daemon, "ann", "tiger", "235")
             expect(daemon, "ann", "lion", REFUSED)
@@ -219,9 +237,9 @@ def slapd():
         yield made
 
 
-def ldap(slapd, driver: str, more: str = "", uri: str | None = None) -> str:
-    return (f"driver = '{driver}'\nuri = '{uri or slapd.uri}'\nbind_dn = '{ACCOUNT}'\n"
-            f"bind_password = '{ACCOUNT_PASSWORD}'\nbase = 'ou=people,{SUFFIX}'\ntimeout = '1s'\n{more}")
+def ldap(slapd, driver: str, more: str = "", timeout: str = PATIENT) -> str:
+    return (f"driver = '{driver}'\nuri = '{slapd.uri}'\nbind_dn = '{ACCOUNT}'\n"
+            f"bind_password = '{ACCOUNT_PASSWORD}'\nbase = 'ou=people,{SUFFIX}'\ntimeout = '{timeout}'\n{more}")
 
 
 @pytest.mark.parametrize("driver", ["ldap", "ldap-bind"])
@@ -265,7 +283,7 @@ def test_ldap_knows_nobody_by_many_names(slapd, driver):
 
 
 def test_ldap_bind_by_a_made_name_knows_nobody_by_many(slapd):
-    store = (f"driver = 'ldap-bind'\nuri = '{slapd.uri}'\ndn = 'uid={{user}},ou=people,{SUFFIX}'\ntimeout = '1s'\n")
+    store = (f"driver = 'ldap-bind'\nuri = '{slapd.uri}'\ndn = 'uid={{user}},ou=people,{SUFFIX}'\ntimeout = '{PATIENT}'\n")
     with daemon_with(store) as daemon:
         for name in ("ann", "ANN"):
             expect(daemon, name, "tiger", "235")
@@ -289,8 +307,8 @@ def test_ldap_bind_costs_one_search_and_one_login(slapd, user):
 
 @pytest.mark.parametrize("driver", ["ldap", "ldap-bind"])
 def test_ldap_stopped_killed_and_back(slapd, driver):
-    with daemon_with(ldap(slapd, driver)) as daemon:
-        expect(daemon, "ann", "tiger", "235")
+    with daemon_with(ldap(slapd, driver, timeout=IMPATIENT)) as daemon:
+        until_in(daemon, "ann", "tiger")
         slapd.stop()
         try:
             with meanwhile(daemon, "ann", "tiger") as replies:
@@ -298,18 +316,17 @@ def test_ldap_stopped_killed_and_back(slapd, driver):
             assert replies[0].startswith(LATER)
         finally:
             slapd.cont()
-        expect(daemon, "ann", "tiger", "235")
+        until_in(daemon, "ann", "tiger")
         slapd.kill()
         expect(daemon, "ann", "tiger", LATER)
         slapd.start()
-        expect(daemon, "ann", "tiger", "235")
+        until_in(daemon, "ann", "tiger")
 
 
 def test_ldap_that_hangs_holds_up_nobody_else(slapd):
     """Not even who is asked for in a store behind it: she is in another, that stands before it here."""
-    store = ldap(slapd, "ldap").replace("timeout = '1s'", "timeout = '4s'")
     text = policy(SETUP, listener=", auth_failure_delay = '0s'")
-    toml = f"stores = ['user', 'people']\n[store.people]\n{store}\n{CACHE}\n{HOME}"
+    toml = f"stores = ['user', 'people']\n[store.people]\n{ldap(slapd, 'ldap')}\n{CACHE}\n{HOME}"
     with Daemon(text, files={"auth.toml": toml}) as daemon:
         expect(daemon, "ann", "tiger", "235")
         slapd.stop()
@@ -318,7 +335,8 @@ def test_ldap_that_hangs_holds_up_nobody_else(slapd):
                 for _ in range(5):
                     home_is_well(daemon)
                 assert not replies
-            assert replies[0].startswith(LATER)
+                slapd.cont()
+            assert replies[0].startswith("235")
         finally:
             slapd.cont()
 

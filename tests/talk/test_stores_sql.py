@@ -26,6 +26,8 @@ REFUSED = "535 5.7.8 authentication failed"
 NO_CACHE = "[cache]\npositive_ttl = 0\nnegative_ttl = 0\nstale_for = 0\nrecheck = 0\n[password]\nremember = 0\n"
 LOCAL = "[store.local]\ndriver = 'table'\n[user.local]\npassword = 'tiger'\n"
 
+PATIENT = "timeout = 60\nconnect_timeout = 60\n"  # who is well may be slow on a busy machine
+
 STRANGE_NAMES = ["o'neil", 'say "hi"', "'; DROP TABLE users; --", "' OR '1'='1", "back\\slash", "per%cent", "$1",
                  ":user", "ünïcode"]
 
@@ -83,6 +85,8 @@ def own_engine():
 
 
 def people(engine: Postgres, more: str = "", **conninfo) -> str:
+    if "timeout" not in more:
+        more += PATIENT
     return f"[store.people]\ndriver = 'postgresql'\n{engine.conninfo(**conninfo)}{more}"
 
 
@@ -186,7 +190,7 @@ def test_postgresql_that_pauses_delays_nobody_else(own_engine):
 
 
 def test_postgresql_that_is_slow_for_one_is_not_for_another(engine):
-    more = "query = 'SELECT * FROM sleepy WHERE name = $1'\ntimeout = 2\n"
+    more = "query = 'SELECT * FROM sleepy WHERE name = $1'\ntimeout = 5\nconnect_timeout = 60\n"
     with start(people(engine, more) + NO_CACHE) as daemon:
         assert login(daemon, "ann", "tiger").startswith("235")
         waiting = in_background(1, daemon, "slow", "tiger")
@@ -282,6 +286,7 @@ def test_sqlite_knows_its_users():
         with contextlib.closing(sqlite3.connect(daemon.dir / "users.db")) as db:
             assert db.execute("SELECT count(*) FROM users").fetchone()[0] == 3 + len(STRANGE_NAMES)
         # they are plain, each of them; it is said once
+        daemon.err.wait('store people: users with plain passwords or fast hashes, "ann" among them')
         assert len(daemon.err.find('store people: users with plain passwords or fast hashes, "ann" among them')) == 1
 
 
@@ -340,13 +345,6 @@ def test_sqlite_query_that_never_ends():
 PASSWD = "[store.people]\ndriver = 'passwd-file'\npath = '@DIR@/passwd'\n"
 
 
-def write_passwd(daemon: Daemon, text: str) -> None:
-    new = daemon.dir / "passwd.new"
-    new.write_text(text)
-    give(new)
-    os.rename(new, daemon.dir / "passwd")
-
-
 def test_passwd_file_follows_its_file():
     with start(PASSWD + NO_CACHE, {"passwd": "# users\nann:{PLAIN}tiger\n"
                                    "bob:{PLAIN}tiger:1:1::/home:/bin/sh:groups=a,b disabled=y\n"
@@ -354,17 +352,17 @@ def test_passwd_file_follows_its_file():
         assert login(daemon, "ann", "tiger").startswith("235")
         assert login(daemon, "bob", "tiger") == REFUSED
         assert login(daemon, "far", "tiger") == REFUSED
-        write_passwd(daemon, "ann:{PLAIN}lion\nnew:{PLAIN}tiger\n")
+        daemon.replace("passwd", "ann:{PLAIN}lion\nnew:{PLAIN}tiger\n")
         comes_to("235", daemon, "ann", "lion")
         assert login(daemon, "ann", "tiger") == REFUSED
         assert login(daemon, "new", "tiger").startswith("235")
-        write_passwd(daemon, "ann:{PLAIN}puma\ncanary-5f1d\n")
+        daemon.replace("passwd", "ann:{PLAIN}puma\ncanary-5f1d\n")
         deadline = time.monotonic() + DEADLINE
         while not daemon.err.find(r"passwd:2: "):
             assert login(daemon, "ann", "lion").startswith("235")
             assert time.monotonic() < deadline
         assert "canary-5f1d" not in daemon.err.text()
-        write_passwd(daemon, "ann:{PLAIN}puma\n")
+        daemon.replace("passwd", "ann:{PLAIN}puma\n")
         comes_to("235", daemon, "ann", "puma")
 
 
@@ -403,7 +401,7 @@ SERVICE = """auth [success=done default=ignore] pam_exec.so quiet expose_authtok
 auth requisite pam_deny.so
 account required pam_permit.so
 """
-PAM = "[store.people]\ndriver = 'pam'\nconfdir = '@DIR@'\nthreads = 2\ntimeout = 1\n"
+PAM = "[store.people]\ndriver = 'pam'\nconfdir = '@DIR@'\nthreads = 2\n" + "timeout = %d\n"
 
 
 def pam_daemon(auth: str, service: str = SERVICE) -> Daemon:
@@ -415,7 +413,7 @@ def pam_daemon(auth: str, service: str = SERVICE) -> Daemon:
 
 
 def test_pam_judges():
-    with pam_daemon(PAM + NO_CACHE) as daemon:
+    with pam_daemon(PAM % 60 + NO_CACHE) as daemon:
         assert login(daemon, "ann", "tiger").startswith("235")
         assert login(daemon, "ann", "lion") == REFUSED
         assert login(daemon, "o'neil; rm -rf /", "tiger").startswith("235")
@@ -423,20 +421,20 @@ def test_pam_judges():
 
 def test_pam_unknown_users_go_on_to_the_next_store():
     service = "auth required pam_debug.so auth=user_unknown\naccount required pam_permit.so\n"
-    with pam_daemon("stores = ['people', 'local']\n" + LOCAL + PAM + NO_CACHE, service) as daemon:
+    with pam_daemon("stores = ['people', 'local']\n" + LOCAL + PAM % 60 + NO_CACHE, service) as daemon:
         assert login(daemon, "local", "tiger").startswith("235")
         assert login(daemon, "ann", "tiger") == REFUSED
 
 
 def test_pam_that_does_not_know_is_a_temporary_failure():
     service = "auth required pam_debug.so auth=authinfo_unavail\naccount required pam_permit.so\n"
-    with pam_daemon(PAM + NO_CACHE, service) as daemon:
+    with pam_daemon(PAM % 60 + NO_CACHE, service) as daemon:
         assert login(daemon, "ann", "tiger").startswith("454")
         assert "tiger" not in daemon.err.text()
 
 
 def test_pam_module_that_hangs():
-    with pam_daemon(PAM + NO_CACHE) as daemon:
+    with pam_daemon(PAM % 5 + NO_CACHE) as daemon:
         assert login(daemon, "slow", "tiger").startswith("454")  # its thread is still there
         for _ in range(5):
             assert login(daemon, "ann", "tiger").startswith("235")

@@ -66,6 +66,14 @@ def login(daemon: Daemon, token: str, authz: str = "", mechanism: str = "OAUTHBE
         return client.ask("MAIL FROM:<a@b.example>")[4:].strip() if reply.startswith("235 ") else reply
 
 
+def until_told(daemon: Daemon, token: str) -> str:
+    """What login() says; where little time is given to an issuer, its answer may come too late once or twice."""
+    deadline = time.monotonic() + DEADLINE
+    while (said := login(daemon, token)).startswith("454"):
+        assert time.monotonic() < deadline, daemon.err.text()
+    return said
+
+
 KEYS = {algorithm: Key(algorithm) for algorithm in ("RS256", "ES256", "EdDSA")}
 OPAQUE = {
     "2YotnFZFEjr1zCsicMWpAA": {"active": True, "username": "olga", "scope": "mail.send"},
@@ -242,13 +250,17 @@ def test_keys_of_a_file():
 # ---- issuers in trouble ----
 
 
+AWAY, BACK = "going on with the keys of before", "the keys can be had again"
+
+
 def test_an_issuer_that_is_away_locks_nobody_out():
     key = Key("ES256")
     with Issuer(keys=[key]) as issuer, start(jwt_store(issuer.address, "refresh = '1s'\ntimeout = '1s'")) as daemon:
         assert login(daemon, key.mint(claims(issuer.address, "ann"))) == "ann ann"
         for trouble in (issuer.pause, issuer.kill):
+            away, back = (len(daemon.err.find(words)) for words in (AWAY, BACK))  # a busy machine may have been late before
             trouble()
-            daemon.err.wait("going on with the keys of before", 1 + (trouble == issuer.kill))
+            daemon.err.wait(AWAY, away + 1)
             assert login(daemon, key.mint(claims(issuer.address, "ann"))) == "ann ann"
             # a key that may have been published since: no verdict
             assert login(daemon, Key("ES256").mint(claims(issuer.address, "ann"))).startswith("454 4.7.0")
@@ -256,18 +268,19 @@ def test_an_issuer_that_is_away_locks_nobody_out():
                 issuer.resume()
             else:
                 issuer.restart()
-            daemon.err.wait("the keys can be had again", 1 + (trouble == issuer.kill))
+            daemon.err.wait(BACK, back + 1)
         assert login(daemon, key.mint(claims(issuer.address, "ann"))) == "ann ann"
 
 
 @pytest.mark.parametrize("trouble", ["pause", "kill", "hang", "drip", "cut", "garbage", "redirect", "500", "401"])
 def test_no_verdict_without_the_introspection_server(trouble):
     key = Key("ES256")
+    timeout = "1s" if trouble in ("pause", "hang", "drip") else "60s"
     with Issuer(keys=[key]) as issuer, \
-            start(jwt_store(issuer.address), introspection_store(issuer.address, "timeout = '1s'")) as daemon:
+            start(jwt_store(issuer.address), introspection_store(issuer.address, f"timeout = '{timeout}'")) as daemon:
         issuer.introspects(OPAQUE)
         good = key.mint(claims(issuer.address, "ann"))
-        assert login(daemon, "2YotnFZFEjr1zCsicMWpAA") == "olga olga"
+        assert until_told(daemon, "2YotnFZFEjr1zCsicMWpAA") == "olga olga"
         assert login(daemon, good) == "ann ann"
         if trouble in ("pause", "kill"):
             getattr(issuer, trouble)()
@@ -290,7 +303,7 @@ def test_no_verdict_without_the_introspection_server(trouble):
             issuer.restart()
         else:
             issuer.behaves()
-        assert login(daemon, "2YotnFZFEjr1zCsicMWpAA") == "olga olga"  # by itself
+        assert until_told(daemon, "2YotnFZFEjr1zCsicMWpAA") == "olga olga"  # by itself
 
 
 def test_a_withdrawn_token_is_refused_at_once():

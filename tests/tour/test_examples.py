@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 from gatepost import ROOT, Daemon, Sink, Talk, give, make_dir
-from policies import MESSAGE
+from policies import MESSAGE, without_floors
 from ports import free_port
 
 EXAMPLES = ROOT / "examples"
@@ -15,7 +15,7 @@ EXAMPLES = ROOT / "examples"
 
 def example(name: str, **replace: str) -> str:
     """The example with its paths under the test's folder and its port free to choose."""
-    text = (EXAMPLES / name).read_text()
+    text = without_floors((EXAMPLES / name).read_text())
     text = re.sub(r"/(var/spool|var/log|etc)/gatepost", r"@DIR@", text)
     text = re.sub(r"listen = '[^']*:\d+'", "listen = '127.0.0.1:0'", text)
     for what, value in replace.items():

@@ -5,7 +5,7 @@ import os
 import subprocess
 
 from gatepost import BUILD, DEADLINE, SERVICE_USER, Daemon, Sink, Talk
-from policies import MESSAGE, RELAY_FROM_LOOPBACK, policy, smart_host
+from policies import ACCT, MESSAGE, RELAY_FROM_LOOPBACK, policy, smart_host
 
 GATECTL = BUILD / "src" / "ctl" / "gatectl"
 USER = ["--user", SERVICE_USER] if os.geteuid() == 0 else []
@@ -73,8 +73,7 @@ def test_logins_by_user_reason_and_address():
     users = "[user.scott]\npassword = '{PLAIN}tiger'\n[user.mia]\npassword = '{PLAIN}lion'\n"
     before, after = policy("local auth = require 'gatepost.auth'\nauth:setup { 'auth.toml' }\n",
                            listener=", auth_failure_delay = '0s'").split("  kumo.start_http_listener", 1)
-    acct = "  kumo.aaa.configure_acct_log { log_dir = '@DIR@/acct' }\n  kumo.start_http_listener"
-    with Daemon(before + acct + after, files={"auth.toml": users}) as daemon:
+    with Daemon(before + ACCT + "  kumo.start_http_listener" + after, files={"auth.toml": users}) as daemon:
         for user, password in (("scott", "tiger"), ("scott", "wrong"), ("mia", "wrong"), ("nobody", "wrong")):
             with Talk(daemon.port) as client:
                 client.login(user, password)

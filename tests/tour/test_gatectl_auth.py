@@ -388,7 +388,7 @@ def test_questions_that_wait_leave_room_for_monitors():
         store = f"""[store.slow]
 driver = 'http-record'
 url = 'http://127.0.0.1:{silent.getsockname()[1]}/{{user}}'
-timeout = '5s'
+timeout = '60s'
 """
         with Daemon(POLICY, files={"auth.toml": store}) as daemon:
             ask_of = ["auth", "test", "--endpoint", daemon.http, "--from", "::1", "--user"]
@@ -400,12 +400,12 @@ timeout = '5s'
             assert shown.returncode == 1 and "others are asking" in shown.stderr, shown
             assert subprocess.run([GATECTL, "status", "--endpoint", daemon.http], check=False, timeout=DEADLINE,
                                   stdout=subprocess.DEVNULL).returncode == 0
+            for connection in held:
+                connection.close()
             for one in asking:
                 assert "no verdict: store_error" in one.communicate(timeout=DEADLINE)[0]
                 assert one.returncode == 1
             assert ask(daemon, "show") == "nobody is locked, held or blocked\n"
-            for connection in held:
-                connection.close()
 
 
 def test_many_ask_at_once_and_a_stop_waits_for_the_answers():

@@ -107,9 +107,8 @@ static void only_a_verdict_is_a_verdict(void **state)
         {"sealed", STORE_FAILED},    {"broken", STORE_FAILED},      {"bad-request", STORE_FAILED},
         {"garbage", STORE_FAILED},   {"not-vault", STORE_FAILED},   {"number", STORE_FAILED},
         {"truncated", STORE_FAILED}, {"endless", STORE_FAILED},     {"redirect", STORE_FAILED},
-        {"hang", STORE_FAILED},
     };
-    struct test_store store = open_vault(ROOT "timeout = '500ms'");
+    struct test_store store = open_vault(ROOT "timeout = '60s'");
 
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -121,6 +120,19 @@ static void only_a_verdict_is_a_verdict(void **state)
         ask_forget(&ask);
         assert_stored(&store, "ann", "tiger"); /* and the next is none the worse for it */
     }
+    test_store_close(&store);
+}
+
+static void a_server_that_hangs_gives_no_verdict(void **state)
+{
+    struct test_store store = open_vault(ROOT "timeout = '500ms'");
+    enum store_outcome outcome;
+
+    (void)state;
+    assert_int_equal(ask_outcome(&store, "hang", NULL), STORE_FAILED);
+    while ((outcome = ask_outcome(&store, "ann", NULL)) == STORE_FAILED)
+        ; /* on a busy machine it may be late once more */
+    assert_int_equal(outcome, STORE_FOUND);
     test_store_close(&store);
 }
 
@@ -491,6 +503,7 @@ int main(void)
         cmocka_unit_test(the_password_field_has_any_name),
         cmocka_unit_test(version_1_and_namespaces),
         cmocka_unit_test(only_a_verdict_is_a_verdict),
+        cmocka_unit_test(a_server_that_hangs_gives_no_verdict),
         cmocka_unit_test(a_name_that_is_a_way_is_nobodys),
         cmocka_unit_test(one_login_for_all_who_wait),
         cmocka_unit_test(a_login_that_is_refused_is_tried_again_later),

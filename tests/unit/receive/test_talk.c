@@ -360,23 +360,77 @@ static void processing_takes_only_so_long(void **state)
          OPEN MAIL DATA "C: .\nS: 451 4.4.5 data_processing_timeout exceeded\nC: RCPT TO:<a@b>\nS: 503 *", 0);
 }
 
+/* The limit is short only from the end of `before` on: until there the machine may be as slow as it likes. */
+static void let_go(const char *params, const char *before, size_t limit, const char *after)
+{
+    struct talk talk;
+
+    talk_open(&talk, "", params);
+    talk_run(&talk, before);
+    *(uint64_t *)((char *)talk.params + limit) = 20;
+    talk_go_on(&talk, after);
+    talk_hang_up(&talk);
+    talk_settle(&talk);
+    assert_int_equal(talk.stored_count, 0);
+    talk_close(&talk);
+}
+
+#define CLIENT_TIMEOUT offsetof(struct receive_params, client_timeout_ms)
+#define REQUEST_DEADLINE offsetof(struct receive_params, transaction_deadline_ms)
+
 static void slow_clients_are_let_go(void **state)
 {
     (void)state;
     once("", "{\"client_timeout\": 0.02}", "S: 220 *\nS: 421 4.4.2 *\nEOF", 0);
-    once("", "{\"client_timeout\": 0.02}", OPEN MAIL DATA "C: x\nS: 421 4.4.2 *\nEOF", 0);
-    once("", "{\"request_deadline\": 0.02}", OPEN MAIL DATA "C: x\nS: 421 4.4.2 *\nEOF", 0);
+    let_go("{}", OPEN MAIL DATA, CLIENT_TIMEOUT, "C: x\nS: 421 4.4.2 *\nEOF");
+    let_go("{}", OPEN MAIL DATA, REQUEST_DEADLINE, "C: x\nS: 421 4.4.2 *\nEOF");
 }
 
 /* It once looked for the rate of a transaction that was not there. */
 static void a_chunk_without_a_transaction_outlives_the_timer(void **state)
 {
-    static const char slowed[] = "{\"client_timeout\": 0.05, \"junk_command_limit\": 1, \"junk_command_delay\": 0.02}";
+    static const char slowed[] = "{\"junk_command_limit\": 1, \"junk_command_delay\": 0.02}";
 
     (void)state;
-    once("", slowed, OPEN "C: FOO\nS: 502 *\nC> BDAT 100\\r\\nhello\nS: 421 4.4.2 *\nEOF", 0);
-    once("", slowed, OPEN "C: FOO\nS: 502 *\n" MAIL "C> BDAT 100\\r\\nhello\nS: 421 4.4.2 *\nEOF", 0);
-    once("", "{\"request_deadline\": 0.05}", OPEN "C> BDAT 100\\r\\nhello\nS: 421 4.4.2 *\nEOF", 0);
+    let_go(slowed, OPEN "C: FOO\nS: 502 *\n", CLIENT_TIMEOUT, "C> BDAT 100\\r\\nhello\nS: 421 4.4.2 *\nEOF");
+    let_go(slowed, OPEN "C: FOO\nS: 502 *\n" MAIL, CLIENT_TIMEOUT, "C> BDAT 100\\r\\nhello\nS: 421 4.4.2 *\nEOF");
+    let_go("{}", OPEN, REQUEST_DEADLINE, "C> BDAT 100\\r\\nhello\nS: 421 4.4.2 *\nEOF");
+}
+
+struct bystander {
+    struct deferred turn;
+    struct loop *loop;
+    int turns;
+};
+
+static void take_a_turn(struct deferred *deferred)
+{
+    struct bystander *bystander = CONTAINER_OF(deferred, struct bystander, turn);
+
+    bystander->turns++;
+    loop_defer(bystander->loop, &bystander->turn);
+}
+
+/* It once had the loop to itself as long as it sent faster than its text was read. */
+static void a_fast_client_leaves_turns_to_others(void **state)
+{
+    enum { LINES = 80000, LINE = 102 };
+    struct bystander bystander = {.turn.run = take_a_turn};
+    struct talk talk;
+
+    (void)state;
+    talk_open(&talk, "", PLAIN_PARAMS);
+    talk_run(&talk, OPEN MAIL DATA);
+    assert_int_equal(buf_append_span(&talk.to_server, SPAN_LIT("\r\n")), 0);
+    for (int i = 0; i < LINES; i++)
+        assert_int_equal(buf_appendf(&talk.to_server, "%0100d\r\n", i), 0);
+    list_node_init(&bystander.turn.node);
+    bystander.loop = talk.loop;
+    loop_defer(talk.loop, &bystander.turn);
+    talk_go_on(&talk, "C: .\nS: 250 OK*\n");
+    loop_undefer(talk.loop, &bystander.turn);
+    assert_true(bystander.turns >= LINES * LINE / (256 << 10));
+    talk_close(&talk);
 }
 
 static void budgets_hold(void **state)
@@ -482,6 +536,7 @@ int main(void)
         cmocka_unit_test(processing_takes_only_so_long),
         cmocka_unit_test(slow_clients_are_let_go),
         cmocka_unit_test(a_chunk_without_a_transaction_outlives_the_timer),
+        cmocka_unit_test(a_fast_client_leaves_turns_to_others),
         cmocka_unit_test(budgets_hold),
         cmocka_unit_test(one_too_many_is_told),
         cmocka_unit_test(proxies_speak_for_clients),
