@@ -89,17 +89,22 @@ def ask_until(client: Talk, sender: str, data: bytes, code: str) -> None:
     until(is_answered_so, lambda: f"{sender} never got {code}")
 
 
-def test_below_the_floor_mail_waits_at_the_client(disk):
-    with Sink() as sink, daemon_on(disk, sink, "'10%'") as daemon, Talk(daemon.port) as client:
+def mail_waits_at_the_client(daemon: Daemon, sink: Sink, take_room, give_room) -> None:
+    with Talk(daemon.port) as client:
         client.expect("EHLO me", "250")
         ask_until(client, "before@b.example", b"x", "250")
-        disk.fill(leave=DISK_BYTES // 20)
+        take_room()
         ask_until(client, "full@b.example", b"x", "452")
         assert client.ask("MAIL FROM:<refused@b.example>").startswith("452")
-        disk.unfill()
+        give_room()
         ask_until(client, "after@b.example", b"x", "250")
         sink.wait_for({"before", "after"})
         assert "refused" not in arrived(sink)
+
+
+def test_below_the_floor_mail_waits_at_the_client(disk):
+    with Sink() as sink, daemon_on(disk, sink, "'10%'") as daemon:
+        mail_waits_at_the_client(daemon, sink, lambda: disk.fill(leave=DISK_BYTES // 20), disk.unfill)
 
 
 def fill_with_mail(client: Talk) -> tuple[set[str], str]:
@@ -142,14 +147,8 @@ def test_a_full_disk_is_no_reason_not_to_start(disk):
 
 
 def test_below_the_floor_of_inodes_mail_waits_at_the_client(disk):
-    with Sink() as sink, daemon_on(disk, sink, "0", inodes="'10%'") as daemon, Talk(daemon.port) as client:
-        client.expect("EHLO me", "250")
-        ask_until(client, "before@b.example", b"x", "250")
-        disk.use_up_inodes(leave=INODES // 20)
-        ask_until(client, "full@b.example", b"x", "452")
-        disk.give_back_inodes()
-        ask_until(client, "after@b.example", b"x", "250")
-        sink.wait_for({"before", "after"})
+    with Sink() as sink, daemon_on(disk, sink, "0", inodes="'10%'") as daemon:
+        mail_waits_at_the_client(daemon, sink, lambda: disk.use_up_inodes(leave=INODES // 20), disk.give_back_inodes)
 
 
 def test_a_disk_without_inodes_loses_nothing_and_recovers(disk):
@@ -189,12 +188,6 @@ def test_no_inodes_are_no_reason_not_to_start(disk):
 @pytest.mark.parametrize("floor, leave", [("min_free_inodes = 0, max_segment_duration = '1s'", 0), ("min_free_inodes = '10%'", INODES // 20)],
                          ids=["none left", "below the floor"])
 def test_without_inodes_for_records_mail_waits_at_the_client(log_disk, floor, leave):
-    with Sink() as sink, daemon_on(log_disk, sink, "0", logs=floor) as daemon, Talk(daemon.port) as client:
-        client.expect("EHLO me", "250")
-        ask_until(client, "before@b.example", b"x", "250")
-        log_disk.use_up_inodes(leave)
-        ask_until(client, "full@b.example", b"x", "452")
-        log_disk.give_back_inodes()
-        ask_until(client, "after@b.example", b"x", "250")
-        sink.wait_for({"before", "after"})
+    with Sink() as sink, daemon_on(log_disk, sink, "0", logs=floor) as daemon:
+        mail_waits_at_the_client(daemon, sink, lambda: log_disk.use_up_inodes(leave), log_disk.give_back_inodes)
     assert {record["sender"] for record in daemon.records() if record["type"] == "Delivery"} >= {"before@b.example", "after@b.example"}

@@ -58,13 +58,7 @@ class Callout(WebServer):
         elif user == "truncated":
             self.answer(request, 200, b'{"groups":', 500)
         elif user == "endless":
-            request.send_response(200)
-            request.end_headers()
-            try:
-                while not self.ended.is_set():
-                    request.wfile.write(b" " * 65536)
-            except OSError:
-                pass
+            self.endless(request)
         elif user == "redirect":
             request.send_response(307)
             request.send_header("Location", self.address + "/verify?elsewhere")

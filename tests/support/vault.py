@@ -206,14 +206,7 @@ class Vault(WebServer):
             request.wfile.write(b'{"data":{"data":{"password":"ti')
             request.close_connection = True
         elif name == "endless":
-            request.send_response(200)
-            request.end_headers()
-            try:
-                while not self.ended.is_set():
-                    request.wfile.write(b" " * 65536)
-            except OSError:
-                pass
-            request.close_connection = True
+            self.endless(request)
         elif name == "redirect":
             request.send_response(307)
             request.send_header("Location", f"{self.elsewhere}/v1/secret/data/users/ann")

@@ -2,6 +2,7 @@
 """What HTTP servers of the tests have in common: a port of loopback, TLS where there is a certificate, a thread for each
 request, and an end that wakes those who hang."""
 
+import contextlib
 import http.server
 import ssl
 import threading
@@ -47,6 +48,14 @@ class WebServer:
     def hang(self, request):
         self.is_hanging.set()
         self.ended.wait(600)
+        request.close_connection = True
+
+    def endless(self, request):
+        request.send_response(200)
+        request.end_headers()
+        with contextlib.suppress(OSError):
+            while not self.ended.is_set():
+                request.wfile.write(b" " * 65536)
         request.close_connection = True
 
     def close(self):
