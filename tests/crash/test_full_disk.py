@@ -86,7 +86,7 @@ def ask_until(client: Talk, sender: str, data: bytes, code: str) -> None:
         assert reply.startswith(("250", "452")), reply
         return reply.startswith(code)
 
-    until(is_answered_so, lambda: f"{sender} never got {code}")
+    until(is_answered_so, lambda: f"{sender} never got {code}", every=0.2)
 
 
 def mail_waits_at_the_client(daemon: Daemon, sink: Sink, take_room, give_room) -> None:

@@ -73,12 +73,12 @@ def lua_folder() -> Path:
     return folder / "lua"
 
 
-def until(reached, what=lambda: "it never came to that", seconds: float = DEADLINE):
+def until(reached, what=lambda: "it never came to that", seconds: float = DEADLINE, every: float = 0.02):
     """Asks again until the answer is true, and gives it back: only for what nothing tells."""
     deadline = time.monotonic() + seconds
     while not (answer := reached()):
         assert time.monotonic() < deadline, what()
-        time.sleep(0.02)
+        time.sleep(every)
     return answer
 
 
