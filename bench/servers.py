@@ -31,12 +31,13 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def wait_until(reached, what: str) -> None:
-    deadline = time.monotonic() + START_SECONDS
+def wait_until(reached, what: str, seconds: float = START_SECONDS, step_seconds: float = 0.05) -> None:
+    """Asks again and again: for what nothing tells, as when a stranger's server begins to answer."""
+    deadline = time.monotonic() + seconds
     while not reached():
         if time.monotonic() > deadline:
             raise SystemExit(f"bench: {what} does not happen")
-        time.sleep(0.05)
+        time.sleep(step_seconds)
 
 
 def answers(port: int) -> bool:
@@ -118,6 +119,7 @@ class Gatepost(Server):
         self.policy = BENCH / "policies" / f"{policy}.lua"
         self.env = {**os.environ, "GATEPOST_BENCH_DIR": str(self.dir), "GATEPOST_BENCH_SINK_PORT": str(sink_port)}
         self.env["GATEPOST_BENCH_FAILURE_DELAY"] = failure_delay
+        self.env["GATEPOST_LUA_PATH"] = str(self.dir / "?.lua")
         if client_ca:
             self.env["GATEPOST_BENCH_CLIENT_CA"] = str(client_ca)
 
@@ -125,8 +127,8 @@ class Gatepost(Server):
         self.dir.mkdir(exist_ok=True)
         give_to(SERVICE_USER, self.dir)
         # that user may not be able to reach this tree
-        policy = Path(shutil.copy(self.policy, self.dir))
-        give_to(SERVICE_USER, policy)
+        for path in (self.policy, self.policy.with_name("common.lua")):
+            give_to(SERVICE_USER, Path(shutil.copy(path, self.dir)))
         self._make_users()
         for name, text in self.files.items():
             path = self.dir / name
@@ -135,7 +137,7 @@ class Gatepost(Server):
         user = ["--user", SERVICE_USER] if os.geteuid() == 0 else []
         errors = self.dir / "stderr"
         with errors.open("wb") as log:
-            self.process = subprocess.Popen([*self.command, "--policy", policy, *user], env=self.env, stderr=log,
+            self.process = subprocess.Popen([*self.command, "--policy", self.dir / self.policy.name, *user], env=self.env, stderr=log,
                                             stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
         wait_until(lambda: self.process.poll() is not None or "initialization complete" in errors.read_text(),
                    f"the start of {self.name}")

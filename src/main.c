@@ -127,9 +127,10 @@ static void on_reload_signal(uv_signal_t *handle, int number)
     struct house *house = handle->data;
 
     (void)number;
-    diag(DIAG_INFO, NULL, "reloading: policy, data files and certificates");
     policy_bump_epoch(house->policy);
     setup_reload_certificates(house->setup);
+    /* last: what begins after this line goes by the new ones */
+    diag(DIAG_INFO, NULL, "reloading: policy, data files and certificates");
 }
 
 static void watch_signals(struct house *house)

@@ -130,7 +130,7 @@ static bool settle_each(struct message *message, const struct route_plan *plan, 
         journal_outcome(message, message_recipient(before, i), plan, &own);
         count(recipient->verdict);
         invalid += deliver_refutes_recipient(recipient->reply, recipient->command);
-        if (recipient->verdict == DELIVER_TRANSIENT || recipient->verdict == DELIVER_UNTRIED) {
+        if (recipient->verdict == DELIVER_TRANSIENT) {
             message_add_recipient(message, span_of(message_recipient(before, i)));
             left++;
         }
@@ -155,7 +155,7 @@ bool relay_settle(struct relay *relay, struct message *message, const struct rou
 {
     bool settled;
 
-    if (outcome->verdict == DELIVER_UNTRIED && !outcome->recipients)
+    if (outcome->verdict == DELIVER_UNTRIED)
         return false;
     message_set_attempts(message, message_attempts(message) + 1);
     settled = outcome->recipients ? settle_each(message, plan, outcome) : settle_all(message, plan, outcome);

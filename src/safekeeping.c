@@ -148,8 +148,6 @@ static void hand_over(struct fetch *fetch, struct span record, struct bytes *bod
 
     if (!error && message_restore(fetch->message, record, body, &broken))
         error = &broken;
-    if (error)
-        diag_error(NULL, error, "message %s could not be read back", message_id(fetch->message));
     queue_loaded(fetch->turns->queue, fetch->message, error);
 }
 

@@ -1,35 +1,9 @@
 -- Users in a Lua table; every message is spooled, answered after the sync, and then discarded.
 
 local kumo = require 'kumo'
+local common = require 'common'
 
-local dir = os.getenv 'GATEPOST_BENCH_DIR'
-
-kumo.on('init', function()
-  kumo.define_spool { name = 'data', path = dir .. '/spool', min_free_space = 0 }
-  kumo.configure_local_logs { log_dir = dir .. '/logs', min_free_space = 0 }
-  kumo.start_esmtp_listener {
-    listen = '127.0.0.1:0',
-    hostname = 'bench.example',
-    -- what a refusal costs is measured, not how long it is held back
-    auth_failure_delay = '0s',
-  }
-end)
-
-local users = { ['scott'] = 'tiger' }
-
-kumo.on('smtp_server_auth_plain', function(authz, authc, password)
-  if password == '' then
-    return false
-  end
-  return users[authc] == password
-end)
-
-kumo.on('get_listener_domain', function(domain, listener, conn_meta)
-  if conn_meta:get_meta 'authz_id' then
-    return kumo.make_listener_domain { relay_to = true }
-  end
-end)
-
-kumo.on('smtp_server_message_received', function(msg)
-  msg:set_meta('queue', 'null')
-end)
+kumo.on('init', common.start)
+common.users_in_a_table()
+common.relay_who_logged_in()
+common.discard()

@@ -7,7 +7,7 @@
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-static int value_of(char c)
+int base64_value(char c)
 {
     if (c >= 'A' && c <= 'Z')
         return c - 'A';
@@ -27,7 +27,7 @@ static size_t decode_group(const char in[4], bool last, char out[3])
     if (padding > 0 && !last)
         return 0;
     for (size_t i = 0; i < 4; i++) {
-        int value = i >= 4 - padding ? 0 : value_of(in[i]);
+        int value = i >= 4 - padding ? 0 : base64_value(in[i]);
 
         if (value < 0)
             return 0;

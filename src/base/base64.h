@@ -14,6 +14,9 @@
 int base64_decode(struct span text, struct buf *out) __attribute__((warn_unused_result));
 int base64_encode(struct span bytes, struct buf *out) __attribute__((warn_unused_result));
 
+/* What one character of the alphabet stands for, 0 to 63; -1 when it is none. */
+int base64_value(char c);
+
 /* Lower-case hexadecimal. */
 int hex_encode(struct span bytes, struct buf *out) __attribute__((warn_unused_result));
 

@@ -59,20 +59,3 @@ int error_prefix(struct error *error, const char *format, ...)
     memcpy(error->sentence, sentence, sizeof sentence);
     return -1;
 }
-
-const char *error_kind_name(enum error_kind kind)
-{
-    switch (kind) {
-    case ERROR_NONE:
-        return "none";
-    case ERROR_AGAIN:
-        return "again";
-    case ERROR_TEMP:
-        return "temporary";
-    case ERROR_PERM:
-        return "permanent";
-    case ERROR_CANCELLED:
-        return "cancelled";
-    }
-    return "unknown";
-}

@@ -34,6 +34,4 @@ int error_set_errno(struct error *error, enum error_kind kind, int sys_errno, co
 /* Puts "<prefix>: " before the sentence that is already there. Returns -1. */
 int error_prefix(struct error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-const char *error_kind_name(enum error_kind kind);
-
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * MUST(cond): an assertion that is always compiled in. A relay that no longer
- * knows its own state must not answer 250, so it dies, saying what it was doing.
+ * knows its own state must not answer 250, so it dies, saying where.
  */
 #ifndef GATEPOST_BASE_MUST_H
 #define GATEPOST_BASE_MUST_H
@@ -15,14 +15,6 @@
 
 /* The enclosing struct of a member: the one macro that intrusive lists need. */
 #define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
-
-/* Writes what was being done, never message bytes or credentials, to `fd`. Runs
- * while the process dies: no allocation, no locks. */
-typedef void must_describe_fn(void *ctx, int fd);
-
-/* Names what this thread is working on; NULL clears it. Returns the former
- * function, with its context in `*ctx`, so that callers can nest. */
-must_describe_fn *must_describe(must_describe_fn *fn, void **ctx);
 
 _Noreturn void must_failed(const char *cond, const char *file, int line, const char *func);
 

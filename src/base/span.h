@@ -66,4 +66,13 @@ char *span_dup(struct span s) __attribute__((returns_nonnull));
 
 static inline char ascii_lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c; }
 
+/* 0 to 15, in either case; -1 when it is no hexadecimal digit. */
+static inline int ascii_hex_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = ascii_lower(c);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
 #endif

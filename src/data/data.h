@@ -37,6 +37,13 @@ int data_write_toml(const json_t *value, bool pretty, struct buf *out, struct er
 int data_read_file(const char *path, size_t limit_bytes, struct buf *out, struct error *error)
     __attribute__((warn_unused_result));
 
+/* For refusals: "a table", "a number", "nil". */
+const char *data_type_name(const json_t *value);
+
+/* An empty table of Lua may be meant as either. */
+bool data_is_list(const json_t *value);
+bool data_is_table(const json_t *value);
+
 enum data_format { DATA_JSON, DATA_TOML };
 
 /* By the name alone: TOML when it ends in ".toml", otherwise JSON. */

@@ -48,7 +48,6 @@ const char *settings_need_text(struct settings *settings, const char *key); /* "
 const char *settings_path(struct settings *settings, const char *key, const char *fallback);
 bool settings_flag(struct settings *settings, const char *key, bool fallback);
 uint64_t settings_count(struct settings *settings, const char *key, uint64_t fallback, uint64_t least, uint64_t most);
-double settings_number(struct settings *settings, const char *key, double fallback, double least, double most);
 /* "5 minutes", "1h30m", or a number of seconds. */
 uint64_t settings_duration_ms(struct settings *settings, const char *key, uint64_t fallback_ms, uint64_t least_ms,
                               uint64_t most_ms);

@@ -75,19 +75,6 @@ uint64_t settings_count(struct settings *settings, const char *key, uint64_t fal
     return fallback;
 }
 
-double settings_number(struct settings *settings, const char *key, double fallback, double least, double most)
-{
-    const json_t *value = settings_ask(settings, key);
-    double number = json_number_value(value);
-
-    if (!value)
-        return fallback;
-    if (json_is_number(value) && number >= least && number <= most)
-        return number;
-    settings_fault(settings, key, "must be a number from %g to %g", least, most);
-    return fallback;
-}
-
 static int duration_of(const json_t *value, uint64_t *ms_out)
 {
     if (json_is_string(value))

@@ -25,7 +25,7 @@ enum deliver_verdict {
     DELIVER_OK,        /* the peer has it: 250 after end of data (for all its recipients) */
     DELIVER_TRANSIENT, /* this message, later */
     DELIVER_PERMANENT, /* this message, never */
-    DELIVER_UNTRIED,   /* the connection ended before it was its turn: no attempt counted */
+    DELIVER_UNTRIED,   /* the connection ended before it was its turn, for all recipients: no attempt counted */
 };
 
 /* What became of one recipient of a message. */

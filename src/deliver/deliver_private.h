@@ -160,8 +160,8 @@ void greeting_on_reply(struct deliver_session *session, const struct smtp_reply 
 
 /* ---- transaction.c ---- */
 
-/* Begins with the next message; false when it was refused without asking the peer. */
-bool transaction_start(struct deliver_session *session, struct message *message);
+/* Begins with the next message; one that cannot go to this peer is refused, and the session is idle still. */
+void transaction_start(struct deliver_session *session, struct message *message);
 void transaction_on_reply(struct deliver_session *session, const struct smtp_reply *reply);
 /* Replies that are still to come. */
 size_t transaction_expected(const struct deliver_session *session);

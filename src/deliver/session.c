@@ -151,7 +151,6 @@ void deliver_session_finish(struct deliver_session *session)
 
 void session_lost(struct deliver_session *session, const struct smtp_reply *reply)
 {
-
     if (!session->stands) {
         walk_failed(session, reply);
         return;

@@ -201,18 +201,17 @@ static bool send_envelope(struct deliver_session *session)
     return true;
 }
 
-bool transaction_start(struct deliver_session *session, struct message *message)
+void transaction_start(struct deliver_session *session, struct message *message)
 {
     struct smtp_reply reply;
 
     session->transaction = transaction_new(message);
     if (outcome_forbids(session->transaction, &session->capabilities, &reply)) {
         transaction_finish(session, DELIVER_PERMANENT, &reply, "");
-        return false;
+        return;
     }
     deliver_session_enter(session, STATE_MAIL);
     send_envelope(session);
-    return true;
 }
 
 size_t transaction_expected(const struct deliver_session *session)

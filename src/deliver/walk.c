@@ -97,8 +97,7 @@ static struct socket *open_socket(struct deliver_session *session, const struct 
                           deliver_session_socket_handler(), session, error);
 }
 
-/* False when it failed at once. */
-static bool connect_to(struct deliver_session *session, const struct sockaddr *peer)
+static void connect_to(struct deliver_session *session, const struct sockaddr *peer)
 {
     struct walk *walk = &session->walk;
     struct error error = {0};
@@ -110,15 +109,14 @@ static bool connect_to(struct deliver_session *session, const struct sockaddr *p
     session->socket = open_socket(session, peer, &error);
     if (session->socket) {
         deliver_session_enter(session, STATE_CONNECTING);
-        return true;
+        return;
     }
     smtp_reply_setf(&reply, 451, "4.4.1 %s", error.sentence);
     note_reason(session, &reply);
-    return false;
 }
 
-/* Tries the next address of the current host. False when there is more to walk. */
-static bool try_address(struct deliver_session *session)
+/* The next address of the current host. The walk goes on where it may not be used, or fails at once. */
+static void try_address(struct deliver_session *session)
 {
     const struct ip *ip = &session->walk.addresses[session->walk.next_address++];
     struct sockaddr_storage peer;
@@ -130,9 +128,10 @@ static bool try_address(struct deliver_session *session)
     sockaddr_from_ip(ip, port_of(session), &peer);
     switch (choose(session, ip, (struct sockaddr *)&peer)) {
     case CHOICE_USE:
-        return connect_to(session, (struct sockaddr *)&peer);
+        connect_to(session, (struct sockaddr *)&peer);
+        return;
     case CHOICE_PASS:
-        return false;
+        return;
     case CHOICE_PROHIBITED:
         break;
     }
@@ -140,7 +139,6 @@ static bool try_address(struct deliver_session *session)
     smtp_reply_setf(&reply, 550, "5.4.4 %s has the address %s, which is among the prohibited hosts",
                     walk_host(session)->name, text);
     session_end(session, DELIVER_END_NEVER_STOOD, &reply);
-    return true;
 }
 
 /* ---- looking up ---- */

@@ -171,25 +171,32 @@ void loop_post(struct loop *to, struct mail *mail)
         uv_async_send(&to->uv_async);
 }
 
-static void on_uv_async(uv_async_t *uv_async)
+size_t mail_deliver_all(struct mail *newest)
 {
-    struct loop *loop = uv_async->data;
-    struct mail *mail = atomic_exchange_explicit(&loop->inbox, NULL, memory_order_acq_rel);
     struct mail *oldest = NULL;
+    size_t count = 0;
 
-    while (mail) {
-        struct mail *next = mail->next;
+    while (newest) {
+        struct mail *next = newest->next;
 
-        mail->next = oldest;
-        oldest = mail;
-        mail = next;
+        newest->next = oldest;
+        oldest = newest;
+        newest = next;
     }
-    while (oldest) {
+    for (; oldest; count++) {
         struct mail *next = oldest->next;
 
         oldest->deliver(oldest);
         oldest = next;
     }
+    return count;
+}
+
+static void on_uv_async(uv_async_t *uv_async)
+{
+    struct loop *loop = uv_async->data;
+
+    mail_deliver_all(atomic_exchange_explicit(&loop->inbox, NULL, memory_order_acq_rel));
     if (atomic_load_explicit(&loop->stopping, memory_order_acquire))
         uv_stop(&loop->uv);
 }
@@ -280,8 +287,6 @@ void loop_stop(struct loop *loop)
 struct loop *loop_current(void) { return current; }
 
 void loop_adopt(struct loop *loop) { current = loop; }
-
-const char *loop_name(const struct loop *loop) { return loop->name; }
 
 uv_loop_t *loop_uv(struct loop *loop) { return &loop->uv; }
 

@@ -16,8 +16,8 @@
 struct loop;
 typedef struct uv_loop_s uv_loop_t; /* for rooms that bring a library of their own to the loop */
 
-/* NULL, with `error` set, when the system has no descriptors left. `name` is copied
- * and names the thread in logs and debuggers. */
+/* NULL, with `error` set, when the system has no descriptors left. `name` is copied,
+ * for debuggers. */
 struct loop *loop_new(const char *name, struct error *error);
 void loop_free(struct loop *loop); /* after loop_run has returned; NULL is fine */
 
@@ -32,7 +32,6 @@ void loop_turn(struct loop *loop, bool wait);
 struct loop *loop_current(void); /* NULL on a thread that runs none */
 /* Makes it the calling thread's before it runs: for what is set up on the thread first. */
 void loop_adopt(struct loop *loop);
-const char *loop_name(const struct loop *loop);
 uv_loop_t *loop_uv(struct loop *loop);
 
 /* Monotonic milliseconds, read once per turn. */
@@ -48,6 +47,9 @@ struct mail {
 /* From any thread. One wake-up per batch; order is kept per sender. What is posted
  * after the loop has stopped is not delivered. */
 void loop_post(struct loop *to, struct mail *mail);
+
+/* For an inbox of one's own, a stack that senders push on: delivers all of it, the oldest first. Returns how many. */
+size_t mail_deliver_all(struct mail *newest);
 
 /* ---- deferred: run later in this turn, outside of the caller's stack ---- */
 

@@ -440,13 +440,6 @@ struct socket *socket_connect(struct loop *loop, const struct sockaddr *address,
     return made;
 }
 
-void socket_set_handler(struct socket *socket, const struct socket_handler *handler, void *ctx)
-{
-    socket->handler = handler;
-    socket->ctx = ctx;
-    update_poll(socket);
-}
-
 void socket_close(struct socket *socket)
 {
     if (!socket)
@@ -494,5 +487,3 @@ void *socket_layer(const struct socket *socket) { return socket->layer; }
 const struct error *socket_error(const struct socket *socket) { return &socket->error; }
 
 int socket_fd(const struct socket *socket) { return socket->fd; }
-
-struct loop *socket_loop(const struct socket *socket) { return socket->loop; }

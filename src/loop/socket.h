@@ -44,9 +44,6 @@ struct socket *socket_new(struct loop *loop, int fd, const struct socket_handler
 struct socket *socket_connect(struct loop *loop, const struct sockaddr *address, const struct sockaddr *source,
                               const struct socket_handler *handler, void *ctx, struct error *error);
 
-/* Gives the owner's other object to the callbacks from now on. */
-void socket_set_handler(struct socket *socket, const struct socket_handler *handler, void *ctx);
-
 /* Ends the connection at once, unsent bytes lost; frees the socket. NULL is fine. */
 void socket_close(struct socket *socket);
 
@@ -72,7 +69,6 @@ void socket_resume(struct socket *socket);
 
 const struct error *socket_error(const struct socket *socket);
 int socket_fd(const struct socket *socket);
-struct loop *socket_loop(const struct socket *socket);
 
 /* ---- a layer between the owner and the wire: for tls/ ---- */
 

@@ -8,22 +8,14 @@
 
 /* ---- reading ---- */
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = ascii_lower(c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static int decode_q(struct span text, struct buf *out)
 {
     for (size_t i = 0; i < text.len; i++) {
         char c = text.data[i] == '_' ? ' ' : text.data[i];
 
         if (c == '=') {
-            int high = i + 2 < text.len ? hex_digit(text.data[i + 1]) : -1;
-            int low = i + 2 < text.len ? hex_digit(text.data[i + 2]) : -1;
+            int high = i + 2 < text.len ? ascii_hex_value(text.data[i + 1]) : -1;
+            int low = i + 2 < text.len ? ascii_hex_value(text.data[i + 2]) : -1;
 
             if (high < 0 || low < 0)
                 return -1;

@@ -260,12 +260,6 @@ void message_shrink(struct message *message)
     bytes_unref(&message->body);
 }
 
-void message_shrink_body(struct message *message)
-{
-    MUST(message->spool_ref != 0 && !message->is_body_dirty);
-    bytes_unref(&message->body);
-}
-
 bool message_is_loaded(const struct message *message)
 {
     return message->meta && (message->body || message->spool_ref == 0);

@@ -106,8 +106,6 @@ void message_mark_clean(struct message *message);
 
 /* Drops body and metadata from memory; only for a clean message in the spool. */
 void message_shrink(struct message *message);
-/* Drops the body alone; metadata may be dirty. */
-void message_shrink_body(struct message *message);
 bool message_is_loaded(const struct message *message);
 /* Puts back what message_shrink dropped, from the spool's record. */
 int message_restore(struct message *message, struct span record, struct bytes *body /* stolen */, struct error *error)

@@ -5,14 +5,6 @@
 #include "base/base64.h"
 #include "message/mime_type.h"
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = ascii_lower(c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* A soft line break ("=" and a line end) at the start of `s`: its length, or 0. */
 static size_t soft_break(struct span s)
 {
@@ -34,8 +26,8 @@ static int decode_quoted_printable(struct span text, struct buf *out)
         size_t used = 1;
 
         if (c == '=') {
-            int high = text.len > 2 ? hex_digit(text.data[1]) : -1;
-            int low = text.len > 2 ? hex_digit(text.data[2]) : -1;
+            int high = text.len > 2 ? ascii_hex_value(text.data[1]) : -1;
+            int low = text.len > 2 ? ascii_hex_value(text.data[2]) : -1;
 
             used = high >= 0 && low >= 0 ? 3 : soft_break(text);
             if (used == 0)

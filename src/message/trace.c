@@ -222,15 +222,3 @@ int trace_authenticated_id(const char *header_name, const char *id, struct buf *
     buf_truncate(out, before);
     return error_set(error, ERROR_PERM, "the header %s would grow too large", header_name);
 }
-
-bool trace_is_loop(struct span message)
-{
-    struct headers headers;
-    bool is_loop;
-
-    if (headers_parse(message, &headers, NULL))
-        return true;
-    is_loop = headers_count(&headers, SPAN_LIT("Received")) > TRACE_HOPS_LIMIT;
-    headers_done(&headers);
-    return is_loop;
-}

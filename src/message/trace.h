@@ -40,8 +40,4 @@ int trace_supplemental(const struct message *message, const char *header_name, c
 int trace_authenticated_id(const char *header_name, const char *id, struct buf *out, struct error *error)
     __attribute__((warn_unused_result));
 
-/* A message that has passed so many servers is in a loop (RFC 5321, section 6.3). */
-#define TRACE_HOPS_LIMIT 100
-bool trace_is_loop(struct span message);
-
 #endif

@@ -38,19 +38,6 @@ bool take_number(struct span *rest, char end, uint32_t *value_out)
 
 /* ---- base64 ---- */
 
-static int base64_value(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    if (c == '+' || c == '.')
-        return 62;
-    return c == '/' ? 63 : -1;
-}
-
 int read_base64(struct span text, unsigned char *out, size_t most, size_t *len_out)
 {
     uint32_t bits = 0;
@@ -61,7 +48,7 @@ int read_base64(struct span text, unsigned char *out, size_t most, size_t *len_o
     if (text.len % 4 == 1)
         return -1;
     for (size_t i = 0; i < text.len; i++) {
-        int value = base64_value(text.data[i]);
+        int value = base64_value(text.data[i] == '.' ? '+' : text.data[i]);
 
         if (value < 0)
             return -1;
@@ -76,20 +63,12 @@ int read_base64(struct span text, unsigned char *out, size_t most, size_t *len_o
     return 0;
 }
 
-static int hex_value(char c)
-{
-    c = ascii_lower(c);
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 int read_hex(struct span text, unsigned char *out, size_t most, size_t *len_out)
 {
     if (text.len % 2 || text.len / 2 > most)
         return -1;
     for (size_t i = 0; i < text.len; i += 2) {
-        int high = hex_value(text.data[i]), low = hex_value(text.data[i + 1]);
+        int high = ascii_hex_value(text.data[i]), low = ascii_hex_value(text.data[i + 1]);
 
         if (high < 0 || low < 0)
             return -1;

@@ -308,14 +308,14 @@ static struct policy_call *ask(struct policy_state *state, const struct handlers
 struct policy_call *policy_call(struct policy_vm *vm, enum policy_event event, policy_push_fn *push,
                                 policy_done_fn *on_done, void *ctx)
 {
-    vm_notice_epoch(vm);
+    policy_notice_epoch(vm);
     return ask(vm->state, &vm->state->events[event], push, on_done, ctx);
 }
 
 struct policy_call *policy_call_named(struct policy_vm *vm, const char *event, policy_push_fn *push,
                                       policy_done_fn *on_done, void *ctx)
 {
-    vm_notice_epoch(vm);
+    policy_notice_epoch(vm);
     return ask(vm->state, handlers_find(vm->state, event), push, on_done, ctx);
 }
 

@@ -148,8 +148,8 @@ static void on_due(void *ctx)
 
     if (look(monitor, &sum) && sum != monitor->seen) {
         monitor->seen = sum;
-        diag(DIAG_INFO, NULL, "a configuration file has changed: loading the policy afresh");
         policy_bump_epoch(monitor->policy);
+        diag(DIAG_INFO, NULL, "a configuration file has changed: loading the policy afresh");
     }
     timer_start(&monitor->timer, monitor->interval_ms);
 }

@@ -145,18 +145,6 @@ void *policy_check_object(lua_State *L, int index, const char *class)
     return box->object;
 }
 
-void *policy_take_owned(lua_State *L, int index, const char *class)
-{
-    struct box *box = test_box(L, index, class);
-    void *object;
-
-    if (!box || box->kind != BOX_OWNED)
-        return NULL;
-    object = box->object;
-    box->object = NULL;
-    return object;
-}
-
 struct policy_shared *policy_test_shared(lua_State *L, int index)
 {
     struct box *box = lua_touserdata(L, index);

@@ -142,7 +142,7 @@ static void reload(struct policy_vm *vm, uint64_t epoch)
         complain_once(vm->policy, epoch, &error);
 }
 
-void vm_notice_epoch(struct policy_vm *vm)
+void policy_notice_epoch(struct policy_vm *vm)
 {
     uint64_t epoch = policy_epoch(vm->policy);
 
@@ -166,6 +166,6 @@ void vm_state_is_idle(struct policy_state *state)
 
 bool policy_handles(struct policy_vm *vm, enum policy_event event)
 {
-    vm_notice_epoch(vm);
+    policy_notice_epoch(vm);
     return vm->state->events[event].count > 0;
 }

@@ -55,7 +55,11 @@ struct policy_vm;
 struct policy_vm *policy_vm_new(struct policy *policy, struct loop *loop, struct error *error);
 void policy_vm_free(struct policy_vm *vm); /* running calls end as POLICY_FAILED (cancelled) */
 
-/* True when the policy has a handler for `event`. Also where a new epoch is noticed. */
+/* Loads the policy afresh where the epoch has moved on. What is borrowed from the VM (policy_vm_attached) may be gone
+ * after it. policy_handles and the calls below do it as well. */
+void policy_notice_epoch(struct policy_vm *vm);
+
+/* True when the policy has a handler for `event`. */
 bool policy_handles(struct policy_vm *vm, enum policy_event event);
 
 struct loop *policy_vm_loop(const struct policy_vm *vm);
@@ -142,8 +146,6 @@ void *policy_test_object(lua_State *L, int index, const char *class); /* NULL in
 /* Pushes a userdata that owns `object`: freed with `free_fn` by the collector, or at once
  * should this raise. */
 void policy_push_owned(lua_State *L, const char *class, void *object, void (*free_fn)(void *));
-/* Takes the object out of an owned userdata (detaching it), or NULL when borrowed. */
-void *policy_take_owned(lua_State *L, int index, const char *class);
 
 /* ---- plain data across the bridge ---- */
 

@@ -143,7 +143,6 @@ struct policy_call {
 static inline struct policy_thread *thread_of(lua_State *L) { return *(struct policy_thread **)lua_getextraspace(L); }
 
 /* policy.c */
-void vm_notice_epoch(struct policy_vm *vm);
 void vm_state_is_idle(struct policy_state *state); /* frees it when it was replaced */
 
 /* state.c: loads the policy. */

@@ -54,21 +54,9 @@ static enum turn load(struct sched *sched, struct message *message)
     return TURN_NEXT;
 }
 
-static struct sched *sched_of(struct queue *queue, const struct message *message)
-{
-    struct sched *sched = NULL;
-    struct buf text;
-
-    buf_init(&text, QUEUE_NAME_LIMIT);
-    if (message_queue_name(message, &text) == 0)
-        sched = map_find(&queue->scheds, buf_span(&text));
-    buf_done(&text);
-    return sched;
-}
-
 void queue_loaded(struct queue *queue, struct message *message, const struct error *error)
 {
-    struct sched *sched = sched_of(queue, message);
+    struct sched *sched = sched_find(queue, message);
 
     list_remove(&queue->loading, message_link(message));
     /* the name cannot have changed while nobody but the spool had it, and a queue with a

@@ -27,7 +27,7 @@ struct queue_ready; /* a ready queue, as a handle for connections; counted by th
  * queue before it returns. */
 struct queue_ops {
     /* Open a connection for `plan`. It answers, on the queue's thread, with queue_take,
-     * queue_report and at last queue_connection_ended. `connection` names it. */
+     * queue_report_done or _back, and at last queue_connection_ended. `connection` names it. */
     void (*connect)(void *ctx, struct queue_ready *ready, uint64_t connection, struct route_plan *plan);
     /* Give these (may be empty: no more now) to a connection that asked with queue_take and
      * found none. The messages are the callee's. */

@@ -202,6 +202,7 @@ struct freshness freshness_for(const struct queue *queue, uint64_t ttl_ms, bool 
 
 /* ---- sched.c: the place of a scheduled queue and of the messages in it ---- */
 struct sched *sched_get(struct queue *queue, const struct queue_name *name, struct span text);
+struct sched *sched_find(struct queue *queue, const struct message *message); /* by its name; NULL: not there */
 void sched_free(struct sched *sched);
 void sched_put(struct sched *sched, struct message *message, uint64_t now_ms);
 void sched_put_warm(struct sched *sched, struct message *message);

@@ -22,18 +22,6 @@ static bool is_name_of(const struct message *message, struct span former)
     return same;
 }
 
-static struct sched *find_sched(struct queue *queue, const struct message *message)
-{
-    struct sched *sched = NULL;
-    struct buf text;
-
-    buf_init(&text, QUEUE_NAME_LIMIT);
-    if (message_queue_name(message, &text) == 0)
-        sched = map_find(&queue->scheds, buf_span(&text));
-    buf_done(&text);
-    return sched;
-}
-
 static void give_up(struct queue *queue, struct message *message, const struct smtp_reply *last)
 {
     struct smtp_reply reply;
@@ -60,7 +48,7 @@ static bool is_too_late(const struct route_queue_config *config, const struct me
 static void back_to_wait(struct queue *queue, struct message *message, const struct smtp_reply *reply, bool is_logged,
                          bool has_moved)
 {
-    struct sched *sched = find_sched(queue, message);
+    struct sched *sched = sched_find(queue, message);
     const struct route_queue_config *config = sched ? sched_config(sched) : queue->default_config;
     int64_t due = has_moved ? 0 : next_due(config, message);
 

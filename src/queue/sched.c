@@ -58,6 +58,18 @@ struct sched *sched_get(struct queue *queue, const struct queue_name *name, stru
     return sched;
 }
 
+struct sched *sched_find(struct queue *queue, const struct message *message)
+{
+    struct sched *sched = NULL;
+    struct buf text;
+
+    buf_init(&text, QUEUE_NAME_LIMIT);
+    if (message_queue_name(message, &text) == 0)
+        sched = map_find(&queue->scheds, buf_span(&text));
+    buf_done(&text);
+    return sched;
+}
+
 static void free_messages(struct list *messages)
 {
     struct list_node *node;

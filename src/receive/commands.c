@@ -124,6 +124,8 @@ static void run(struct session *session, const struct smtp_command *command)
 {
     const struct row *row = &rows[command->verb];
 
+    /* here, or the rules would be the former ones until policy itself is asked */
+    policy_notice_epoch(session->listener->vm);
     if (!row->run)
         session_junk(session, 502, "5.5.1 command not implemented");
     else if (row->is_idle && is_too_idle(session))

@@ -59,7 +59,7 @@ struct receive_domain *receive_domain_new(const json_t *table, struct error *err
     json_t *value;
 
     policy_shared_init(&domain->shared, &class);
-    if (!params_is_table(table)) {
+    if (!data_is_table(table)) {
         error_set(error, ERROR_PERM, "a listener domain is made from a table");
         receive_domain_unref(&domain);
         return NULL;

@@ -138,7 +138,7 @@ static int read_meta(struct receive_params *params, const char *key, const json_
 {
     json_t *copy;
 
-    if (!params_is_table(value))
+    if (!data_is_table(value))
         return params_wrong_type(key, value, "a table", error);
     copy = json_deep_copy(value);
     json_object_update(params->meta, copy);
@@ -276,7 +276,7 @@ int params_apply(struct receive_params *params, const json_t *table, bool overri
     const char *key;
     json_t *value;
 
-    if (!params_is_table(table))
+    if (!data_is_table(table))
         return params_wrong_type("parameters", table, "a table", error);
     json_object_foreach((json_t *)(uintptr_t)table, key, value)
     {

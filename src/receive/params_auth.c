@@ -21,7 +21,7 @@ static int read_set(const char *key, const json_t *value, bool is_clear, uint32_
 {
     uint32_t set = 0;
 
-    if (!params_is_list(value))
+    if (!data_is_list(value))
         return params_wrong_type(key, value, "a list of SASL mechanisms", error);
     for (size_t i = 0; i < json_array_size(value); i++) {
         const char *name = json_string_value(json_array_get(value, i));

@@ -92,7 +92,7 @@ int params_read_overrides(const char *key, const json_t *value, struct receive_p
     const char *block;
     json_t *table;
 
-    if (!params_is_table(value)) {
+    if (!data_is_table(value)) {
         params_free_overrides(&overrides);
         return params_wrong_type(key, value, "a table of CIDR block to parameters", error);
     }

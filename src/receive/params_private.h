@@ -6,6 +6,7 @@
 #define GATEPOST_RECEIVE_PARAMS_PRIVATE_H
 
 #include "base/span.h"
+#include "data/data.h"
 #include "receive/params.h"
 
 /* ---- params_values.c: each names `key` in its error ---- */
@@ -23,10 +24,6 @@ int params_read_cidrs(const char *key, const json_t *value, struct receive_cidrs
 int params_read_names(const char *key, const json_t *value, struct receive_names *out, struct error *error)
     __attribute__((warn_unused_result));
 int params_wrong_type(const char *key, const json_t *value, const char *expected, struct error *error);
-
-/* An array, or the empty table that Lua cannot tell from one. */
-bool params_is_list(const json_t *value);
-bool params_is_table(const json_t *value);
 
 /* ---- params_trace.c ---- */
 

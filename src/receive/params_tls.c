@@ -110,7 +110,7 @@ static int read_texts(const json_t *table, struct texts *texts, struct error *er
     const json_t *list = json_object_get(table, "tls_certificates");
     const json_t *client_ca = json_object_get(table, "tls_required_client_ca");
 
-    if (list && !params_is_list(list))
+    if (list && !data_is_list(list))
         return params_wrong_type("tls_certificates", list, "a list", error);
     if (json_array_size(list) > CERTIFICATES_MAX)
         return error_set(error, ERROR_PERM, "'tls_certificates': more than %d", CERTIFICATES_MAX);

@@ -108,7 +108,7 @@ int params_read_trace(struct receive_params *params, const char *key, const json
     const char *name;
     json_t *member;
 
-    if (!params_is_table(value))
+    if (!data_is_table(value))
         return params_wrong_type(key, value, "a table", error);
     json_object_foreach((json_t *)(uintptr_t)value, name, member)
     {

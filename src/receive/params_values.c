@@ -10,40 +10,9 @@
 #include "base/mem.h"
 #include "receive/params_private.h"
 
-static const char *type_name(const json_t *value)
-{
-    switch (json_typeof(value)) {
-    case JSON_OBJECT:
-        return "a table";
-    case JSON_ARRAY:
-        return "a list";
-    case JSON_STRING:
-        return "a string";
-    case JSON_INTEGER:
-    case JSON_REAL:
-        return "a number";
-    case JSON_TRUE:
-    case JSON_FALSE:
-        return "a boolean";
-    case JSON_NULL:
-        break;
-    }
-    return "nil";
-}
-
 int params_wrong_type(const char *key, const json_t *value, const char *expected, struct error *error)
 {
-    return error_set(error, ERROR_PERM, "'%s': expected %s, not %s", key, expected, type_name(value));
-}
-
-bool params_is_list(const json_t *value)
-{
-    return json_is_array(value) || (json_is_object(value) && json_object_size(value) == 0);
-}
-
-bool params_is_table(const json_t *value)
-{
-    return json_is_object(value) || (json_is_array(value) && json_array_size(value) == 0);
+    return error_set(error, ERROR_PERM, "'%s': expected %s, not %s", key, expected, data_type_name(value));
 }
 
 /* These strings end up in replies and headers: a line break in one would be two lines. */
@@ -110,7 +79,7 @@ int params_read_cidrs(const char *key, const json_t *value, struct receive_cidrs
 {
     struct receive_cidrs cidrs = {mem_zalloc((json_array_size(value) + 1) * sizeof *cidrs.blocks), 0};
 
-    if (!params_is_list(value)) {
+    if (!data_is_list(value)) {
         params_free_cidrs(&cidrs);
         return params_wrong_type(key, value, "a list of addresses and CIDR blocks", error);
     }
@@ -120,7 +89,7 @@ int params_read_cidrs(const char *key, const json_t *value, struct receive_cidrs
         if (!text || cidr_parse(span_of(text), &cidrs.blocks[cidrs.count])) {
             params_free_cidrs(&cidrs);
             return error_set(error, ERROR_PERM, "'%s': '%.80s' is not an address or CIDR block", key,
-                             text ? text : type_name(json_array_get(value, i)));
+                             text ? text : data_type_name(json_array_get(value, i)));
         }
         cidrs.count++;
     }
@@ -141,7 +110,7 @@ int params_read_names(const char *key, const json_t *value, struct receive_names
 {
     struct receive_names names = {mem_zalloc((json_array_size(value) + 1) * sizeof *names.names), 0};
 
-    if (!params_is_list(value)) {
+    if (!data_is_list(value)) {
         params_free_names(&names);
         return params_wrong_type(key, value, "a list of names", error);
     }

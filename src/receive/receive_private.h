@@ -160,7 +160,6 @@ void session_arm_timeout(struct session *session);
 /* Parameters as via, peer, and policy have them, for the addresses that now hold. */
 void session_use_params(struct session *session, struct receive_params *params /* stolen */);
 void session_drop_transaction(struct session *session);
-const char *session_state_phrase(enum session_state state);
 
 /* ---- session_io.c: bytes in ---- */
 

@@ -20,24 +20,20 @@
 #define RATE_GRACE_MS 30000
 #define EOF_GRACE_MS 500 /* for the answers to what a client sent before it ended its side */
 
-static const struct {
-    const char *phrase;
-} states[SESSION_STATE_COUNT] = {
-    [SESSION_PROXY] = {"waiting for the PROXY header"},
-    [SESSION_HANDSHAKE] = {"in the TLS handshake"},
-    [SESSION_GREETING] = {"before the greeting"},
-    [SESSION_COMMAND] = {"waiting for a command"},
-    [SESSION_AUTH] = {"waiting for a SASL response"},
-    [SESSION_DATA] = {"receiving data; there is no message yet"},
-    [SESSION_BDAT] = {"receiving a chunk; there is no message yet"},
-    [SESSION_CLOSED] = {"closed"},
+static const char *const phrases[SESSION_STATE_COUNT] = {
+    [SESSION_PROXY] = "waiting for the PROXY header",
+    [SESSION_HANDSHAKE] = "in the TLS handshake",
+    [SESSION_GREETING] = "before the greeting",
+    [SESSION_COMMAND] = "waiting for a command",
+    [SESSION_AUTH] = "waiting for a SASL response",
+    [SESSION_DATA] = "receiving data; there is no message yet",
+    [SESSION_BDAT] = "receiving a chunk; there is no message yet",
+    [SESSION_CLOSED] = "closed",
 };
-
-const char *session_state_phrase(enum session_state state) { return states[state].phrase; }
 
 /* ---- time ---- */
 
-/* When the client has been at it for too long, whatever it does meanwhile; 0: no such end. */
+/* When the client has been at it for too long, whatever it does meanwhile; UINT64_MAX: no such end. */
 static uint64_t deadline_of(const struct session *session)
 {
     const struct receive_params *params = session->connection->params;
@@ -104,7 +100,7 @@ static void on_timeout(void *ctx)
         return; /* our turn, not the client's: armed again after the answer */
     if (now_ms >= session->last_input_ms + idle_limit_of(session) || now_ms >= deadline_of(session) ||
         is_too_slow(session, now_ms)) {
-        diag(DIAG_INFO, &session->scope, "timeout while %s", session_state_phrase(session->state));
+        diag(DIAG_INFO, &session->scope, "timeout while %s", phrases[session->state]);
         say_timeout(session);
         return;
     }
@@ -136,7 +132,7 @@ void session_enter(struct session *session, enum session_state state)
     if (session->state == SESSION_CLOSED)
         return;
     if (diag_is_on(DIAG_TRACE))
-        diag(DIAG_TRACE, &session->scope, "now %s", session_state_phrase(state));
+        diag(DIAG_TRACE, &session->scope, "now %s", phrases[state]);
     session->state = state;
     if (state != SESSION_CLOSED)
         session_arm_timeout(session);

@@ -157,13 +157,11 @@ void session_reply(struct session *session, const struct smtp_reply *reply, enum
 void session_replyf(struct session *session, int code, const char *format, ...)
 {
     struct smtp_reply reply;
-    char text[SMTP_REPLY_TEXT_BYTES];
     va_list args;
 
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    smtp_reply_vsetf(&reply, code, format, args);
     va_end(args);
-    smtp_reply_set(&reply, code, span_of(text));
     session_reply(session, &reply, SESSION_COMMAND);
 }
 
@@ -195,13 +193,11 @@ void session_reply_421_close(struct session *session, const struct smtp_reply *r
 void session_replyf_close(struct session *session, int code, const char *format, ...)
 {
     struct smtp_reply reply;
-    char text[SMTP_REPLY_TEXT_BYTES];
     va_list args;
 
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    smtp_reply_vsetf(&reply, code, format, args);
     va_end(args);
-    smtp_reply_set(&reply, code, span_of(text));
     session_reply_close(session, &reply);
 }
 

@@ -10,35 +10,9 @@
 #include "base/span.h"
 #include "route/route_private.h"
 
-const char *route_type_name(const json_t *value)
-{
-    switch (json_typeof(value)) {
-    case JSON_OBJECT:
-        return "a table";
-    case JSON_ARRAY:
-        return "a list";
-    case JSON_STRING:
-        return "a string";
-    case JSON_INTEGER:
-    case JSON_REAL:
-        return "a number";
-    case JSON_TRUE:
-    case JSON_FALSE:
-        return "a boolean";
-    case JSON_NULL:
-        break;
-    }
-    return "nil";
-}
-
-bool route_is_list(const json_t *value)
-{
-    return json_is_array(value) || (json_is_object(value) && json_object_size(value) == 0);
-}
-
 static int wrong(const struct route_field *field, const json_t *value, const char *expected, struct error *error)
 {
-    return error_set(error, ERROR_PERM, "'%s': expected %s, not %s", field->key, expected, route_type_name(value));
+    return error_set(error, ERROR_PERM, "'%s': expected %s, not %s", field->key, expected, data_type_name(value));
 }
 
 static void *at(void *object, size_t offset) { return (char *)object + offset; }
@@ -147,7 +121,7 @@ static int read_blocks(const struct route_field *field, const json_t *value, voi
     size_t count = json_array_size(value);
     struct cidr *blocks;
 
-    if (!route_is_list(value))
+    if (!data_is_list(value))
         return wrong(field, value, "a list of addresses and CIDR blocks", error);
     blocks = mem_zalloc((count ? count : 1) * sizeof *blocks);
     for (size_t i = 0; i < count; i++) {
@@ -262,7 +236,7 @@ int route_read_fields(const struct route_field *fields, size_t count, const json
 
     if (!json_is_object(params) && !(json_is_array(params) && json_array_size(params) == 0))
         return error_set(error, ERROR_PERM, "expected a table of parameters, not %s",
-                         params ? route_type_name(params) : "nil");
+                         params ? data_type_name(params) : "nil");
     json_object_foreach((json_t *)(uintptr_t)params, key, value)
     {
         const struct route_field *field = find_field(fields, count, key);

@@ -42,7 +42,7 @@ static int read_entries(const json_t *value, void *object, struct error *error)
     struct route_pool *pool = object;
     size_t count = json_array_size(value);
 
-    if (!route_is_list(value) || count > POOL_ENTRIES_LIMIT)
+    if (!data_is_list(value) || count > POOL_ENTRIES_LIMIT)
         return error_set(error, ERROR_PERM, "'entries': expected a list of at most %d entries", POOL_ENTRIES_LIMIT);
     pool->entries = mem_zalloc((count ? count : 1) * sizeof *pool->entries);
     for (size_t i = 0; i < count; i++) {

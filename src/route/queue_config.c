@@ -15,7 +15,7 @@ static int read_mx_list(const json_t *list, struct route_queue_config *config, s
 {
     size_t count = json_array_size(list);
 
-    if (!route_is_list(list) || count == 0 || count > MX_LIST_LIMIT)
+    if (!data_is_list(list) || count == 0 || count > MX_LIST_LIMIT)
         return error_set(error, ERROR_PERM, "'mx_list': expected a list of 1 to %d hosts", MX_LIST_LIMIT);
     config->mx_list = mem_zalloc(count * sizeof *config->mx_list);
     for (size_t i = 0; i < count; i++, config->mx_count++)
@@ -29,8 +29,8 @@ static int read_smtp(const json_t *smtp, struct route_queue_config *config, stru
     const char *key;
     json_t *value;
 
-    if (!json_is_object(smtp) && !route_is_list(smtp))
-        return error_set(error, ERROR_PERM, "'protocol': 'smtp' must be a table, not %s", route_type_name(smtp));
+    if (!json_is_object(smtp) && !data_is_list(smtp))
+        return error_set(error, ERROR_PERM, "'protocol': 'smtp' must be a table, not %s", data_type_name(smtp));
     json_object_foreach((json_t *)(uintptr_t)smtp, key, value)
     {
         if (strcmp(key, "mx_list") != 0)
@@ -53,7 +53,7 @@ static int read_protocol(const json_t *value, void *object, struct error *error)
     }
     if (!json_is_object(value) || json_object_size(value) == 0)
         return error_set(error, ERROR_PERM, "'protocol': expected a table such as { smtp = {} }, not %s",
-                         json_is_object(value) ? "an empty one" : route_type_name(value));
+                         json_is_object(value) ? "an empty one" : data_type_name(value));
     json_object_foreach((json_t *)(uintptr_t)value, key, form)
     {
         if (strcmp(key, "custom_lua") == 0 || strcmp(key, "maildir_path") == 0 || strcmp(key, "maildir") == 0)

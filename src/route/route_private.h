@@ -7,6 +7,7 @@
 #ifndef GATEPOST_ROUTE_ROUTE_PRIVATE_H
 #define GATEPOST_ROUTE_ROUTE_PRIVATE_H
 
+#include "data/data.h"
 #include "route/route.h"
 
 enum field_kind {
@@ -46,12 +47,6 @@ struct route_field {
  * been set: free the object as usual. */
 int route_read_fields(const struct route_field *fields, size_t count, const json_t *params, void *object,
                       struct error *error) __attribute__((warn_unused_result));
-
-/* "a boolean", "a number", ...: for error texts. */
-const char *route_type_name(const json_t *value);
-
-/* An empty Lua table may arrive as a list or as an object. */
-bool route_is_list(const json_t *value);
 
 static inline void route_ref_take(unsigned *refs) { __atomic_add_fetch(refs, 1, __ATOMIC_RELAXED); }
 

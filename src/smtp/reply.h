@@ -6,6 +6,7 @@
 #ifndef GATEPOST_SMTP_REPLY_H
 #define GATEPOST_SMTP_REPLY_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 
 #include "base/buf.h"
@@ -25,6 +26,8 @@ struct smtp_reply {
  * text (cut where it is too long; CR, LF and NUL in `text` are made harmless). */
 void smtp_reply_set(struct smtp_reply *reply, int code, struct span text);
 void smtp_reply_setf(struct smtp_reply *reply, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void smtp_reply_vsetf(struct smtp_reply *reply, int code, const char *format, va_list args)
+    __attribute__((format(printf, 3, 0)));
 
 /* The wire form, multi-line where the text is: each line "250-2.1.0 text CRLF". No line
  * is longer than 512 octets: long ones are folded into several. */

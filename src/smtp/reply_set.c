@@ -116,16 +116,22 @@ void smtp_reply_set(struct smtp_reply *reply, int code, struct span text)
     tidy(reply->text);
 }
 
-void smtp_reply_setf(struct smtp_reply *reply, int code, const char *format, ...)
+void smtp_reply_vsetf(struct smtp_reply *reply, int code, const char *format, va_list args)
 {
     char text[SMTP_REPLY_TEXT_BYTES + 16]; /* and an enhanced code */
+
+    if (vsnprintf(text, sizeof text, format, args) < 0)
+        text[0] = '\0';
+    smtp_reply_set(reply, code, span_of(text));
+}
+
+void smtp_reply_setf(struct smtp_reply *reply, int code, const char *format, ...)
+{
     va_list args;
 
     va_start(args, format);
-    if (vsnprintf(text, sizeof text, format, args) < 0)
-        text[0] = '\0';
+    smtp_reply_vsetf(reply, code, format, args);
     va_end(args);
-    smtp_reply_set(reply, code, span_of(text));
 }
 
 /* How much of `line` fits in `room` bytes, ended at a space where there is one. */

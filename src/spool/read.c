@@ -49,16 +49,6 @@ static void unpin(struct spool *spool, const struct entry *entry)
     pthread_mutex_unlock(&spool->lock);
 }
 
-static int descriptor_of(struct spool *spool, uint32_t slot)
-{
-    int fd;
-
-    pthread_mutex_lock(&spool->lock);
-    fd = spool->segments[slot]->fd;
-    pthread_mutex_unlock(&spool->lock);
-    return fd;
-}
-
 /* malloc'd, or NULL. */
 static char *load(struct spool *spool, const struct place *place, struct error *error)
 {
@@ -68,7 +58,7 @@ static char *load(struct spool *spool, const struct place *place, struct error *
         error_set(error, ERROR_TEMP, "spool %s: no memory for a message of %u bytes", spool->name, place->len);
         return NULL;
     }
-    if (spool_read_fully(descriptor_of(spool, place->segment), data, place->len, (uint64_t)place->at_8 * 8))
+    if (spool_read_fully(segment_descriptor(spool, place->segment), data, place->len, (uint64_t)place->at_8 * 8))
         error_set_errno(error, ERROR_TEMP, errno, "spool %s: cannot read a message", spool->name);
     else if (crc32c(0, data, place->len) != place->crc)
         error_set(error, ERROR_PERM, "spool %s: a message is damaged on disk", spool->name);

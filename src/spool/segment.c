@@ -75,6 +75,16 @@ static void drop_deleted(struct spool *spool, struct segment *segment)
     segment_destroy(segment);
 }
 
+int segment_descriptor(struct spool *spool, uint32_t slot)
+{
+    int fd;
+
+    pthread_mutex_lock(&spool->lock);
+    fd = spool->segments[slot]->fd;
+    pthread_mutex_unlock(&spool->lock);
+    return fd;
+}
+
 void segment_unpin(struct spool *spool, uint32_t slot)
 {
     struct segment *segment = spool->segments[slot];

@@ -80,23 +80,13 @@ static void unpin_entries(struct spool *spool, const struct entry *entries, size
     pthread_mutex_unlock(&spool->lock);
 }
 
-static int descriptor_of(struct spool *spool, uint32_t slot)
-{
-    int fd;
-
-    pthread_mutex_lock(&spool->lock);
-    fd = spool->segments[slot]->fd;
-    pthread_mutex_unlock(&spool->lock);
-    return fd;
-}
-
 static void add_shown(struct recovery *recovery, struct shown_batch *batch, const struct entry *entry)
 {
     struct spool *spool = recovery->spool;
     char *record = arena_alloc(&batch->records, entry->record.len ? entry->record.len : 1);
 
     MUST(record);
-    if (spool_read_fully(descriptor_of(spool, entry->record.segment), record, entry->record.len,
+    if (spool_read_fully(segment_descriptor(spool, entry->record.segment), record, entry->record.len,
                          (uint64_t)entry->record.at_8 * 8) ||
         crc32c(0, record, entry->record.len) != entry->record.crc) {
         atomic_fetch_add(&spool->damaged, 1);

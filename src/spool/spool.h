@@ -78,8 +78,8 @@ struct spool_store {
 void spool_store(struct spool *spool, struct spool_store *store);
 
 /* A new record for a stored message (attempts, due time, metadata), its body kept.
- * `record` is copied. `on_done` may be NULL; it gets the new ref, which replaces the old
- * one at once. */
+ * `record` is copied; the ref stays. `on_done` may be NULL. ERROR_PERM: the message is
+ * gone; else as for a store. */
 typedef void spool_updated_fn(void *ctx, uint64_t ref, const struct error *error);
 void spool_update(struct spool *spool, uint64_t ref, struct span record, spool_updated_fn *on_done, void *ctx);
 
@@ -90,7 +90,8 @@ void spool_remove(struct spool *spool, uint64_t ref);
 /* ---- read back, off the writer's thread ---- */
 
 /* `record` and `body` are the receiver's to free (record: malloc'd text; body: a
- * reference). ERROR_PERM when the record is damaged or gone. */
+ * reference). ERROR_PERM when the record is damaged or gone, ERROR_TEMP
+ * when it cannot be read now. */
 typedef void spool_read_fn(void *ctx, char *record, size_t record_len, struct bytes *body, const struct error *error);
 void spool_read(struct spool *spool, uint64_t ref, spool_read_fn *on_done, void *ctx);
 

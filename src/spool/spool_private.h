@@ -79,7 +79,8 @@ int segment_begin(struct spool *spool, struct segment *segment, struct error *er
 int segment_release(struct spool *spool, struct segment *segment);
 void segment_unlink_free(struct spool *spool, size_t keep);
 size_t segment_count_free(struct spool *spool, struct segment **one_out);
-void segment_unpin(struct spool *spool, uint32_t slot); /* under lock */
+void segment_unpin(struct spool *spool, uint32_t slot);     /* under lock */
+int segment_descriptor(struct spool *spool, uint32_t slot); /* takes the lock; of one that is pinned */
 void segment_destroy(struct segment *segment);
 
 /* What is live where: all under lock. */

@@ -60,25 +60,7 @@ static void wait_for_mail(struct spool *spool, uint64_t limit_ms)
 
 static size_t take_requests(struct spool *spool)
 {
-    struct mail *mail = atomic_exchange_explicit(&spool->inbox, NULL, memory_order_acq_rel);
-    struct mail *oldest = NULL;
-    size_t count = 0;
-
-    while (mail) {
-        struct mail *next = mail->next;
-
-        mail->next = oldest;
-        oldest = mail;
-        mail = next;
-    }
-    while (oldest) {
-        struct mail *next = oldest->next;
-
-        oldest->deliver(oldest);
-        oldest = next;
-        count++;
-    }
-    return count;
+    return mail_deliver_all(atomic_exchange_explicit(&spool->inbox, NULL, memory_order_acq_rel));
 }
 
 void writer_retry_later(struct spool *spool) { spool->retry_at_ms = clock_mono_ms() + RETRY_AFTER_MS; }

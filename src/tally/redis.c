@@ -69,9 +69,9 @@ static void begin_use(struct redis *redis)
     tally_note_epoch(redis->tally, redis->epoch);
     note_change(redis, "");
     redis->is_told_away = false;
+    atomic_store(&redis->is_used, true);
     metrics_add(METRIC_TALLY_REDIS_USED, 1);
     diag(DIAG_INFO, NULL, "redis %s: counts are shared through it", redis->link.address);
-    atomic_store(&redis->is_used, true);
 }
 
 static void end_use(struct redis *redis)

@@ -5,15 +5,13 @@
  */
 #include "token/base64url.h"
 
+#include "base/base64.h"
+
 static int value_of(char c)
 {
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '-' ? 62 : c == '_' ? 63 : -1;
+    if (c == '+' || c == '/')
+        return -1;
+    return base64_value(c == '-' ? '+' : c == '_' ? '/' : c);
 }
 
 /* Decodes a group of two to four characters into one octet less. -1 when it is malformed. */

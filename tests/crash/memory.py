@@ -9,10 +9,12 @@ that lies there until a restart.
 """
 
 import contextlib
+import os
 import re
+import select
 import signal
 import ssl
-import time
+import threading
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -57,6 +59,13 @@ class Shortage:
         if not self.daemon:
             self.daemon = Daemon(self.text, directory=self.directory,
                                  env=self.control.env("fail-allocation")).start()
+            threading.Thread(target=self._tell_of_its_end, args=(os.pidfd_open(self.daemon.process.pid),), daemon=True).start()
+
+    def _tell_of_its_end(self, process: int) -> None:
+        select.select([process], [], [])
+        os.close(process)
+        with self.sink.changed:
+            self.sink.changed.notify_all()
 
     def _find(self, nth: int, what: str) -> None:
         self.figures.findings.append(f"allocation {nth}: {what}")
@@ -85,13 +94,8 @@ class Shortage:
 
     def _delivered(self) -> bool:
         """Until what was promised has come, or the daemon is gone; false when neither happens."""
-        def settled():
-            return self._all_arrived() or self.daemon.process.poll() is not None
-        end = time.monotonic() + DEADLINE
         with self.sink.changed:
-            while not settled() and time.monotonic() < end:
-                self.sink.changed.wait(0.05)
-            return settled()
+            return self.sink.changed.wait_for(lambda: self._all_arrived() or self.daemon.process.poll() is not None, DEADLINE)
 
     def _all_arrived(self) -> bool:
         return self.oracle.promised <= {message.sender.split("@")[0] for message in self.sink.messages}
@@ -105,10 +109,8 @@ class Shortage:
             self._find(nth, f"arrived from {strange}, whom nobody sent as")
 
     def _reload(self) -> None:
-        reloads = len(self.daemon.err.find("reloading: policy"))
-        self.daemon.process.send_signal(signal.SIGHUP)
         with contextlib.suppress(AssertionError):
-            self.daemon.err.wait("reloading: policy", reloads + 1)
+            self.daemon.reload()
         # the next session is served by the fresh policy, which is loaded for it
         with contextlib.suppress(OSError, EOFError, AssertionError), Talk(self.daemon.port) as client:
             client.ask("EHLO me")

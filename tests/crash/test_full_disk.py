@@ -6,12 +6,10 @@ import contextlib
 import os
 import shutil
 import subprocess
-import threading
-import time
 
 import pytest
 from crash import QUEUE, SMALL_SEGMENTS, Manners, arrived
-from gatepost import DEADLINE, Daemon, Sink, Talk, give, make_dir
+from gatepost import Daemon, Sink, Talk, give, make_dir, until
 from policies import ANY_ROOM, RELAY_FROM_LOOPBACK, policy, smart_host
 
 DISK_BYTES = 210 << 20  # three segments of the usual size
@@ -81,26 +79,32 @@ def daemon_on(disk: Disk, sink: Sink, floor: str, inodes: str = "0", logs: str =
 
 
 def ask_until(client: Talk, sender: str, data: bytes, code: str) -> None:
-    """Tries the same transaction until it is answered so: space is looked at once a second."""
-    deadline, turn = time.monotonic() + DEADLINE, threading.Event()
-    while not (reply := client.mail(sender, ["c@d.example"], data)).startswith(code):
-        assert reply.startswith(("250", "452")), reply
-        assert time.monotonic() < deadline, f"still {reply!r}, not {code}"
+    """Tries the same transaction until it is answered so: space is looked at once a second, and tells nobody."""
+    def is_answered_so() -> bool:
         client.expect("RSET", "250")
-        turn.wait(0.05)
+        reply = client.mail(sender, ["c@d.example"], data)
+        assert reply.startswith(("250", "452")), reply
+        return reply.startswith(code)
+
+    until(is_answered_so, lambda: f"{sender} never got {code}", every=0.2)
 
 
-def test_below_the_floor_mail_waits_at_the_client(disk):
-    with Sink() as sink, daemon_on(disk, sink, "'10%'") as daemon, Talk(daemon.port) as client:
+def mail_waits_at_the_client(daemon: Daemon, sink: Sink, take_room, give_room) -> None:
+    with Talk(daemon.port) as client:
         client.expect("EHLO me", "250")
         ask_until(client, "before@b.example", b"x", "250")
-        disk.fill(leave=DISK_BYTES // 20)
+        take_room()
         ask_until(client, "full@b.example", b"x", "452")
         assert client.ask("MAIL FROM:<refused@b.example>").startswith("452")
-        disk.unfill()
+        give_room()
         ask_until(client, "after@b.example", b"x", "250")
         sink.wait_for({"before", "after"})
         assert "refused" not in arrived(sink)
+
+
+def test_below_the_floor_mail_waits_at_the_client(disk):
+    with Sink() as sink, daemon_on(disk, sink, "'10%'") as daemon:
+        mail_waits_at_the_client(daemon, sink, lambda: disk.fill(leave=DISK_BYTES // 20), disk.unfill)
 
 
 def fill_with_mail(client: Talk) -> tuple[set[str], str]:
@@ -124,7 +128,6 @@ def test_a_disk_full_of_mail_empties_itself(disk):
             assert promised
             manners.takes = True
             sink.wait_for(promised)
-            client.ask("RSET")
             ask_until(client, "after@b.example", b"x", "250")
             sink.wait_for({"after"})
 
@@ -144,14 +147,8 @@ def test_a_full_disk_is_no_reason_not_to_start(disk):
 
 
 def test_below_the_floor_of_inodes_mail_waits_at_the_client(disk):
-    with Sink() as sink, daemon_on(disk, sink, "0", inodes="'10%'") as daemon, Talk(daemon.port) as client:
-        client.expect("EHLO me", "250")
-        ask_until(client, "before@b.example", b"x", "250")
-        disk.use_up_inodes(leave=INODES // 20)
-        ask_until(client, "full@b.example", b"x", "452")
-        disk.give_back_inodes()
-        ask_until(client, "after@b.example", b"x", "250")
-        sink.wait_for({"before", "after"})
+    with Sink() as sink, daemon_on(disk, sink, "0", inodes="'10%'") as daemon:
+        mail_waits_at_the_client(daemon, sink, lambda: disk.use_up_inodes(leave=INODES // 20), disk.give_back_inodes)
 
 
 def test_a_disk_without_inodes_loses_nothing_and_recovers(disk):
@@ -169,7 +166,6 @@ def test_a_disk_without_inodes_loses_nothing_and_recovers(disk):
             assert os.statvfs(disk.small).f_bavail > DISK_BYTES // 4 // os.statvfs(disk.small).f_frsize, "it was full of bytes"
             manners.takes = True
             sink.wait_for(promised | {"before"})
-            client.ask("RSET")
             disk.give_back_inodes()
             ask_until(client, "after@b.example", b"x", "250")
             sink.wait_for({"after"})
@@ -192,12 +188,6 @@ def test_no_inodes_are_no_reason_not_to_start(disk):
 @pytest.mark.parametrize("floor, leave", [("min_free_inodes = 0, max_segment_duration = '1s'", 0), ("min_free_inodes = '10%'", INODES // 20)],
                          ids=["none left", "below the floor"])
 def test_without_inodes_for_records_mail_waits_at_the_client(log_disk, floor, leave):
-    with Sink() as sink, daemon_on(log_disk, sink, "0", logs=floor) as daemon, Talk(daemon.port) as client:
-        client.expect("EHLO me", "250")
-        ask_until(client, "before@b.example", b"x", "250")
-        log_disk.use_up_inodes(leave)
-        ask_until(client, "full@b.example", b"x", "452")
-        log_disk.give_back_inodes()
-        ask_until(client, "after@b.example", b"x", "250")
-        sink.wait_for({"before", "after"})
+    with Sink() as sink, daemon_on(log_disk, sink, "0", logs=floor) as daemon:
+        mail_waits_at_the_client(daemon, sink, lambda: log_disk.use_up_inodes(leave), log_disk.give_back_inodes)
     assert {record["sender"] for record in daemon.records() if record["type"] == "Delivery"} >= {"before@b.example", "after@b.example"}

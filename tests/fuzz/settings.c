@@ -26,7 +26,6 @@ static void ask(struct settings *table, int depth)
         MUST(settings_need_text(table, keys[i]));
         (void)settings_flag(table, keys[i], true);
         MUST(settings_count(table, keys[i], 5, 1, 10) <= 10);
-        MUST(settings_number(table, keys[i], 0.5, 0, 1) <= 1);
         MUST(settings_duration_ms(table, keys[i], 5, 1, 10000) <= 10000);
         MUST(settings_choice(table, keys[i], choices, 0) < 2);
         (void)json_array_size(settings_strings(table, keys[i]));

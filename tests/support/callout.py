@@ -17,7 +17,6 @@ class Callout(WebServer):
         self.users = users or {"ann": {"password": "tiger", "groups": ["staff"]}}
         self.last: dict = {}
         self.requests = 0
-        self.waiting = 0
         self.down = False
         self.serve(tls)
 
@@ -50,8 +49,7 @@ class Callout(WebServer):
 
     def misbehave(self, request, user):
         if user == "hang":
-            self.waiting += 1
-            self.ended.wait(600)
+            self.hang(request)
         elif user == "cut":
             pass
         elif user == "garbage":
@@ -60,13 +58,7 @@ class Callout(WebServer):
         elif user == "truncated":
             self.answer(request, 200, b'{"groups":', 500)
         elif user == "endless":
-            request.send_response(200)
-            request.end_headers()
-            try:
-                while not self.ended.is_set():
-                    request.wfile.write(b" " * 65536)
-            except OSError:
-                pass
+            self.endless(request)
         elif user == "redirect":
             request.send_response(307)
             request.send_header("Location", self.address + "/verify?elsewhere")

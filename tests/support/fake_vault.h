@@ -9,6 +9,7 @@
 #define GATEPOST_TESTS_FAKE_VAULT_H
 
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -59,9 +60,11 @@ static void fake_vault_wait_gone(int fd)
 
 static void fake_vault_drip(int fd)
 {
+    struct pollfd gone = {.fd = fd, .events = POLLIN};
+
     fake_vault_send(fd, "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n");
-    while (send(fd, " ", 1, MSG_NOSIGNAL) == 1)
-        usleep(10000);
+    while (send(fd, " ", 1, MSG_NOSIGNAL) == 1 && poll(&gone, 1, 10) == 0)
+        ;
 }
 
 static void fake_vault_flood(int fd)

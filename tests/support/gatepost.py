@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the Python tests share: the daemon under test, a scriptable sink, a raw client.
 
-Nothing here sleeps: every wait is for an event (a line on stderr, a message at the sink, a
-reply) with a deadline that only a hang can reach.
+Every wait is for an event (a line on stderr, a message at the sink, a reply) with a deadline
+that only a hang can reach; what tells nobody is asked for again by `until`, and by nothing else.
 """
 
 import atexit
@@ -20,6 +20,8 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+
+from changes import Changes
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BUILD = Path(os.environ.get("GATEPOST_BUILD", ROOT / "build"))
@@ -69,6 +71,15 @@ def lua_folder() -> Path:
     shutil.copytree(ROOT / "lua", folder / "lua")
     subprocess.run(["chmod", "-R", "a+rX", folder], check=True)
     return folder / "lua"
+
+
+def until(reached, what=lambda: "it never came to that", seconds: float = DEADLINE, every: float = 0.02):
+    """Asks again until the answer is true, and gives it back: only for what nothing tells."""
+    deadline = time.monotonic() + seconds
+    while not (answer := reached()):
+        assert time.monotonic() < deadline, what()
+        time.sleep(every)
+    return answer
 
 
 class Lines:
@@ -168,6 +179,12 @@ class Daemon:
         assert code == 0, f"exit code {code}:\n{self.err.text()}"
         self.check_sanitizers()
 
+    def reload(self) -> None:
+        """What begins after it goes by the new policy, files and certificates, if they are good."""
+        before = len(self.err.find("reloading: policy"))
+        self.process.send_signal(signal.SIGHUP)
+        self.err.wait("reloading: policy", before + 1)
+
     def kill(self) -> None:
         self.process.kill()
         self.process.wait(DEADLINE)
@@ -209,15 +226,12 @@ class Daemon:
         return records
 
     def wait_records(self, wanted, folder: str = "logs", count: int = 1) -> list[dict]:
-        """Polls the log segments, which have no other event, until `count` records match."""
+        """Until `count` records match; then all that do."""
         deadline = time.monotonic() + DEADLINE
-        turn = threading.Event()
-        while True:
-            found = [record for record in self.records(folder) if wanted(record)]
-            if len(found) >= count:
-                return found
-            assert time.monotonic() < deadline, f"records so far: {self.records(folder)}\n{self.err.text()}"
-            turn.wait(0.05)
+        with Changes(self.dir / folder) as changes:
+            while len(found := [record for record in self.records(folder) if wanted(record)]) < count:
+                assert changes.wait(deadline - time.monotonic()), f"records so far: {self.records(folder)}\n{self.err.text()}"
+            return found
 
 
 class SinkMessage:

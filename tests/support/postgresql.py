@@ -4,14 +4,14 @@
 import glob
 import os
 import pwd
+import select
 import shutil
 import signal
 import subprocess
 import tempfile
-import threading
-import time
 from pathlib import Path
 
+from gatepost import DEADLINE, Lines
 from ports import free_port
 
 ACCOUNT = "postgres"
@@ -60,26 +60,12 @@ class Postgres:
             raise
 
     def start(self) -> None:
-        """Of a server that was killed, the children may still hold its memory: it is tried again until they are
-        gone."""
-        deadline = time.monotonic() + 60
-        turn = threading.Event()
-        while time.monotonic() < deadline:
-            self.process = subprocess.Popen(
-                [binary("postgres"), "-D", str(self.dir / "data"), "-p", str(self.port), "-k", str(self.dir), "-c",
-                 "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=40"],
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=open(self.dir / "log", "ab"), cwd=self.dir,
-                **self.who)
-            while self.process.poll() is None:
-                if self._answers():
-                    return
-                turn.wait(0.02)
-            turn.wait(0.02)
-        raise AssertionError((self.dir / "log").read_text())
-
-    def _answers(self) -> bool:
-        return subprocess.run([binary("pg_isready"), "-q", "-h", str(self.dir), "-p", str(self.port)],
-                              check=False).returncode == 0
+        """Returns when it serves."""
+        self.process = subprocess.Popen(
+            [binary("postgres"), "-D", str(self.dir / "data"), "-p", str(self.port), "-k", str(self.dir), "-c",
+             "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=40"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=self.dir, **self.who)
+        Lines(self.process.stderr).wait("database system is ready to accept connections")
 
     def sql(self, text: str) -> str:
         done = subprocess.run([binary("psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", str(self.dir),
@@ -106,13 +92,19 @@ class Postgres:
             os.kill(pid, signal.SIGCONT)
 
     def kill(self) -> None:
-        """As a machine that loses power: nobody says goodbye."""
+        """As a machine that loses power: nobody says goodbye. While a child lives, it holds the server's memory, and no
+        other starts."""
+        self.process.send_signal(signal.SIGSTOP)  # or it has another child meanwhile
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)
         for pid in self.all_processes():
             try:
-                os.kill(pid, signal.SIGKILL)
+                process = os.pidfd_open(pid)
             except ProcessLookupError:
-                pass
-        self.process.wait(60)
+                continue
+            signal.pidfd_send_signal(process, signal.SIGKILL)
+            assert select.select([process], [], [], DEADLINE)[0]
+            os.close(process)
+        self.process.wait(DEADLINE)
 
     def close(self) -> None:
         if self.process and self.process.poll() is None:

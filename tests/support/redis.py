@@ -12,9 +12,8 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 
-from gatepost import DEADLINE, make_dir
+from gatepost import DEADLINE, Lines, make_dir
 from ports import free_port
 
 
@@ -41,24 +40,11 @@ class RedisServer:
 
     def start(self):
         """Returns when it answers; a second time at the same address."""
-        self._spawn()
-        deadline = time.monotonic() + DEADLINE
-        while True:
-            try:
-                assert self.command("PING") == "PONG"
-                return
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise
-                if self.process.poll() is not None:
-                    raise RuntimeError(f"redis-server ended with {self.process.returncode}")
-                between_tries()
-
-    def _spawn(self):
         self.process = subprocess.Popen(
             ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", self.path,
              "--unixsocketperm", "777", "--save", "", "--dir", str(self.dir), *self.options],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        Lines(self.process.stdout).wait("Ready to accept connections")
 
     def kill(self):
         """At once, with everything in it."""
@@ -98,9 +84,16 @@ class RedisServer:
                 return read_answer(answers)
 
 
-def between_tries():
-    """The moment between two tries: nothing tells when a server's socket is there."""
-    time.sleep(0.005)
+def wait_for_redis(*daemons, used: bool = True) -> None:
+    """Until the last that each daemon has said of it is that it shares its counts, or that it counts alone."""
+    for daemon in daemons:
+        with daemon.err.changed:
+            assert daemon.err.changed.wait_for(lambda said=daemon.err: _shares(said) == used, DEADLINE), daemon.err.lines
+
+
+def _shares(said: Lines) -> bool:
+    found = said.find("counts are shared through it|this node counts alone")
+    return bool(found) and found[-1].group().startswith("counts are shared")
 
 
 def read_answer(answers):

@@ -12,14 +12,12 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from pathlib import Path
 
+from gatepost import Lines
 from ports import free_ports
 
 SLAPD = "/usr/sbin/slapd"
@@ -161,23 +159,14 @@ class Slapd:
     def start(self) -> None:
         for _ in range(5):
             uris = f"ldap://127.0.0.1:{self.port}/ ldaps://0.0.0.0:{self.tls_port}/"
-            self.process = subprocess.Popen([SLAPD, "-h", uris, "-f", str(self.dir / "slapd.conf"), "-d", "0"],
+            self.process = subprocess.Popen([SLAPD, "-h", uris, "-f", str(self.dir / "slapd.conf"), "-d", "conns"],
                                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                            stderr=subprocess.DEVNULL)
-            if self._wait_ready():
+                                            stderr=subprocess.PIPE)
+            with contextlib.suppress(AssertionError):
+                Lines(self.process.stderr).wait(r"added \d+r listener=0x", 2)  # each of the two listens
                 return
             self.port, self.tls_port = free_ports(2)  # somebody took the port meanwhile
         raise AssertionError("slapd does not start")
-
-    def _wait_ready(self) -> bool:
-        deadline = time.monotonic() + 30
-        turn = threading.Event()
-        while time.monotonic() < deadline and self.process.poll() is None:
-            with contextlib.suppress(OSError):
-                socket.create_connection(("127.0.0.1", self.tls_port), 1).close()
-                return True
-            turn.wait(0.02)
-        return False
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGSTOP)

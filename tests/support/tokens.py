@@ -18,6 +18,7 @@ import base64
 import http.server
 import json
 import os
+import select
 import signal
 import ssl
 import subprocess
@@ -26,6 +27,7 @@ import threading
 import time
 import urllib.parse
 
+from gatepost import DEADLINE
 from ports import free_port
 
 CLIENT = ("relay", "s3cret")
@@ -136,6 +138,11 @@ class Issuer:
     def behaves(self, way: str = "answer", status: int = 200) -> None:
         self._set(way=way, status=status)
 
+    def wait_for_requests(self, path: str, more: int) -> None:
+        """For so many from now on."""
+        wanted = self.counts().get(path, 0) + more
+        assert self._tell({"wait": [path, wanted, DEADLINE]})["counts"].get(path, 0) >= wanted
+
     def counts(self) -> dict:
         """Requests so far: {"/jwks": 1, "/introspect": 2}."""
         return self._tell({})["counts"]
@@ -187,7 +194,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
             while True:
                 self.wfile.write(b" ")
-                time.sleep(0.05)
+                select.select([self.connection], [], [], 0.05)  # until it is hung up
         elif way == "garbage":
             self.answer(200, "<html>It works!</html>")
         elif way == "redirect":
@@ -195,8 +202,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def serve(self, body: str) -> None:
         state = self.server.state
-        with self.server.lock:
+        with self.server.changed:
             state["counts"][self.path] = state["counts"].get(self.path, 0) + 1
+            self.server.changed.notify_all()
         if state["way"] != "answer":
             self.misbehave(state["way"])
         elif state["status"] != 200:
@@ -228,7 +236,7 @@ class Server(http.server.ThreadingHTTPServer):
 
     def __init__(self, port: int):
         super().__init__(("127.0.0.1", port), Handler)
-        self.lock = threading.Lock()
+        self.changed = threading.Condition()
         self.state = {"keys": [], "tokens": {}, "way": "answer", "status": 200, "counts": {}}
 
     def handle_error(self, request, client_address):
@@ -244,8 +252,12 @@ def main() -> None:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(server.server_address[1], flush=True)
     for line in sys.stdin:
-        with server.lock:
-            server.state.update(json.loads(line))
+        said = json.loads(line)
+        with server.changed:
+            if "wait" in said:
+                path, least, seconds = said.pop("wait")
+                server.changed.wait_for(lambda path=path, least=least: server.state["counts"].get(path, 0) >= least, seconds)
+            server.state.update(said)
             print(json.dumps({"counts": server.state["counts"]}), flush=True)
     os._exit(0)
 

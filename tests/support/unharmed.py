@@ -6,11 +6,10 @@ import base64
 import contextlib
 import os
 import re
-import time
 from collections import Counter
 from pathlib import Path
 
-from gatepost import BUILD, DEADLINE, Daemon, Talk
+from gatepost import BUILD, Daemon, Talk, until
 
 # what allocators and caches keep; under a sanitizer freed memory is kept on purpose, and says nothing
 GROWTH_KIB = 48 << 10
@@ -35,6 +34,13 @@ def descriptors(pid: int) -> Counter:
             if "/logs/" not in target and "/spool/segment-" not in target:
                 kinds[re.sub(r":\[\d+\]$", "", target)] += 1
     return kinds
+
+
+def left_open(pid: int, before: Counter) -> Counter:
+    """What is open beyond `before`, once the last sessions are gone."""
+    with contextlib.suppress(AssertionError):
+        until(lambda: not descriptors(pid) - before)
+    return descriptors(pid) - before
 
 
 def forms_of(secret: str) -> set[bytes]:
@@ -84,19 +90,12 @@ class Unharmed:
             client.expect("EHLO me", "250")
             client.expect("QUIT", "221")
 
-    def left_open(self) -> Counter:
-        """What is open beyond the beginning, once the last sessions are gone; nothing tells when."""
-        end = time.monotonic() + DEADLINE
-        while (more := descriptors(self.pid) - self.open_before) and time.monotonic() < end:
-            time.sleep(0.05)
-        return more
-
     def __exit__(self, kind, value, trace):
         if kind is not None:
             return
         assert self.daemon.process.poll() is None, self.daemon.err.text()
         self.serves()
-        left = self.left_open()
+        left = left_open(self.pid, self.open_before)
         assert not left, f"left open: {dict(left)}"
         grown = resident_kib(self.pid) - self.kib_before
         assert not MEMORY_COUNTS or grown < self.growth_kib, f"resident memory grew by {grown} KiB"

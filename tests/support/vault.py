@@ -36,7 +36,6 @@ class Vault(WebServer):
         self.tokens = {ROOT_TOKEN: {"ends": None, "renewable": False}}
         self.data = {"secret": {}, "kv": {}, "team/secret": {}}
         self.counts = {"logins": 0, "renewals": 0, "reads": 0, "refused": 0}
-        self.waiting = 0
         self.serve(tls)
 
     # ---- what the test says ----
@@ -80,12 +79,6 @@ class Vault(WebServer):
         with self.lock:
             known = self.tokens.get(token or "")
             return known and (known["ends"] is None or time.monotonic() < known["ends"])
-
-    def hang(self, request):
-        with self.lock:
-            self.waiting += 1
-        self.ended.wait(600)
-        request.close_connection = True
 
     def handle(self, request, body):
         path = request.path
@@ -213,14 +206,7 @@ class Vault(WebServer):
             request.wfile.write(b'{"data":{"data":{"password":"ti')
             request.close_connection = True
         elif name == "endless":
-            request.send_response(200)
-            request.end_headers()
-            try:
-                while not self.ended.is_set():
-                    request.wfile.write(b" " * 65536)
-            except OSError:
-                pass
-            request.close_connection = True
+            self.endless(request)
         elif name == "redirect":
             request.send_response(307)
             request.send_header("Location", f"{self.elsewhere}/v1/secret/data/users/ann")

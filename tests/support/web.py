@@ -2,6 +2,7 @@
 """What HTTP servers of the tests have in common: a port of loopback, TLS where there is a certificate, a thread for each
 request, and an end that wakes those who hang."""
 
+import contextlib
 import http.server
 import ssl
 import threading
@@ -12,6 +13,7 @@ class WebServer:
 
     def serve(self, tls: tuple[str, str] | None = None):
         self.ended = threading.Event()
+        self.is_hanging = threading.Event()
         owner = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -42,6 +44,19 @@ class WebServer:
         self.port = self.server.server_address[1]
         self.address = f"{'https://localhost' if tls else 'http://127.0.0.1'}:{self.port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def hang(self, request):
+        self.is_hanging.set()
+        self.ended.wait(600)
+        request.close_connection = True
+
+    def endless(self, request):
+        request.send_response(200)
+        request.end_headers()
+        with contextlib.suppress(OSError):
+            while not self.ended.is_set():
+                request.wfile.write(b" " * 65536)
+        request.close_connection = True
 
     def close(self):
         self.ended.set()

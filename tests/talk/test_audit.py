@@ -14,7 +14,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from gatepost import BUILD, DEADLINE, ROOT, Daemon, Sink, Talk, give
+from gatepost import DEADLINE, ROOT, Daemon, Sink, Talk, give
 from policies import ACCT, MESSAGE, RELAY_FROM_LOOPBACK, policy, smart_host
 from sasl import Scram, b64, scram_login
 from tokens import AUDIENCE, Key, claims

@@ -10,14 +10,12 @@ import json
 import re
 import signal
 import subprocess
-import threading
-import time
 import urllib.request
 
 import pytest
-from gatepost import BUILD, DEADLINE, Daemon, Sink, Talk
+from gatepost import BUILD, DEADLINE, Daemon, Sink, Talk, until
 from policies import AUTHENTICATED_MAY_RELAY, MESSAGE, policy, smart_host
-from redis import RedisServer
+from redis import RedisServer, wait_for_redis
 
 QUICK = ", auth_failure_delay = '0s'"
 SETUP = "local auth = require 'gatepost.auth'\nauth:setup { 'auth.toml' }\n" + AUTHENTICATED_MAY_RELAY
@@ -72,14 +70,6 @@ def used(daemon: Daemon, user: str, limit: str) -> float:
 def metrics(daemon: Daemon) -> str:
     with urllib.request.urlopen(daemon.http + "/metrics", timeout=DEADLINE) as answer:
         return answer.read().decode()
-
-
-def until(what) -> None:
-    deadline = time.monotonic() + DEADLINE
-    turn = threading.Event()
-    while not what():
-        assert time.monotonic() < deadline
-        turn.wait(0.02)
 
 
 # ---- each limit ----
@@ -382,7 +372,7 @@ def test_two_nodes_share_one_budget_and_each_goes_on_alone():
         # a dead one is noticed at once; one that is slow on a busy machine is not given up
         auth = users("ada", budgets=shared(redis, "10s") + "[budget.b]\nmessages_per_day = 3\nsessions = 2\n")
         with daemon_of(auth) as one, daemon_of(auth) as other:
-            until(lambda: all("gatepost_tally_redis_used 1" in metrics(node) for node in (one, other)))
+            wait_for_redis(one, other)
             with session(one) as client, session(other) as second:
                 assert send(client).startswith("250")
                 assert send(second).startswith("250")
@@ -391,7 +381,7 @@ def test_two_nodes_share_one_budget_and_each_goes_on_alone():
                 assert send(client).startswith("250")
                 assert send(second).startswith("452 4.7.1 limit messages_per_day of budget b")
                 redis.kill()
-                until(lambda: all("gatepost_tally_redis_used 0" in metrics(node) for node in (one, other)))
+                wait_for_redis(one, other, used=False)
                 assert send(client).startswith("250")  # each knows what it has let through itself: two, and one
                 assert send(client).startswith("452 4.7.1 limit messages_per_day of budget b")
                 assert [send(second)[:3] for _ in range(3)] == ["250", "250", "452"]
@@ -401,14 +391,14 @@ def test_a_client_that_leaves_while_redis_is_silent_takes_nothing():
     with RedisServer() as redis:
         auth = users("ada", budgets=shared(redis) + "[budget.b]\nrecipients_per_day = 3\nsessions = 9\n")
         with daemon_of(auth) as daemon:
-            until(lambda: "gatepost_tally_redis_used 1" in metrics(daemon))
+            wait_for_redis(daemon)
             with session(daemon) as client:
                 client.expect("MAIL FROM:<ada@dest.example>", "250")
                 redis.pause()
                 try:
                     client.line("RCPT TO:<you@dest.example>")
                     client.close()
-                    until(lambda: "gatepost_tally_redis_used 0" in metrics(daemon))
+                    wait_for_redis(daemon, used=False)
                     until(lambda: used(daemon, "ada", "recipients_per_day") == 0)
                     with session(daemon) as again:  # and all goes on without it
                         assert send(again).startswith("250")
@@ -420,7 +410,7 @@ def test_a_stop_while_redis_is_silent_loses_nothing_of_ours():
     with RedisServer() as redis:
         auth = users("ada", budgets=shared(redis) + "[budget.b]\nrecipients_per_day = 3\nsessions = 9\n")
         with daemon_of(auth) as daemon:
-            until(lambda: "gatepost_tally_redis_used 1" in metrics(daemon))
+            wait_for_redis(daemon)
             with session(daemon) as client:
                 client.expect("MAIL FROM:<ada@dest.example>", "250")
                 redis.pause()

@@ -4,7 +4,6 @@ flags, and the HTTP side."""
 
 import json
 import os
-import signal
 import subprocess
 import urllib.error
 import urllib.request
@@ -105,13 +104,11 @@ def test_a_data_file_that_breaks_later_leaves_the_old_data_serving():
         assert send(b"a").startswith("250") and send(b"b").startswith("550")
         for number, broken in enumerate(("[tenant.'a']\negress_pol = 'x'\n", "[tenant"), 1):
             daemon.replace("queues.toml", broken)
-            daemon.process.send_signal(signal.SIGHUP)
-            daemon.err.wait("reloading", number)
+            daemon.reload()
             assert send(b"a").startswith("250") and send(b"b").startswith("550")
         daemon.err.wait("the one before it goes on serving.*queues.toml.*egress_pol")
         daemon.replace("queues.toml", "tenant_header = 'X-Tenant'\n[tenant.'b']\n")
-        daemon.process.send_signal(signal.SIGHUP)
-        daemon.err.wait("reloading", 3)
+        daemon.reload()
         assert send(b"b").startswith("250") and send(b"a").startswith("550")
 
 
@@ -200,13 +197,11 @@ def test_reload_on_sighup_and_a_broken_policy_keeps_the_old():
     with Daemon(login_policy("one")) as daemon:
         assert logs_in(daemon, "one")
         daemon.replace("policy.lua", "this is not lua")
-        daemon.process.send_signal(signal.SIGHUP)
-        daemon.err.wait("reloading")
+        daemon.reload()
         assert logs_in(daemon, "one")
         daemon.err.wait("policy.lua:1:")
         daemon.replace("policy.lua", login_policy("two"))
-        daemon.process.send_signal(signal.SIGHUP)
-        daemon.err.wait("reloading", 2)
+        daemon.reload()
         assert logs_in(daemon, "two") and not logs_in(daemon, "one")
 
 

@@ -13,9 +13,9 @@ import time
 import urllib.request
 
 import pytest
-from gatepost import DEADLINE, Daemon, Talk
+from gatepost import DEADLINE, Daemon, Talk, until
 from policies import STATIC_USERS, policy
-from redis import RedisServer
+from redis import RedisServer, wait_for_redis
 from sasl import Scram
 
 QUICK = ", auth_failure_delay = '0s', auth_failure_limit = 1000"
@@ -63,15 +63,6 @@ def post(daemon: Daemon, verb: str, question: dict) -> dict:
                                      {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=DEADLINE) as answer:
         return json.load(answer)
-
-
-def until(condition, what: str) -> None:
-    turn = threading.Event()
-    for _ in range(int(DEADLINE / 0.02)):
-        if condition():
-            return
-        turn.wait(0.02)
-    raise AssertionError(what)
 
 
 def results(daemon: Daemon, user: str) -> dict:
@@ -192,7 +183,7 @@ def test_one_password_over_a_thousand_accounts():
                              "prefix": ATTACKER + "/32", "user": "user9", "mechanism": "PLAIN",
                              "ehlo_domain": "client.example", "is_held": False}
             daemon.err.wait(rf"login: suspicion one_password_many_users address={ATTACKER} user=user639 users=640")
-            until(lambda: metric(daemon, 'gatepost_auth_webhooks_total{result="ok"}') == 7, "seven posts")
+            until(lambda: metric(daemon, 'gatepost_auth_webhooks_total{result="ok"}') == 7)
             assert "canary" not in daemon.err.text()
 
 
@@ -422,7 +413,7 @@ def test_a_webhook_that_is_away_harms_nobody():
             assert login(daemon, "ada", "guess", f"127.6.6.{1 + number}") == REFUSED
         assert login(daemon, "ada", "tiger", HOME).startswith("235")
         daemon.err.wait("guessing.webhook: ", 3)
-        until(lambda: metric(daemon, 'gatepost_auth_webhooks_total{result="failed"}') == 3, "three failures")
+        until(lambda: metric(daemon, 'gatepost_auth_webhooks_total{result="failed"}') == 3)
 
 
 # ---- several nodes ----
@@ -438,11 +429,6 @@ def node(redis: RedisServer, settings: str, listener: str = "", timeout: str = "
     """Where Redis is well, it is not given up for being slow on a busy machine."""
     shared = f"[shared]\nredis = '{redis.address}'\nsecret = 'the same on every node'\ntimeout = '{timeout}'\n"
     return relay(settings + "\n" + shared, listener=listener)
-
-
-def wait_for_redis(*daemons: Daemon, used: int = 1) -> None:
-    for daemon in daemons:
-        until(lambda daemon=daemon: metric(daemon, "gatepost_tally_redis_used") == used, f"redis_used {used}")
 
 
 def test_two_nodes_enforce_one_lockout(redis):
@@ -491,7 +477,7 @@ def test_without_redis_each_goes_on_by_itself(redis, ailment):
         assert login(one, "ada", "tiger", ATTACKER) == REFUSED
         assert login(two, "ada", "tiger", ATTACKER).startswith("235")  # nobody has told it
         assert login(one, "ada", "tiger", HOME).startswith("235")
-        wait_for_redis(one, two, used=0)
+        wait_for_redis(one, two, used=False)
         assert metric(one, "gatepost_tally_fallbacks_total") > 0
         redis.resume() if ailment == "pause" else redis.start()
         wait_for_redis(one, two)

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from gatepost import Daemon, Talk, give, make_dir
-from policies import AUTHENTICATED_MAY_RELAY, MESSAGE, STATIC_USERS, policy, smart_host
+from policies import AUTHENTICATED_MAY_RELAY, MESSAGE, STATIC_USERS, policy
 
 STATIC = """
 -- Use this to lookup and confirm a user/password credential

@@ -7,12 +7,11 @@ Each daemon has a second store, a table with one user: whatever befalls the firs
 import shutil
 import subprocess
 import threading
-import time
 from contextlib import contextmanager
 
 import pytest
 from callout import Callout
-from gatepost import BUILD, DEADLINE, Daemon, Talk, make_dir
+from gatepost import BUILD, DEADLINE, Daemon, Talk, make_dir, until
 from policies import policy
 from slapd import ACCOUNT, ACCOUNT_PASSWORD, SUFFIX, Slapd, make_ca
 from vault import Vault
@@ -45,11 +44,12 @@ def expect(daemon, user: str, password: str, code: str) -> None:
 
 def until_in(daemon, user: str, password: str) -> None:
     """Where little time is given to a server, its answer may come too late once or twice."""
-    turn = threading.Event()
-    deadline = time.monotonic() + DEADLINE
-    while not (reply := login(daemon, user, password)).startswith("235"):
-        assert reply.startswith(LATER) and time.monotonic() < deadline, f"{user}: {reply}\n{daemon.err.text()}"
-        turn.wait(0.1)
+    def is_in() -> bool:
+        reply = login(daemon, user, password)
+        assert reply.startswith(("235", LATER)), reply
+        return reply.startswith("235")
+
+    until(is_in, daemon.err.text)
 
 
 def home_is_well(daemon) -> None:
@@ -153,9 +153,7 @@ def test_vault_that_hangs_holds_up_nobody_else(vault):
     with daemon_with(approle(vault)) as daemon:
         expect(daemon, "ann", "tiger", "235")
         with meanwhile(daemon, "hang", "x") as replies:
-            turn = threading.Event()
-            while not vault.waiting:
-                turn.wait(0.01)
+            assert vault.is_hanging.wait(DEADLINE)
             expect(daemon, "ann", "tiger", "235")
             home_is_well(daemon)
             assert not replies  # it hangs still

@@ -203,15 +203,6 @@ def test_no_token_is_written_anywhere(issuer):
 # ---- keys that change ----
 
 
-def wait_for_request(issuer: Issuer, path: str = "/jwks", more: int = 1) -> None:
-    before = issuer.counts().get(path, 0)
-    deadline = time.monotonic() + DEADLINE
-    turn = threading.Event()
-    while issuer.counts().get(path, 0) < before + more:
-        assert time.monotonic() < deadline
-        turn.wait(0.05)
-
-
 def test_a_rotation_without_downtime():
     old, new = Key("RS256"), Key("ES256")
     with Issuer(keys=[old]) as issuer, start(jwt_store(issuer.address, "refresh = '1s'")) as daemon:
@@ -219,11 +210,11 @@ def test_a_rotation_without_downtime():
         assert login(daemon, tokens[old]) == "ann ann"
         assert login(daemon, tokens[new]).startswith(REFUSED)
         issuer.publish(old, new)
-        wait_for_request(issuer, more=2)
+        issuer.wait_for_requests("/jwks", 2)
         assert login(daemon, tokens[old]) == "ann ann"
         assert login(daemon, tokens[new]) == "ann ann"
         issuer.publish(new)
-        wait_for_request(issuer, more=2)
+        issuer.wait_for_requests("/jwks", 2)
         assert login(daemon, tokens[old]).startswith(REFUSED)
         assert login(daemon, tokens[new]) == "ann ann"
 

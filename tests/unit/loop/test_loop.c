@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -122,29 +123,52 @@ static void mail_from_four_threads_all_arrives(void **state)
 
 struct test_job {
     struct job job;
-    int gate; /* a descriptor to read from before returning, or -1 */
+    struct jobs_case *test;
     int *done;
 };
-
-static void run_job(struct job *job)
-{
-    struct test_job *mine = CONTAINER_OF(job, struct test_job, job);
-    char byte;
-
-    if (mine->gate >= 0)
-        MUST(read(mine->gate, &byte, 1) == 1);
-}
-
-static void job_done(struct job *job) { ++*CONTAINER_OF(job, struct test_job, job)->done; }
 
 struct jobs_case {
     struct loop *loop;
     struct jobs *jobs;
     struct test_job job[4];
     int pipe[2];
+    sem_t begun;
     int done;
     struct timer start;
 };
+
+/* Says that it has begun, and ends with a byte from the pipe. */
+static void run_job(struct job *job)
+{
+    struct jobs_case *test = CONTAINER_OF(job, struct test_job, job)->test;
+    char byte;
+
+    sem_post(&test->begun);
+    MUST(read(test->pipe[0], &byte, 1) == 1);
+}
+
+static void job_done(struct job *job) { ++*CONTAINER_OF(job, struct test_job, job)->done; }
+
+static struct test_job waits_for_a_byte(struct jobs_case *test, int *done)
+{
+    return (struct test_job){.job = {.run = run_job, .done = job_done}, .test = test, .done = done};
+}
+
+/* Begins with `start`, from within a turn, and ends when so many are done. */
+static void run_jobs_case(struct jobs_case *test, timer_fn *start, int most)
+{
+    assert_int_equal(pipe(test->pipe), 0);
+    assert_int_equal(sem_init(&test->begun, 0, 0), 0);
+    timer_init(&test->start, test->loop, start, test);
+    timer_start(&test->start, 0);
+    while (test->done < most)
+        loop_turn(test->loop, true);
+    jobs_free(test->jobs);
+    loop_free(test->loop);
+    sem_destroy(&test->begun);
+    close(test->pipe[0]);
+    close(test->pipe[1]);
+}
 
 static void fill_jobs(void *ctx)
 {
@@ -153,11 +177,9 @@ static void fill_jobs(void *ctx)
 
     /* one runs (blocked on the pipe) or waits, two wait, and then it is full */
     for (int i = 0; i < 4; i++)
-        test->job[i] =
-            (struct test_job){.job = {.run = run_job, .done = job_done}, .gate = test->pipe[0], .done = &test->done};
+        test->job[i] = waits_for_a_byte(test, &test->done);
     assert_int_equal(jobs_submit(test->jobs, &test->job[0].job, &error), 0);
-    while (jobs_waiting(test->jobs) > 0)
-        sched_yield();
+    sem_wait(&test->begun);
     assert_int_equal(jobs_submit(test->jobs, &test->job[1].job, &error), 0);
     assert_int_equal(jobs_submit(test->jobs, &test->job[2].job, &error), 0);
     assert_int_equal(jobs_submit(test->jobs, &test->job[3].job, &error), -1);
@@ -170,15 +192,7 @@ static void jobs_refuse_when_their_queue_is_full(void **state)
     struct jobs_case test = {.loop = loop_new("test", NULL), .jobs = jobs_new("test", 1, 2, NULL)};
 
     (void)state;
-    assert_int_equal(pipe(test.pipe), 0);
-    timer_init(&test.start, test.loop, fill_jobs, &test);
-    timer_start(&test.start, 0);
-    while (test.done < 3)
-        loop_turn(test.loop, true);
-    jobs_free(test.jobs);
-    loop_free(test.loop);
-    close(test.pipe[0]);
-    close(test.pipe[1]);
+    run_jobs_case(&test, fill_jobs, 3);
 }
 
 /* ---- owners take turns ---- */
@@ -214,11 +228,9 @@ static void crowd(void *ctx)
 {
     struct turns_case *test = CONTAINER_OF(ctx, struct turns_case, jobs);
 
-    test->jobs.job[0] = (struct test_job){
-        .job = {.run = run_job, .done = job_done}, .gate = test->jobs.pipe[0], .done = &test->blocked};
+    test->jobs.job[0] = waits_for_a_byte(&test->jobs, &test->blocked);
     assert_int_equal(jobs_submit(test->jobs.jobs, &test->jobs.job[0].job, NULL), 0);
-    while (jobs_waiting(test->jobs.jobs) > 0)
-        sched_yield();
+    sem_wait(&test->jobs.begun);
     for (size_t i = 0; i < 3; i++)
         assert_int_equal(submit_owned(test, i, 7), 0);
     assert_int_equal(submit_owned(test, 3, 8), 0); /* takes the place of the crowd's last, and goes before its second */
@@ -232,16 +244,8 @@ static void owners_of_jobs_take_turns(void **state)
     struct turns_case test = {.jobs = {.loop = loop_new("test", NULL), .jobs = jobs_new("test", 1, 3, NULL)}};
 
     (void)state;
-    assert_int_equal(pipe(test.jobs.pipe), 0);
-    timer_init(&test.jobs.start, test.jobs.loop, crowd, &test.jobs);
-    timer_start(&test.jobs.start, 0);
-    while (test.jobs.done < 4)
-        loop_turn(test.jobs.loop, true);
+    run_jobs_case(&test.jobs, crowd, 4);
     assert_string_equal(test.order, "Cadb");
-    jobs_free(test.jobs.jobs);
-    loop_free(test.jobs.loop);
-    close(test.jobs.pipe[0]);
-    close(test.jobs.pipe[1]);
 }
 
 /* ---- a job that waits too long ---- */
@@ -258,11 +262,9 @@ static void wait_too_long(void *ctx)
     struct error error;
 
     for (int i = 0; i < 2; i++)
-        test->job[i] =
-            (struct test_job){.job = {.run = run_job, .done = job_done}, .gate = test->pipe[0], .done = &test->done};
+        test->job[i] = waits_for_a_byte(test, &test->done);
     assert_int_equal(jobs_submit(test->jobs, &test->job[0].job, &error), 0);
-    while (jobs_waiting(test->jobs) > 0)
-        sched_yield();
+    sem_wait(&test->begun);
     assert_int_equal(jobs_submit(test->jobs, &test->job[1].job, &error), 0);
     atomic_fetch_add(&test_now_us, 1001 * 1000);
     assert_int_equal(write(test->pipe[1], "a", 1), 1);
@@ -277,17 +279,9 @@ static void jobs_that_waited_too_long_are_not_run(void **state)
     (void)state;
     clock_inject(&(struct clock_source){.mono_us = test_mono_us, .wall_us = test_wall_us});
     test = (struct jobs_case){.loop = loop_new("test", NULL), .jobs = jobs_new_with(&options, NULL)};
-    assert_int_equal(pipe(test.pipe), 0);
-    timer_init(&test.start, test.loop, wait_too_long, &test);
-    timer_start(&test.start, 0);
-    while (test.done < 2)
-        loop_turn(test.loop, true);
+    run_jobs_case(&test, wait_too_long, 2);
     assert_false(test.job[0].job.expired);
     assert_true(test.job[1].job.expired);
-    jobs_free(test.jobs);
-    loop_free(test.loop);
-    close(test.pipe[0]);
-    close(test.pipe[1]);
     clock_inject(NULL);
 }
 
@@ -300,18 +294,16 @@ static void fill_limited(void *ctx)
 
     jobs_limit(test->jobs, 1, 2, 0);
     for (int i = 0; i < 3; i++) {
-        test->job[i] =
-            (struct test_job){.job = {.run = run_job, .done = job_done}, .gate = test->pipe[0], .done = &test->done};
+        test->job[i] = waits_for_a_byte(test, &test->done);
         assert_int_equal(jobs_submit(test->jobs, &test->job[i].job, &error), i < 2 ? 0 : -1);
-        while (i == 0 && jobs_waiting(test->jobs) > 0)
-            sched_yield();
+        if (i == 0)
+            sem_wait(&test->begun);
         jobs_limit(test->jobs, 1, 1, 0);
     }
     /* three idle threads, one job at work: the other waits until it may */
     assert_int_equal(jobs_waiting(test->jobs), 1);
     jobs_limit(test->jobs, 4, 2, 0);
-    while (jobs_waiting(test->jobs) > 0)
-        sched_yield();
+    sem_wait(&test->begun);
     assert_int_equal(write(test->pipe[1], "ab", 2), 2);
 }
 
@@ -320,15 +312,7 @@ static void jobs_work_at_most_so_many_at_once(void **state)
     struct jobs_case test = {.loop = loop_new("test", NULL), .jobs = jobs_new("test", 4, 2, NULL)};
 
     (void)state;
-    assert_int_equal(pipe(test.pipe), 0);
-    timer_init(&test.start, test.loop, fill_limited, &test);
-    timer_start(&test.start, 0);
-    while (test.done < 2)
-        loop_turn(test.loop, true);
-    jobs_free(test.jobs);
-    loop_free(test.loop);
-    close(test.pipe[0]);
-    close(test.pipe[1]);
+    run_jobs_case(&test, fill_limited, 2);
 }
 
 struct end {

@@ -469,20 +469,6 @@ static void the_supplemental_header_carries_chosen_metadata(void **state)
     message_free(message);
 }
 
-static void a_loop_shows_as_many_received_fields(void **state)
-{
-    struct buf text;
-
-    (void)state;
-    buf_init(&text, 100000);
-    for (int i = 0; i < TRACE_HOPS_LIMIT; i++)
-        assert_int_equal(buf_appendf(&text, "received: x\r\n"), 0);
-    assert_false(trace_is_loop(buf_span(&text)));
-    assert_int_equal(buf_appendf(&text, "RECEIVED : x\r\n"), 0);
-    assert_true(trace_is_loop(buf_span(&text)));
-    buf_done(&text);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -501,7 +487,6 @@ int main(void)
         cmocka_unit_test(schedules_that_make_no_sense_are_refused),
         cmocka_unit_test(received_says_how_and_cannot_be_broken_out_of),
         cmocka_unit_test(the_supplemental_header_carries_chosen_metadata),
-        cmocka_unit_test(a_loop_shows_as_many_received_fields),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

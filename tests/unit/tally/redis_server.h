@@ -5,13 +5,14 @@
 #ifndef GATEPOST_TESTS_TALLY_REDIS_SERVER_H
 #define GATEPOST_TESTS_TALLY_REDIS_SERVER_H
 
+#include <fcntl.h>
 #include <hiredis/hiredis.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 struct redis_server {
@@ -21,27 +22,7 @@ struct redis_server {
     const char *const *options; /* pairs, NULL-terminated; or NULL */
 };
 
-static inline void redis_server_pause(void) { nanosleep(&(struct timespec){.tv_nsec = 5 * 1000 * 1000}, NULL); }
-
-/* Waits until it answers. */
-static inline redisContext *redis_server_connect(const struct redis_server *server)
-{
-    for (int i = 0; i < 4000; i++) {
-        redisContext *context = redisConnectUnix(server->path);
-        redisReply *reply = context && !context->err ? redisCommand(context, "PING") : NULL;
-
-        if (reply) {
-            freeReplyObject(reply);
-            return context;
-        }
-        if (context)
-            redisFree(context);
-        redis_server_pause(); /* nothing tells when its socket is there */
-    }
-    abort();
-}
-
-static inline void redis_server_exec(const struct redis_server *server)
+static inline void redis_server_exec(const struct redis_server *server, int out)
 {
     const char *argv[32] = {"redis-server", "--port", "0",     "--unixsocket", server->path,
                             "--save",       "",       "--dir", server->dir};
@@ -50,23 +31,34 @@ static inline void redis_server_exec(const struct redis_server *server)
     for (const char *const *option = server->options; option && *option; option++)
         argv[argc++] = *option;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (freopen("/dev/null", "w", stdout))
+    if (dup2(out, STDOUT_FILENO) >= 0)
         execvp(argv[0], (char *const *)(uintptr_t)argv);
     _exit(1);
 }
 
+/* Returns when it listens, which it says. */
 static inline void redis_server_start(struct redis_server *server)
 {
+    char line[512] = "";
+    FILE *said;
+    int out[2];
+
     if (!server->dir[0]) {
         snprintf(server->dir, sizeof server->dir, "/tmp/gatepost-tally-XXXXXX");
         if (!mkdtemp(server->dir))
             abort();
         snprintf(server->path, sizeof server->path, "%s/redis.sock", server->dir);
     }
-    server->pid = fork();
+    if (pipe2(out, O_CLOEXEC) || (server->pid = fork()) < 0)
+        abort();
     if (!server->pid)
-        redis_server_exec(server);
-    redisFree(redis_server_connect(server));
+        redis_server_exec(server, out[1]);
+    close(out[1]);
+    said = fdopen(out[0], "r");
+    while (!strstr(line, "ready to accept connections"))
+        if (!said || !fgets(line, sizeof line, said))
+            abort();
+    fclose(said);
 }
 
 static inline void redis_server_kill(struct redis_server *server)
@@ -86,8 +78,8 @@ static inline void redis_server_stop(struct redis_server *server)
 
 static inline void redis_server_say(const struct redis_server *server, const char *command)
 {
-    redisContext *context = redis_server_connect(server);
-    redisReply *reply = redisCommand(context, command);
+    redisContext *context = redisConnectUnix(server->path);
+    redisReply *reply = context && !context->err ? redisCommand(context, command) : NULL;
 
     if (!reply || reply->type == REDIS_REPLY_ERROR)
         abort();

@@ -13,6 +13,7 @@
 
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "base/mem.h"
 #include "base/secret.h"
@@ -29,18 +30,21 @@ static struct tally_options options_here(void)
     return (struct tally_options){.redis = server.path, .prefix = "te[s]t*", .secret = "common", .entries = 10000};
 }
 
-static void wait_for(struct tally *tally, bool is_used)
+/* The change is another thread's, and tells nobody. */
+static void wait_reason(struct tally *tally, bool is_used, const char *reason)
 {
     struct tally_status status;
 
     for (int i = 0; i < 4000; i++) {
         tally_status(tally, &status);
-        if (status.redis_is_used == is_used)
+        if (status.redis_is_used == is_used && strstr(status.reason, reason))
             return;
-        redis_server_pause(); /* the change is another thread's, and tells nobody */
+        nanosleep(&(struct timespec){.tv_nsec = 5 * 1000 * 1000}, NULL);
     }
-    fail_msg("redis %s: %s", is_used ? "is not used" : "is still used", status.reason);
+    fail_msg("redis %s: %s", status.redis_is_used ? "is used" : "is not used", status.reason);
 }
+
+static void wait_for(struct tally *tally, bool is_used) { wait_reason(tally, is_used, ""); }
 
 static struct tally *connected(const struct tally_options *options)
 {
@@ -335,7 +339,6 @@ static void a_user_and_password_are_given(void **state)
 {
     struct tally_options options = options_here();
     struct tally *tally;
-    struct tally_status status;
 
     (void)state;
     redis_server_say(&server, "ACL SETUSER gate on >sesame ~te\\[s\\]t\\*:* +@all -@dangerous");
@@ -344,13 +347,7 @@ static void a_user_and_password_are_given(void **state)
     options.db = 3;
     tally = tally_new(&options, NULL);
     assert_true(count_one(tally, "eve", 1).is_local);
-    for (int i = 0; i < 4000; i++) {
-        tally_status(tally, &status);
-        if (strstr(status.reason, "WRONGPASS"))
-            break;
-        redis_server_pause();
-    }
-    assert_non_null(strstr(status.reason, "WRONGPASS"));
+    wait_reason(tally, false, "WRONGPASS");
     options.password = "sesame";
     assert_int_equal(tally_configure(tally, &options, NULL), 0);
     wait_for(tally, true);
@@ -485,7 +482,6 @@ static void only_the_right_certificate_is_spoken_to(void **state)
     char *certificate, *key, *stranger, *stranger_key;
     char port[8], address[32];
     struct tally *tally;
-    struct tally_status status;
 
     (void)state;
     assert_int_equal(tls_make_self_signed("localhost", 2, &certificate, &key, NULL), 0);
@@ -513,13 +509,7 @@ static void only_the_right_certificate_is_spoken_to(void **state)
     options.ca_pem = stranger;
     tally = tally_new(&options, NULL);
     assert_non_null(tally);
-    for (int i = 0; i < 4000; i++) {
-        tally_status(tally, &status);
-        if (strstr(status.reason, "ertificate"))
-            break;
-        redis_server_pause();
-    }
-    assert_non_null(strstr(status.reason, "ertificate"));
+    wait_reason(tally, false, "ertificate");
     options.ca_pem = certificate;
     assert_int_equal(tally_configure(tally, &options, NULL), 0);
     wait_for(tally, true);

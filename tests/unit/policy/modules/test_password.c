@@ -6,6 +6,7 @@
 #include "run.h"
 
 #include <pthread.h>
+#include <semaphore.h>
 
 #include "password/pool.h"
 #include "policy/modules/modules.h"
@@ -118,6 +119,7 @@ static void a_module_may_hash_while_it_is_loaded(void **state)
 struct blocker {
     struct job job;
     pthread_mutex_t gate;
+    sem_t begun;
     bool done;
 };
 
@@ -125,6 +127,7 @@ static void block(struct job *job)
 {
     struct blocker *blocker = CONTAINER_OF(job, struct blocker, job);
 
+    sem_post(&blocker->begun);
     pthread_mutex_lock(&blocker->gate);
     pthread_mutex_unlock(&blocker->gate);
 }
@@ -143,11 +146,11 @@ static void a_full_pool_is_an_error_at_once(void **state)
                        "  return (require 'gatepost.password'.hash(arg, " CHEAP "):sub(1, 9))\n"
                        "end)");
     password_pool_limit(1, 1, 0);
+    assert_int_equal(sem_init(&blocker.begun, 0, 0), 0);
     pthread_mutex_lock(&blocker.gate);
     loop_adopt(world.loop);
     assert_int_equal(jobs_submit(password_pool(), &blocker.job, NULL), 0);
-    while (jobs_waiting(password_pool()) > 0)
-        sched_yield();
+    sem_wait(&blocker.begun);
     ask_on_loop(&world, &waits);
     ask_on_loop(&world, &refused);
     assert_true(refused.done);
@@ -158,6 +161,7 @@ static void a_full_pool_is_an_error_at_once(void **state)
     wait_for(&world, &waits);
     assert_string_equal(waits.first, "$argon2id");
     assert_true(blocker.done);
+    sem_destroy(&blocker.begun);
     password_pool_limit(0, 0, 0);
     world_close(&world);
 }
