@@ -106,8 +106,8 @@ static size_t take_line(struct session *session, struct span view)
     size_t used;
     enum smtp_line_progress progress;
 
-    if (session->lines.scanned == 0 && !session->lines.skipping && session->state == SESSION_COMMAND &&
-        is_another_protocol(session, view))
+    /* at each look at a line, whose first word may come in pieces */
+    if (!session->lines.skipping && session->state == SESSION_COMMAND && is_another_protocol(session, view))
         return 0;
     if (!session->lines.skipping)
         begin_line(session, view);
@@ -172,11 +172,28 @@ static size_t take_all(struct session *session, struct span view)
     return used;
 }
 
-/* A buffer that grows leaves its former memory behind, unwiped: for a login there is room for the whole line. */
+/* A buffer that grew would leave its former memory behind, unwiped, and what it holds may be half of a password, seen
+ * to be one or not. */
+static int move_input(struct session *session, size_t len)
+{
+    struct buf wider;
+
+    buf_init(&wider, session->input.limit_bytes);
+    if (!buf_reserve(&wider, buf_len(&session->input) + len))
+        return -1;
+    MUST(!buf_append_span(&wider, buf_span(&session->input)));
+    session_drop_input(session);
+    session->input = wider;
+    return 0;
+}
+
+/* For a login there is room for the whole line at once. */
 static int make_room(struct session *session, size_t len)
 {
     if (session->is_auth_line && buf_len(&session->input) == 0 && len < AUTH_LINE_LIMIT)
         len = AUTH_LINE_LIMIT + CR_LF_BYTES;
+    if (session->input.data && session->input.capacity - buf_len(&session->input) < len)
+        return move_input(session, len);
     return buf_reserve(&session->input, len) ? 0 : -1;
 }
 

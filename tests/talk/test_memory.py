@@ -3,6 +3,7 @@
 the end of the last session may not have come by then."""
 
 import os
+import re
 import shutil
 import subprocess
 
@@ -26,7 +27,7 @@ def test_no_secret_stays_in_memory(tmp_path):
     bad_token = KEY.mint(claims("https://other.example", "ann"))
     hashed = "$6$rounds=1000$saltsalt$7hDy.dMiDulXrQRhqJAfnrX/Kto5IHlwaaMWV0.t6L4k5cyiSgHVmxIYAgoRUb2y13YMgLCAorxzCoZnLmWdp1"
     rules = AUTH_TOML + f"[user.hashed]\npassword = '{hashed}'\n"
-    said = ["memory-canary-" + letter * 12 for letter in "pqrs"]
+    said = ["memory-canary-" + letter * 12 for letter in "pqrst"]
 
     def cut(daemon):
         with secure(daemon) as client:
@@ -34,11 +35,18 @@ def test_no_secret_stays_in_memory(tmp_path):
             client.expect(b64("hashed"), "334")
             client.send(b64(said[3])[:-4])
 
+    def in_pieces(daemon):
+        with secure(daemon) as client:
+            for piece in re.findall(r".{1,3}", f"AUTH {plain('hashed', said[4] + 'x' * 600)}"):
+                client.send(piece)
+            client.send(b"\r\n")
+            assert client.read_reply().startswith("535")
+
     with Daemon(accounting(SETUP, listener=QUICK), files={"auth.toml": rules, "keys.json": key_set()}) as daemon:
         for run in (auth(plain("hashed", said[0])), auth("LOGIN", b64("hashed"), b64(said[1])), auth(plain("nobody", said[2])),
-                    cut, auth(oauthbearer(token)), auth(oauthbearer(bad_token))):
+                    cut, in_pieces, auth(oauthbearer(token)), auth(oauthbearer(bad_token))):
             run(daemon)
-        daemon.wait_records(lambda record: True, "acct", 6)
+        daemon.wait_records(lambda record: True, "acct", 7)
         subprocess.run(["gcore", "-o", str(tmp_path / "core"), str(daemon.process.pid)], capture_output=True, check=True,
                        timeout=10 * DEADLINE)
         memory = next(tmp_path.glob("core.*")).read_bytes()

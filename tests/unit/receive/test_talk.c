@@ -140,6 +140,7 @@ static void other_protocols_are_hung_up_on(void **state)
     (void)state;
     once("", PLAIN_PARAMS, "S: 220 *\nC: GET / HTTP/1.1\nC: EHLO a\nEOF", 0);
     once("", PLAIN_PARAMS, "S: 220 *\nC: post /x HTTP/1.0\nEOF", 0);
+    once("", PLAIN_PARAMS, "S: 220 *\nC: NOOP\nC> GE\nS: 250 *\nC> T / HTTP/1.1\\r\\nEHLO a\\r\\n\nEOF", 0);
     once("", PLAIN_PARAMS, "S: 220 *\nC> \x16\x03\x01\\0\x05\nEOF", 0);
 }
 
