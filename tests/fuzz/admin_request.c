@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A client's whole side of a connection to the HTTP listener, over loopback: it is answered or
- * cut off, and the listener goes on.
+ * cut off, and the listener goes on. What reaches the house as a question is an object.
  */
 #include <stdint.h>
 #include <sys/socket.h>
@@ -22,6 +22,21 @@ static int describe(void *ctx, size_t most, struct buf *json_out)
     return buf_append(json_out, "[]", 2);
 }
 
+static void bump_config_epoch(void *ctx) { (void)ctx; }
+
+/* "ok" and its like: an answer; what is no text, or begins otherwise, is at fault. */
+static json_t *ask_auth(void *ctx, const char *verb, const json_t *question, struct error *error)
+{
+    const char *user = json_string_value(json_object_get(question, "user"));
+
+    (void)ctx;
+    MUST(json_is_object(question));
+    if (user && user[0] == 'o')
+        return json_pack("{ss sO}", "verb", verb, "question", question);
+    error_set(error, user ? ERROR_PERM : ERROR_TEMP, "%s: cannot be told of %s", verb, user ? user : "nobody");
+    return NULL;
+}
+
 static bool is_live(void *ctx)
 {
     (void)ctx;
@@ -30,7 +45,8 @@ static bool is_live(void *ctx)
 
 static void open_world(void)
 {
-    static const struct admin_ops ops = {.describe_queues = describe, .is_live = is_live};
+    static const struct admin_ops ops = {
+        .describe_queues = describe, .is_live = is_live, .bump_config_epoch = bump_config_epoch, .ask_auth = ask_auth};
     json_t *table = json_pack("{ss si}", "listen", "127.0.0.1:0", "request_body_limit", 4096);
     struct admin_params params;
     struct error error;
