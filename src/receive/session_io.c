@@ -87,18 +87,7 @@ static void wipe_secret_line(struct span line)
         secret_wipe((char *)(uintptr_t)line.data, line.len);
 }
 
-/* A line that ended in a bare LF: what stands behind it, up to the next CRLF, was perhaps
- * meant by somebody as part of the same line, and is not run. */
-static size_t skip_tail(struct span view, size_t used)
-{
-    struct span rest = span_from(view, used);
-    const char *end;
-
-    if (used < 2 || view.data[used - 2] == '\r')
-        return used;
-    end = memmem(rest.data, rest.len, "\r\n", 2);
-    return end ? used + (size_t)(end - rest.data) + 2 : used;
-}
+static bool ends_in_bare_lf(struct span line) { return line.len < 2 || line.data[line.len - 2] != '\r'; }
 
 static size_t take_line(struct session *session, struct span view)
 {
@@ -118,7 +107,9 @@ static size_t take_line(struct session *session, struct span view)
         return used;
     session->line_began_ms = 0;
     session->bytes_behind = view.len - used;
-    if (session->state == SESSION_AUTH)
+    if (ends_in_bare_lf(span_head(view, used)))
+        session_bare_lf(session);
+    else if (session->state == SESSION_AUTH)
         take_auth_line(session, progress, line);
     else if (progress == SMTP_LINE_DONE)
         session_command(session, line);
@@ -126,7 +117,7 @@ static size_t take_line(struct session *session, struct span view)
         session_bad_line(session, progress);
     if (session->is_auth_line)
         wipe_secret_line(line);
-    return progress == SMTP_LINE_BAD_END ? skip_tail(view, used) : used;
+    return used;
 }
 
 static size_t take(struct session *session, struct span view)

@@ -144,13 +144,27 @@ static void other_protocols_are_hung_up_on(void **state)
     once("", PLAIN_PARAMS, "S: 220 *\nC> \x16\x03\x01\\0\x05\nEOF", 0);
 }
 
+#define TEN "0123456789"
+#define HUNDRED TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN
+
+/* However the stream is cut: what follows is never run. */
+static void a_bare_lf_ends_the_session(void **state)
+{
+    (void)state;
+    once("", PLAIN_PARAMS, OPEN "C> MAIL FROM:<a@a>\\n\nS: 500 5.5.2 lines end with CRLF, and only with it\nEOF", 0);
+    once("", PLAIN_PARAMS, OPEN "C> NOOP\\nMAIL FROM:<a@a>\\r\\n\nS: 500 *\nEOF", 0);
+    once("", PLAIN_PARAMS, OPEN "C> \\n\nS: 500 *\nEOF", 0);
+    once("", PLAIN_PARAMS, OPEN "C> BDAT 4\\nRSET\nS: 501 *\nEOF", 0);
+    once("", "{\"line_length_hard_limit\": 78}", OPEN "C> NOOP " HUNDRED "\\nNOOP\\r\\n\nS: 500 *\nEOF", 0);
+    once("", "{\"line_length_hard_limit\": 78}", OPEN "C> NOOP " HUNDRED "\\r\\nNOOP\\r\\n\nS: 500 5.2.3 *\nS: 250 *",
+         0);
+}
+
 static void bad_bytes_in_commands_change_nothing(void **state)
 {
     (void)state;
     once("", PLAIN_PARAMS,
-         OPEN "C> MAIL FROM:<a@a>\\n\nS: 500 *\nC: RCPT TO:<a@b>\nS: 503 *\n"
-              "C> NOOP\\nMAIL FROM:<a@a>\\r\\n\nS: 500 *\nC: RCPT TO:<a@b>\nS: 503 *\n"
-              "C> MAIL FROM:<a\\rb@a>\\r\\n\nS: 500 *\nC> MAIL FROM:<a\\0b@a>\\r\\n\nS: 500 *\n"
+         OPEN "C> MAIL FROM:<a\\rb@a>\\r\\n\nS: 500 *\nC> MAIL FROM:<a\\0b@a>\\r\\n\nS: 500 *\n"
               "C> MAIL FROM:<\xc3\xa4@a>\\r\\n\nS: 553 5.6.7 *\nC> N\xc3\xa4OP\\r\\n\nS: 5*\n"
               "C> MAIL FROM:<\xff@a> SMTPUTF8\\r\\n\nS: 501 *\nC: RCPT TO:<a@b>\nS: 503 *",
          0);
@@ -468,6 +482,7 @@ int main(void)
         cmocka_unit_test(chunks_make_a_message),
         cmocka_unit_test(junk_is_slowed_then_sent_away),
         cmocka_unit_test(other_protocols_are_hung_up_on),
+        cmocka_unit_test(a_bare_lf_ends_the_session),
         cmocka_unit_test(bad_bytes_in_commands_change_nothing),
         cmocka_unit_test(long_lines_are_bounded),
         cmocka_unit_test(sizes_are_enforced),
