@@ -349,6 +349,45 @@ static void a_transient_failure_waits_shrunk_and_comes_back(void **state)
     house_free(house);
 }
 
+/* It is asked for again soon, for it may have been want of memory; and in its own turn, as if it had just come. */
+static void what_cannot_be_read_back_is_asked_for_again(void **state)
+{
+    struct house *house = house_new(smart_policy, NULL);
+    struct error error;
+
+    (void)state;
+    error_set(&error, ERROR_TEMP, "no memory");
+    house_insert(house, "a@b.test", 1);
+    house_settle(house);
+    report_transient(house, 0, house_take_one(house, 0));
+    house_fail_next_loads(house, &error);
+    house_pass_ms(house, 64000);
+    assert_int_equal(house->loads_asked, 1);
+    assert_int_equal(house_ready(house), 0);
+    assert_int_equal(house_scheduled(house), 1);
+    house_fail_next_loads(house, NULL);
+    house_pass_ms(house, QUEUE_READ_AGAIN_MS + 2000);
+    assert_int_equal(house->loads_asked, 2);
+    assert_int_equal(house_ready(house), 1);
+    house_free(house);
+}
+
+static void a_clock_set_back_holds_nothing_up(void **state)
+{
+    struct house *house = house_new(smart_policy, NULL);
+
+    (void)state;
+    house_insert(house, "a@b.test", 1);
+    house_settle(house);
+    report_transient(house, 0, house_take_one(house, 0));
+    house_set_back(house, 3600000);
+    house_pass_ms(house, 56000);
+    assert_int_equal(house_ready(house), 0);
+    house_pass_ms(house, 8000);
+    assert_int_equal(house_ready(house), 1);
+    house_free(house);
+}
+
 static void a_message_is_given_up_when_its_time_is_over(void **state)
 {
     struct house *house = house_new(smart_policy, NULL); /* 10 minutes, 60 s doubling: 1 2 4 8 */
@@ -938,6 +977,8 @@ int main(void)
         cmocka_unit_test(a_policy_that_breaks_later_leaves_the_old_answer),
         cmocka_unit_test(a_changed_policy_is_asked_again),
         cmocka_unit_test(a_transient_failure_waits_shrunk_and_comes_back),
+        cmocka_unit_test(what_cannot_be_read_back_is_asked_for_again),
+        cmocka_unit_test(a_clock_set_back_holds_nothing_up),
         cmocka_unit_test(a_message_is_given_up_when_its_time_is_over),
         cmocka_unit_test(an_old_message_expires_when_its_turn_comes),
         cmocka_unit_test(untried_messages_come_first_again),
