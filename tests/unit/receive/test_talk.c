@@ -260,6 +260,50 @@ static void events_decide(void **state)
          PLAIN_PARAMS, OPEN "C: MAIL FROM:<a@a>\nS: 450 later\nC: RCPT TO:<a@b>\nS: 503 *", 0);
 }
 
+static void a_policy_may_hang_up(void **state)
+{
+    (void)state;
+    once("kumo.on('smtp_server_mail_from', function() kumo.reject(550, '5.7.1 no', 1) end)", PLAIN_PARAMS,
+         OPEN "C: MAIL FROM:<a@a>\nC: NOOP\nS: 550 5.7.1 no\nEOF", 0);
+    once("kumo.on('smtp_server_mail_from', function() kumo.reject(550, '5.7.1 no', 2) end)", PLAIN_PARAMS,
+         OPEN "C: MAIL FROM:<a@a>\nC: NOOP\nS: 550 5.7.1 no\nS: 421 *\nEOF", 0);
+    once("kumo.on('smtp_server_data', function() kumo.reject(550, '5.7.1 no', 1) end)", PLAIN_PARAMS,
+         OPEN MAIL DATA "C: .\nC: NOOP\nS: 550 5.7.1 no\nEOF", 0);
+    once("kumo.on('smtp_server_message_received', function() kumo.reject(421, '4.7.0 no', 2) end)", PLAIN_PARAMS,
+         OPEN MAIL DATA "C: .\nC: NOOP\nS: 421 4.7.0 no\nEOF", 0);
+}
+
+/* The second look at whether it may be relayed has its own answers, too: nothing of the transaction is taken. */
+static void the_second_look_may_refuse_all(void **state)
+{
+    (void)state;
+    once("kumo.on('get_listener_domain', function(d) if d == 'odd.test' then kumo.reject(450, '4.7.1 later') end\n"
+         "return kumo.make_listener_domain{relay_to = d == 'to.test'} end)\n"
+         "local n = 0 kumo.on('smtp_server_message_received', function(msg) n = n + 1\n"
+         "if n == 2 then msg:set_recipient('x@odd.test') end end)",
+         NO_RELAY,
+         OPEN "C: MAIL FROM:<a@a>\nS: 250 *\nC: RCPT TO:<b@to.test>\nS: 250 *\nC: RCPT TO:<c@to.test>\nS: 250 *\n" DATA
+              "C: .\nS: 450 4.7.1 later\nC: RCPT TO:<b@to.test>\nS: 503 *",
+         0);
+    once("kumo.on('smtp_server_data', function(msg) msg:set_recipient_list{} end)", PLAIN_PARAMS,
+         OPEN MAIL DATA "C: .\nS: 451 4.3.0 *\nC: RCPT TO:<b@b>\nS: 503 *", 0);
+}
+
+static void chunks_are_mended_as_data_is(void **state)
+{
+    static const char fix[] = "{\"junk_command_delay\": 0, \"invalid_line_endings\": \"Fix\"}";
+    struct talk talk;
+
+    (void)state;
+    talk_open(&talk, "", fix);
+    talk_run(&talk,
+             OPEN MAIL "C> BDAT 9\\r\\na: b\\n\\nx\\r.\nS: 250 *\nC> BDAT 5 LAST\\r\\n\\n\\0\\r\\ry\nS: 250 OK*");
+    assert_non_null(memmem(talk_body(&talk, 0).data, talk_body(&talk, 0).len, "a: b\r\n\r\nx\r\n.\r\n\0\r\n\r\ny", 19));
+    talk_close(&talk);
+    once("", PLAIN_PARAMS, OPEN MAIL "C> BDAT 3 LAST\\r\\na\\rb\nS: 552 5.6.0 lines *", 0);
+    once("", PLAIN_PARAMS, OPEN MAIL "C> BDAT 3 LAST\\r\\na\\0b\nS: 552 5.6.0 a message must not hold NUL", 0);
+}
+
 static void a_transaction_is_split(void **state)
 {
     static const char tail[] =
@@ -441,7 +485,8 @@ static void proxies_speak_for_clients(void **state)
          "S: 220 *\nC: XCLIENT ADDR=192.0.2.1 PORT=77\nS: 220 *\nC: EHLO a\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250-*\nS: "
          "250-*\nS: 250-*\nS: 250-*\nS: 250-STARTTLS\nS: 250 XCLIENT *\n"
          "C: MAIL FROM:<>\nS: 250 *\nC: RCPT TO:<a@b>\nS: 550 5.7.1 relaying not permitted for 192.0.2.1:77\n"
-         "C: RSET\nS: 250 *\nC: XCLIENT ADDR=x\nS: 501 *\nEOF",
+         "C: RSET\nS: 250 *\nC: MAIL FROM:<>\nS: 250 *\nC: XCLIENT ADDR=192.0.2.2\nS: 503 *\nC: RSET\nS: 250 *\n"
+         "C: XCLIENT DESTADDR=192.0.2.3 DESTPORT=26\nS: 220 *\nC: XCLIENT ADDR=x\nS: 501 *\nEOF",
          0);
 }
 
@@ -488,6 +533,9 @@ int main(void)
         cmocka_unit_test(sizes_are_enforced),
         cmocka_unit_test(strangers_cannot_relay),
         cmocka_unit_test(events_decide),
+        cmocka_unit_test(a_policy_may_hang_up),
+        cmocka_unit_test(the_second_look_may_refuse_all),
+        cmocka_unit_test(chunks_are_mended_as_data_is),
         cmocka_unit_test(a_transaction_is_split),
         cmocka_unit_test(many_recipients_do_not_nest),
         cmocka_unit_test(forged_headers_are_removed),
