@@ -304,6 +304,31 @@ static void chunks_are_mended_as_data_is(void **state)
     once("", PLAIN_PARAMS, OPEN MAIL "C> BDAT 3 LAST\\r\\na\\0b\nS: 552 5.6.0 a message must not hold NUL", 0);
 }
 
+/* The kernel keeps what we do not; nothing of it is lost, and each is answered in its turn. */
+static void what_is_pipelined_while_we_wait_is_kept_in_bounds(void **state)
+{
+    static const size_t most = 30000; /* 180 kB, and twice as much to say */
+    struct talk talk;
+    size_t answers = 0;
+    char line[4096];
+
+    (void)state;
+    talk_open(&talk, "kumo.on('smtp_server_mail_from', function() kumo.sleep(50) end)",
+              "{\"junk_command_limit\": 100000, \"junk_command_delay\": 0}");
+    talk_run(&talk, OPEN "C: MAIL FROM:<a@a.test>\n");
+    for (size_t i = 0; i < most; i++)
+        MUST(buf_append(&talk.to_server, "NOOP\r\n", 6) == 0);
+    MUST(buf_append(&talk.to_server, "QUIT\r\n", 6) == 0);
+    talk_flush(&talk);
+    while (!talk.ended) {
+        loop_turn(talk.loop, true);
+        while (talk_take_line(&talk, line, sizeof line))
+            answers += line[0] == '2';
+    }
+    assert_int_equal(answers, 1 + most + 1);
+    talk_close(&talk);
+}
+
 static void a_transaction_is_split(void **state)
 {
     static const char tail[] =
@@ -536,6 +561,7 @@ int main(void)
         cmocka_unit_test(a_policy_may_hang_up),
         cmocka_unit_test(the_second_look_may_refuse_all),
         cmocka_unit_test(chunks_are_mended_as_data_is),
+        cmocka_unit_test(what_is_pipelined_while_we_wait_is_kept_in_bounds),
         cmocka_unit_test(a_transaction_is_split),
         cmocka_unit_test(many_recipients_do_not_nest),
         cmocka_unit_test(forged_headers_are_removed),
