@@ -253,6 +253,14 @@ static void a_broken_policy_defers(void **state)
     fails_with("kumo.on('get_queue_config', function() return kumo.make_queue_config { egress_pool = 'p' } end)\n"
                "kumo.on('get_egress_pool', function() return kumo.make_egress_source { name = 'x' } end)",
                NULL, "a@b.test", 451);
+#define POOL                                                                                                           \
+    "kumo.on('get_queue_config', function() return kumo.make_queue_config { egress_pool = 'p' } end)\n"                \
+    "kumo.on('get_egress_pool', function() return kumo.make_egress_pool { name = 'p', entries = {{name = 's'}} } "     \
+    "end)\n"
+    fails_with(POOL, NULL, "a@b.test", 451);
+    fails_with(POOL "kumo.on('get_egress_source', function() error('no source') end)", NULL, "a@b.test", 451);
+    fails_with(POOL "kumo.on('get_egress_source', function() return 5 end)", NULL, "a@b.test", 451);
+#undef POOL
     fails_with("kumo.on('get_egress_path_config', function() error('no path') end)", NULL, "a@[192.0.2.1]", 451);
 }
 
@@ -845,7 +853,7 @@ static void stopping_opens_nothing_and_finishes_all(void **state)
 static void the_queues_can_be_looked_at(void **state)
 {
     struct house *house = house_new(smart_policy, NULL);
-    json_t *described;
+    json_t *described, *waiting;
     struct buf lines;
 
     (void)state;
@@ -855,9 +863,17 @@ static void the_queues_can_be_looked_at(void **state)
     assert_int_equal(
         json_integer_value(json_object_get(json_array_get(json_object_get(described, "ready"), 0), "length")), 4);
     json_decref(described);
+    report_transient(house, 0, house_take_one(house, 0));
+    described = queue_describe(house->queue, 10);
+    waiting = json_array_get(json_object_get(described, "scheduled"), 0);
+    assert_string_equal(json_string_value(json_object_get(waiting, "name")), "b.test");
+    assert_int_equal(json_integer_value(json_object_get(waiting, "length")), 1);
+    assert_true(json_integer_value(json_object_get(waiting, "next_due")) > clock_wall_ms());
+    json_decref(described);
     buf_init(&lines, 65536);
     assert_int_equal(queue_write_metrics(house->queue, 10, &lines), 0);
-    assert_non_null(strstr(buf_cstr(&lines), "ready_count{service=\"smtp_client:unspecified->192.0.2.9\"} 4\n"));
+    assert_non_null(strstr(buf_cstr(&lines), "ready_count{service=\"smtp_client:unspecified->192.0.2.9\"} 3\n"));
+    assert_non_null(strstr(buf_cstr(&lines), "scheduled_count{queue=\"b.test\"} 1\n"));
     buf_done(&lines);
     house_free(house);
 }
