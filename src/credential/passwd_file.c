@@ -19,7 +19,7 @@
 #include "credential/store_fields.h"
 #include "data/data.h"
 
-#define READ_AHEAD_BYTES ((size_t)128 << 10) /* more than data_read_file asks for at once */
+#define READ_AHEAD_BYTES ((size_t)128 << 10) /* for what is added while it is read */
 #define SETTLED_AFTER_S 2                    /* the coarsest clock of a file system in use */
 
 struct line {

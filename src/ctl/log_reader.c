@@ -35,7 +35,8 @@ struct file {
 struct log_reader {
     char *dir;
     int64_t since;
-    int inotify_fd;
+    bool is_watched;
+    int inotify_fd;   /* -1: none */
     struct map files; /* by name */
 };
 
@@ -71,9 +72,7 @@ struct log_reader *log_reader_new(const char *dir, int64_t since, struct error *
     reader = mem_zalloc(sizeof *reader);
     reader->dir = mem_strdup(dir);
     reader->since = since;
-    reader->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-    if (reader->inotify_fd >= 0) /* without it, a look every second does */
-        (void)inotify_add_watch(reader->inotify_fd, dir, IN_MODIFY | IN_CREATE | IN_ATTRIB | IN_MOVED_TO);
+    reader->inotify_fd = -1;
     map_init(&reader->files);
     return reader;
 }
@@ -216,11 +215,25 @@ int log_reader_read(struct log_reader *reader, log_line_fn *on_line, void *ctx, 
     return 0;
 }
 
+/* Only for whoever waits: the kernel takes some ten milliseconds to let go of a watch. */
+static void watch(struct log_reader *reader)
+{
+    reader->is_watched = true;
+    reader->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    if (reader->inotify_fd >= 0) /* without it, a look every second does */
+        (void)inotify_add_watch(reader->inotify_fd, reader->dir, IN_MODIFY | IN_CREATE | IN_ATTRIB | IN_MOVED_TO);
+}
+
 void log_reader_wait(struct log_reader *reader)
 {
-    struct pollfd wait = {.fd = reader->inotify_fd, .events = POLLIN};
+    struct pollfd wait = {.events = POLLIN};
     char events[4096];
 
+    if (!reader->is_watched) {
+        watch(reader);
+        return;
+    }
+    wait.fd = reader->inotify_fd;
     poll(&wait, 1, WAIT_MS);
     while (reader->inotify_fd >= 0 && read(reader->inotify_fd, events, sizeof events) > 0)
         ;

@@ -23,7 +23,8 @@ void log_reader_free(struct log_reader *reader);
 int log_reader_read(struct log_reader *reader, log_line_fn *on_line, void *ctx, struct error *error)
     __attribute__((warn_unused_result));
 
-/* Waits until something in the directory has changed, or a second. */
+/* Waits until something in the directory has changed, or a second. The first call only begins to watch: what has
+ * changed before it must be read first. */
 void log_reader_wait(struct log_reader *reader);
 
 #endif

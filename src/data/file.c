@@ -12,15 +12,19 @@
 
 #define READ_STEP_BYTES 65536
 
-static int append_all(int fd, const char *path, struct buf *out, struct error *error)
+/* Room for what is expected, and a byte to see that it ends there: a buffer that grew would leave what it held behind,
+ * unwiped, and it may be a secret. */
+static int append_all(int fd, const char *path, size_t expected, struct buf *out, struct error *error)
 {
+    size_t step = expected + 1;
+
     for (;;) {
-        char *room = buf_reserve(out, READ_STEP_BYTES);
+        char *room = buf_reserve(out, step);
         ssize_t got;
 
         if (!room)
             return error_set(error, ERROR_TEMP, "%s is larger than what is read of it", path);
-        got = read(fd, room, READ_STEP_BYTES);
+        got = read(fd, room, step);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
@@ -28,6 +32,7 @@ static int append_all(int fd, const char *path, struct buf *out, struct error *e
         if (got == 0)
             return 0;
         buf_commit(out, (size_t)got);
+        step = step > (size_t)got ? step - (size_t)got : READ_STEP_BYTES;
     }
 }
 
@@ -46,7 +51,7 @@ int data_read_file(const char *path, size_t limit_bytes, struct buf *out, struct
     else if (status.st_size < 0 || (size_t)status.st_size > limit_bytes)
         error_set(error, ERROR_TEMP, "%s is larger than %zu bytes", path, limit_bytes);
     else
-        result = append_all(fd, path, out, error);
+        result = append_all(fd, path, (size_t)status.st_size, out, error);
     close(fd);
     return result;
 }

@@ -196,6 +196,16 @@ static size_t write_directly(struct socket *socket, const void *data, size_t len
     return sent > 0 ? (size_t)sent : 0;
 }
 
+/* What was gathered in this turn counts against the ceiling only if the kernel does not take it: a peer that reads may
+ * be told a lot in one turn. */
+static bool has_room(struct socket *socket, size_t len)
+{
+    if (socket_unsent_bytes(socket) + len <= socket->write_limit)
+        return true;
+    socket_flush(socket);
+    return !socket->failed && socket_unsent_bytes(socket) + len <= socket->write_limit;
+}
+
 int socket_write(struct socket *socket, const void *data, size_t len)
 {
     struct buf *out = socket->layer ? &socket->plain : &socket->wire;
@@ -203,7 +213,7 @@ int socket_write(struct socket *socket, const void *data, size_t len)
 
     if (socket->failed)
         return -1;
-    if (buf_len(out) + len > socket->write_limit)
+    if (!has_room(socket, len))
         return -1;
     direct = write_directly(socket, data, len);
     if (buf_append(out, (const char *)data + direct, len - direct)) {

@@ -55,7 +55,7 @@ void socket_close_after_write(struct socket *socket, uint64_t linger_ms);
 ssize_t socket_read(struct socket *socket, void *data, size_t len);
 
 /* Writes or keeps all of it. -1 when more than the ceiling (socket_set_write_limit)
- * would be waiting or the connection is gone; then nothing of it was taken. Bytes leave
+ * would be waiting for the peer, or the connection is gone; then nothing of it was taken. Bytes leave
  * at the end of the turn at the latest, gathered into one write; socket_flush sends
  * them now. */
 int socket_write(struct socket *socket, const void *data, size_t len) __attribute__((warn_unused_result));

@@ -229,6 +229,7 @@ void session_delay(struct session *session, uint64_t delay_ms, session_then_fn *
 void session_command(struct session *session, struct span line);
 void session_bad_line(struct session *session, enum smtp_line_progress fault);
 /* A BDAT whose size is unknown: where its chunk ends is anybody's guess, and its bytes are not commands. */
+void session_bare_lf(struct session *session);
 void session_chunk_unknown(struct session *session);
 /* Answers a command that makes no sense: slowed after some, 421 after more. */
 void session_junk(struct session *session, int code, const char *text);

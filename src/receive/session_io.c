@@ -90,18 +90,7 @@ static void wipe_secret_line(struct span line)
         secret_wipe((char *)(uintptr_t)line.data, line.len);
 }
 
-/* A line that ended in a bare LF: what stands behind it, up to the next CRLF, was perhaps
- * meant by somebody as part of the same line, and is not run. */
-static size_t skip_tail(struct span view, size_t used)
-{
-    struct span rest = span_from(view, used);
-    const char *end;
-
-    if (used < 2 || view.data[used - 2] == '\r')
-        return used;
-    end = memmem(rest.data, rest.len, "\r\n", 2);
-    return end ? used + (size_t)(end - rest.data) + 2 : used;
-}
+static bool ends_in_bare_lf(struct span line) { return line.len < 2 || line.data[line.len - 2] != '\r'; }
 
 static size_t take_line(struct session *session, struct span view)
 {
@@ -109,8 +98,8 @@ static size_t take_line(struct session *session, struct span view)
     size_t used;
     enum smtp_line_progress progress;
 
-    if (session->lines.scanned == 0 && !session->lines.skipping && session->state == SESSION_COMMAND &&
-        is_another_protocol(session, view))
+    /* at each look at a line, whose first word may come in pieces */
+    if (!session->lines.skipping && session->state == SESSION_COMMAND && is_another_protocol(session, view))
         return 0;
     if (!session->lines.skipping)
         begin_line(session, view);
@@ -121,7 +110,9 @@ static size_t take_line(struct session *session, struct span view)
         return used;
     session->line_began_ms = 0;
     session->bytes_behind = view.len - used;
-    if (session->state == SESSION_AUTH)
+    if (ends_in_bare_lf(span_head(view, used)))
+        session_bare_lf(session);
+    else if (session->state == SESSION_AUTH)
         take_auth_line(session, progress, line);
     else if (progress == SMTP_LINE_DONE)
         session_command(session, line);
@@ -129,7 +120,7 @@ static size_t take_line(struct session *session, struct span view)
         session_bad_line(session, progress);
     if (session->is_auth_line)
         wipe_secret_line(line);
-    return progress == SMTP_LINE_BAD_END ? skip_tail(view, used) : used;
+    return used;
 }
 
 static size_t take(struct session *session, struct span view)
@@ -175,11 +166,28 @@ static size_t take_all(struct session *session, struct span view)
     return used;
 }
 
-/* A buffer that grows leaves its former memory behind, unwiped: for a login there is room for the whole line. */
+/* A buffer that grew would leave its former memory behind, unwiped, and what it holds may be half of a password, seen
+ * to be one or not. */
+static int move_input(struct session *session, size_t len)
+{
+    struct buf wider;
+
+    buf_init(&wider, session->input.limit_bytes);
+    if (!buf_reserve(&wider, buf_len(&session->input) + len))
+        return -1;
+    MUST(!buf_append_span(&wider, buf_span(&session->input)));
+    session_drop_input(session);
+    session->input = wider;
+    return 0;
+}
+
+/* For a login there is room for the whole line at once. */
 static int make_room(struct session *session, size_t len)
 {
     if (session->is_auth_line && buf_len(&session->input) == 0 && len < AUTH_LINE_LIMIT)
         len = AUTH_LINE_LIMIT + CR_LF_BYTES;
+    if (session->input.data && session->input.capacity - buf_len(&session->input) < len)
+        return move_input(session, len);
     return buf_reserve(&session->input, len) ? 0 : -1;
 }
 

@@ -47,7 +47,8 @@ static enum smtp_line_progress wait_for_more(struct smtp_line_reader *reader, st
     }
     reader->skipping = true;
     reader->scanned = 0;
-    *used_out = input.len;
+    /* a CR at the end stays, so that whoever sees the LF sees whether it is a bare one */
+    *used_out = input.len - (input.data[input.len - 1] == '\r' ? 1 : 0);
     return SMTP_LINE_MORE;
 }
 

@@ -75,10 +75,22 @@ static int open_directory(const char *path, struct error *error)
 
 /* ---- the segments that are there ---- */
 
+/* What was put aside before stays as it is. */
+static char *name_aside(const struct spool *spool, const char *name)
+{
+    char *aside = mem_printf("damaged-%s", name);
+
+    for (unsigned i = 2; !faccessat(spool->directory, aside, F_OK, AT_SYMLINK_NOFOLLOW); i++) {
+        free(aside);
+        aside = mem_printf("damaged-%s.%u", name, i);
+    }
+    return aside;
+}
+
 /* Its header is beyond repair, so is what it holds; it is put aside for a person to look at. */
 static int put_aside(struct spool *spool, const char *name, int fd, struct error *error)
 {
-    char *aside = mem_printf("damaged-%s", name);
+    char *aside = name_aside(spool, name);
     int status = 0;
 
     close(fd);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A client's whole side of a connection to the HTTP listener, over loopback: it is answered or
- * cut off, and the listener goes on.
+ * cut off, and the listener goes on. What reaches the house as a question is an object.
  */
+#include <netinet/in.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -22,6 +23,21 @@ static int describe(void *ctx, size_t most, struct buf *json_out)
     return buf_append(json_out, "[]", 2);
 }
 
+static void bump_config_epoch(void *ctx) { (void)ctx; }
+
+/* "ok" and its like: an answer; what is no text, or begins otherwise, is at fault. */
+static json_t *ask_auth(void *ctx, const char *verb, const json_t *question, struct error *error)
+{
+    const char *user = json_string_value(json_object_get(question, "user"));
+
+    (void)ctx;
+    MUST(json_is_object(question));
+    if (user && user[0] == 'o')
+        return json_pack("{ss sO}", "verb", verb, "question", question);
+    error_set(error, user ? ERROR_PERM : ERROR_TEMP, "%s: cannot be told of %s", verb, user ? user : "nobody");
+    return NULL;
+}
+
 static bool is_live(void *ctx)
 {
     (void)ctx;
@@ -30,8 +46,10 @@ static bool is_live(void *ctx)
 
 static void open_world(void)
 {
-    static const struct admin_ops ops = {.describe_queues = describe, .is_live = is_live};
-    json_t *table = json_pack("{ss si}", "listen", "127.0.0.1:0", "request_body_limit", 4096);
+    static const struct admin_ops ops = {
+        .describe_queues = describe, .is_live = is_live, .bump_config_epoch = bump_config_epoch, .ask_auth = ask_auth};
+    json_t *table =
+        json_pack("{ss si s[s]}", "listen", "127.0.0.1:0", "request_body_limit", 4096, "trusted_hosts", "127.0.0.0/8");
     struct admin_params params;
     struct error error;
 
@@ -40,6 +58,20 @@ static void open_world(void)
     admin = admin_new(&ops, NULL, &error);
     MUST(admin && admin_listen(admin, &params, &error) == 0);
     json_decref(table);
+}
+
+/* A port is not to be had again for a minute, and there are more inputs in one than ports: so each comes from another
+ * address. */
+static int connect_from_anywhere(const struct sockaddr *address)
+{
+    static uint32_t number;
+    struct sockaddr_in ours = {.sin_family = AF_INET};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    ours.sin_addr.s_addr = htonl(INADDR_LOOPBACK + number++ % 60000);
+    MUST(fd >= 0 && bind(fd, (struct sockaddr *)&ours, sizeof ours) == 0);
+    MUST(connect(fd, address, sockaddr_length(address)) == 0);
+    return fd;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -54,8 +86,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size > 32768)
         return 0;
     address = admin_address(admin, 0);
-    fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    MUST(fd >= 0 && connect(fd, address, sockaddr_length(address)) == 0);
+    fd = connect_from_anywhere(address);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof soon);
     (void)!send(fd, data, size, MSG_NOSIGNAL);
     shutdown(fd, SHUT_WR);

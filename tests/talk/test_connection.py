@@ -103,9 +103,9 @@ def test_bad_bytes_in_commands_change_nothing(daemon, bad):
 def test_bare_lf_does_not_end_a_command(daemon):
     with Talk(daemon.port) as client:
         client.expect("EHLO me", "250")
-        client.send(b"NOOP\nQUIT\r\n")
-        assert client.read_reply().startswith("5")
-        client.expect("NOOP", "250")
+        client.send(b"NOOP\nMAIL FROM:<a@b.example>\r\n")
+        assert client.read_reply().startswith("500")
+        assert client.closed()
 
 
 def test_a_line_without_end_is_refused_in_bounded_memory(daemon):

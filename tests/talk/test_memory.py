@@ -2,6 +2,7 @@
 """What the daemon's memory holds when logins are over."""
 
 import os
+import re
 import shutil
 import subprocess
 import urllib.request
@@ -26,13 +27,20 @@ def test_no_secret_stays_in_memory(tmp_path):
     bad_token = KEY.mint(claims("https://other.example", "ann"))
     hashed = "$6$rounds=1000$saltsalt$7hDy.dMiDulXrQRhqJAfnrX/Kto5IHlwaaMWV0.t6L4k5cyiSgHVmxIYAgoRUb2y13YMgLCAorxzCoZnLmWdp1"
     rules = AUTH_TOML + f"[user.hashed]\npassword = '{hashed}'\n"
-    said = ["memory-canary-" + letter * 12 for letter in "pqrs"]
+    said = ["memory-canary-" + letter * 12 for letter in "pqrst"]
 
     def cut(daemon):
         with secure(daemon) as client:
             client.expect("AUTH LOGIN", "334")
             client.expect(b64("hashed"), "334")
             client.send(b64(said[3])[:-4])
+
+    def in_pieces(daemon):
+        with secure(daemon) as client:
+            for piece in re.findall(r".{1,3}", f"AUTH {plain('hashed', said[4] + 'x' * 600)}"):
+                client.send(piece)
+            client.send(b"\r\n")
+            assert client.read_reply().startswith("535")
 
     def all_are_gone():
         """The last session has left, and what it left behind is gone when the one worker greets again."""
@@ -44,9 +52,9 @@ def test_no_secret_stays_in_memory(tmp_path):
     with Daemon(accounting(SETUP, listener=QUICK), files={"auth.toml": rules, "keys.json": key_set()},
                 args=["--workers", "1"]) as daemon:
         for run in (auth(plain("hashed", said[0])), auth("LOGIN", b64("hashed"), b64(said[1])), auth(plain("nobody", said[2])),
-                    cut, auth(oauthbearer(token)), auth(oauthbearer(bad_token))):
+                    cut, in_pieces, auth(oauthbearer(token)), auth(oauthbearer(bad_token))):
             run(daemon)
-        daemon.wait_records(lambda record: True, "acct", 6)
+        daemon.wait_records(lambda record: True, "acct", 7)
         all_are_gone()
         subprocess.run(["gcore", "-o", str(tmp_path / "core"), str(daemon.process.pid)], capture_output=True, check=True,
                        timeout=10 * DEADLINE)

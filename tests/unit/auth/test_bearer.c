@@ -28,6 +28,8 @@ static const struct token_case token_cases[] = {
     {OAUTH, SPAN_LIT("n,,\1auth=Bearer x\1\1more"), NULL, NULL},
     {OAUTH, SPAN_LIT("n,,\1auth=Bearer x\1auth=Bearer y\1\1"), NULL, NULL},
     {OAUTH, SPAN_LIT("n,,\1auth=Basic x\1\1"), NULL, NULL},
+    {OAUTH, SPAN_LIT("n,,\1k3y=x\1auth=Bearer x\1\1"), NULL, NULL},
+    {OAUTH, SPAN_LIT("n,,\1=x\1auth=Bearer x\1\1"), NULL, NULL},
     {OAUTH, SPAN_LIT("n,,\1auth=Bearer\1\1"), NULL, NULL},
     {OAUTH, SPAN_LIT("n,,\1auth=Bearer \1\1"), NULL, NULL},
     {OAUTH, SPAN_LIT("n,,\1auth=Bearer ==\1\1"), NULL, NULL},

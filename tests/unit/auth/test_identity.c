@@ -22,6 +22,53 @@ static struct auth_info *parse(const char *text, struct error *error)
     return info;
 }
 
+static void what_is_no_auth_info_is_refused_with_its_fault(void **state)
+{
+#define ONE "\"identities\": [{\"identity\": \"a\", \"context\": \"SmtpAuthPlainAuthorization\"}]"
+    static const struct {
+        const char *text;
+        const char *fault;
+    } cases[] = {
+        {"{}", "needs a list of identities"},
+        {"{\"identities\": {}}", "needs a list of identities"},
+        {"{" ONE ", \"groups\": 5}", "groups of an AuthInfo is not a list"},
+        {"{" ONE ", \"tenant\": \"\"}", "tenant of an AuthInfo is not a name"},
+        {"{" ONE ", \"tenant\": 5}", "tenant of an AuthInfo is not a name"},
+        {"{" ONE ", \"limits\": 5}", "limits of an AuthInfo is not a table"},
+    };
+    struct auth_info *info = parse("{" ONE "}", NULL), *more;
+    struct error error;
+    json_t *many = json_array(), *value;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_null(parse(cases[i].text, &error));
+        assert_non_null(strstr(error.sentence, cases[i].fault));
+    }
+    for (int i = 0; i <= AUTH_GROUPS_MAX; i++)
+        json_array_append_new(many, json_string("g"));
+    value = json_pack("{so}", "groups", many);
+    assert_null(auth_info_with(info, value, &error));
+    assert_non_null(strstr(error.sentence, "groups at most"));
+    json_decref(value);
+    value = json_pack("{s{si}}", "groups", "x", 1);
+    assert_null(auth_info_with(info, value, &error));
+    assert_non_null(strstr(error.sentence, "groups of an AuthInfo is not a list"));
+    json_decref(value);
+    value = json_pack("{ss}", "password", "x");
+    assert_null(auth_info_with(info, value, &error));
+    assert_non_null(strstr(error.sentence, "'password' is not a member"));
+    json_decref(value);
+    assert_null(auth_info_with(info, json_null(), &error));
+    value = json_pack("{s[s]}", "groups", "g");
+    more = auth_info_with(info, value, &error);
+    assert_non_null(more);
+    json_decref(value);
+    auth_info_unref(&more);
+    auth_info_unref(&info);
+#undef ONE
+}
+
 static void json_goes_round(void **state)
 {
     static const char text[] = "{\"identities\": [{\"identity\": \"a\", \"context\": \"SmtpAuthPlainAuthorization\"}, "
@@ -86,6 +133,7 @@ static void nobody_acts_as_another_without_a_rule(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_no_auth_info_is_refused_with_its_fault),
         cmocka_unit_test(json_goes_round),
         cmocka_unit_test(nonsense_is_refused_and_named),
         cmocka_unit_test(nobody_acts_as_another_without_a_rule),

@@ -567,6 +567,31 @@ static void test_lower_case(void **state)
     end(stores, &scene);
 }
 
+/* What a driver keeps of answers is not in our cache: it is told of each purge, whoever it is about. */
+static atomic_int purges;
+
+static void made_purge(struct store *store)
+{
+    (void)store;
+    atomic_fetch_add(&purges, 1);
+}
+
+static void test_purges_are_told_to_drivers(void **state)
+{
+    struct scene scene = {.version = 1};
+    struct store_driver keeper = records;
+    struct stores *stores;
+
+    (void)state;
+    keeper.purge = made_purge;
+    stores = stores_of(setup_of("keeper", &keeper, &scene));
+    assert_int_equal(stores_purge(stores, "carl"), 0);
+    assert_int_equal(atomic_load(&purges), 1);
+    stores_purge(stores, NULL);
+    assert_int_equal(atomic_load(&purges), 2);
+    end(stores, &scene);
+}
+
 /* ---- stores that hang ---- */
 
 static void test_hanging_store_delays_no_other(void **state)
@@ -1006,7 +1031,7 @@ static void test_ends_in_any_order(void **state)
         stores = stores_of(setup);
         leave(stores, round & 1);
         stores_unref(&stores);
-        assert_int_equal(scene.closes, 1);
+        WAIT_UNTIL(scene.closes == 1); /* by mail, when the former thread had no time to start it */
         loop_turn(test_loop, false);
     }
 }
@@ -1045,6 +1070,7 @@ int main(void)
         cmocka_unit_test(test_all_who_look_afresh_get_the_fresh_one),
         cmocka_unit_test(test_purge_overtakes_an_answer),
         cmocka_unit_test(test_purge_by_the_name_of_the_record),
+        cmocka_unit_test(test_purges_are_told_to_drivers),
         cmocka_unit_test(test_endless_purging_is_a_failure),
         cmocka_unit_test(test_unreadable_record_is_a_failure),
         cmocka_unit_test(test_lower_case),

@@ -174,6 +174,26 @@ static void test_toml_write(void **state)
     buf_done(&out);
 }
 
+/* A buffer that grew has left what it held in memory that is nobody's, and it may be a secret. */
+static void file_is_read_without_growing(const char *path)
+{
+    static char text[40000];
+    struct error error;
+    struct buf out;
+    int fd = open(path, O_WRONLY | O_TRUNC, 0600);
+
+    memset(text, 'x', sizeof text);
+    assert_int_equal(write(fd, text, sizeof text), sizeof text);
+    close(fd);
+    buf_init(&out, 1 << 20);
+    assert_int_equal(data_read_file(path, sizeof text, &out, &error), 0);
+    assert_int_equal(buf_len(&out), sizeof text);
+    assert_int_equal(out.capacity, 65536); /* the first that is large enough */
+    buf_clear(&out);
+    assert_int_equal(data_read_file(path, sizeof text - 1, &out, &error), -1);
+    buf_done(&out);
+}
+
 static void test_files(void **state)
 {
     char folder[] = "/tmp/gatepost-data-XXXXXX";
@@ -196,6 +216,7 @@ static void test_files(void **state)
     value = data_load_file(path, DATA_TOML, &error);
     assert_int_equal(json_integer_value(json_object_get(value, "a")), 1);
     json_decref(value);
+    file_is_read_without_growing(path);
     unlink(path);
     assert_int_equal(mkfifo(path, 0600), 0);
     assert_null(data_load_file(path, DATA_TOML, &error));

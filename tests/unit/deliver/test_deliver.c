@@ -821,6 +821,41 @@ static void a_text_that_is_not_taken_times_out(void **state)
     assert_non_null(strstr(world->seen[0].text, "sending the message"));
 }
 
+/* Heard while most of the text has not been sent: nobody can have accepted it. */
+static void check_early_reply(struct world *world, const char *reply, enum deliver_verdict verdict)
+{
+    size_t len = 24 << 20;
+    char *text = malloc(len);
+
+    assert_non_null(text);
+    memset(text, 'x', len);
+    make_plan(world, "{\"enable_tls\":\"Disabled\"}", "{\"name\":\"s\"}", "mx1.test", NULL);
+    world->one.scripts[0] = SCRIPT(HELLO, RCPT_OK, "CDATA", "S354 go");
+    add_message(world, "x@y.test", text, len);
+    free(text);
+    start(world);
+    while (buf_len(&world->one.heard) == 0 || !memmem(world->one.heard.data, world->one.heard.end, "DATA", 4))
+        loop_turn(world->loop, true);
+    socket_pause(world->one.connections[0].socket);
+    for (int i = 0; i < 20; i++)
+        loop_turn(world->loop, false); /* its 354 is heard, and the text on its way */
+    assert_int_equal(socket_write(world->one.connections[0].socket, reply, strlen(reply)), 0);
+    while (!world->ended)
+        loop_turn(world->loop, true);
+    assert_int_equal(world->seen[0].verdict, verdict);
+    assert_int_not_equal(world->end, DELIVER_END_QUIET);
+}
+
+static void thanks_before_the_end_of_a_text_are_no_promise(void **state)
+{
+    check_early_reply(*state, "250 2.0.0 taken\r\n", DELIVER_TRANSIENT);
+}
+
+static void a_refusal_while_a_text_is_sent_counts(void **state)
+{
+    check_early_reply(*state, "552 5.3.4 enough\r\n", DELIVER_PERMANENT);
+}
+
 /* ---- hosts ---- */
 
 static void the_second_host_is_tried(void **state)
@@ -998,12 +1033,16 @@ struct tls_case {
 
 #define OFFER "S220 x", "CEHLO", "S250-x", "S250 STARTTLS"
 #define IN_TLS OFFER, "CSTARTTLS", "S220 go", "T", "CEHLO", "S250 x"
+#define IN_TLS_AUTH OFFER, "CSTARTTLS", "S220 go", "T", "CEHLO", "S250-x", "S250 AUTH PLAIN"
+#define PASSWORD ",\"smtp_auth_plain_username\":\"u\",\"smtp_auth_plain_password\":\"p\""
 
 static const char *const tls_good[] = {IN_TLS, ACCEPT, "CQUIT", NULL};
 static const char *const tls_until_handshake[] = {OFFER, "CSTARTTLS", "S220 go", "T", NULL};
 static const char *const tls_broken[] = {OFFER, "CSTARTTLS", "S220 go", NULL};
 static const char *const tls_no_handshake[] = {OFFER, "CSTARTTLS", "S220 go", "X", NULL};
 static const char *const tls_injected[] = {OFFER, "CSTARTTLS", "s220 go\r\n250 evil\r\n", NULL};
+static const char *const tls_auth[] = {IN_TLS_AUTH, "CAUTH PLAIN AHUAcA==", "S235 ok", ACCEPT, "CQUIT", NULL};
+static const char *const tls_until_auth[] = {IN_TLS_AUTH, NULL};
 static const char *const tls_refused_on[] = {OFFER, "CSTARTTLS", "S454 4.7.0 not now", ACCEPT, "CQUIT", NULL};
 static const char *const tls_refused[] = {OFFER, "CSTARTTLS", "S454 4.7.0 not now", NULL};
 static const char *const clear_good[] = {OFFER, ACCEPT, "CQUIT", NULL};
@@ -1058,6 +1097,19 @@ static const struct tls_case tls_cases[] = {
     {"Required", "", true, {tls_broken}, false, false, "time limit"},
     {"RequiredInsecure", "", false, {tls_good}, true, true, NULL},
     {"RequiredInsecure", "", false, {tls_no_handshake}, false, false, "TLS handshake"},
+    /* a password is for a server that was verified */
+    {"Required", PASSWORD, true, {tls_auth}, true, true, NULL},
+    {"Opportunistic", PASSWORD, true, {tls_auth}, true, true, NULL},
+    {"RequiredInsecure", PASSWORD, true, {tls_until_auth}, false, false, "was not verified"},
+    {"RequiredInsecure", PASSWORD, false, {tls_until_auth}, false, false, "was not verified"},
+    {"OpportunisticInsecure", PASSWORD, true, {tls_until_auth}, false, false, "was not verified"},
+    {"RequiredInsecure",
+     PASSWORD ",\"allow_smtp_auth_plain_without_valid_certificate\":true",
+     false,
+     {tls_auth},
+     true,
+     true,
+     NULL},
 };
 
 static void check_tls_case(const struct tls_case *wanted, const char *certificate, const char *key)
@@ -1221,6 +1273,8 @@ int main(void)
         cmocka_unit_test(line_ends_are_always_right),
         TEST(a_refusal_in_the_middle_of_a_text),
         cmocka_unit_test(each_stage_has_its_time_limit),
+        TEST(thanks_before_the_end_of_a_text_are_no_promise),
+        TEST(a_refusal_while_a_text_is_sent_counts),
         TEST(a_text_that_is_not_taken_times_out),
         cmocka_unit_test(the_second_host_is_tried),
         TEST(the_second_address_is_tried),

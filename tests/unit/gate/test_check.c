@@ -542,6 +542,30 @@ static void test_certificates(void **state)
     question.certificate = &certificate;
     gate_rules_unref(&rules);
 
+    /* the table names one of its other names; or none, and then it is nobody's */
+    rules = rules_of("[user.ann]\npassword = 'x'\n[external]\nsource = 'map'\n"
+                     "[external.map]\n'CN=bob' = 'bob'\n'a@x.example' = 'ann'\n");
+    assert_reason(ask_kind(rules, question, &attempt), OK);
+    assert_string_equal(attempt.login->authcid, "ann");
+    attempt_forget(&attempt);
+    gate_rules_unref(&rules);
+    rules = rules_of("[user.ann]\npassword = 'x'\n[external]\nsource = 'map'\n[external.map]\n'h.example' = 'ann'\n");
+    assert_reason(ask_kind(rules, question, &attempt), OK);
+    attempt_forget(&attempt);
+    gate_rules_unref(&rules);
+    rules = rules_of("[user.ann]\npassword = 'x'\n[external]\nsource = 'map'\n[external.map]\n'ann' = 'root'\n");
+    assert_reason(ask_kind(rules, question, &attempt), NO_USER);
+    gate_rules_unref(&rules);
+
+    rules = rules_of("[user.'CN=ann,O=x']\npassword = 'x'\n[external]\n");
+    assert_reason(ask_kind(rules, question, &attempt), OK);
+    assert_string_equal(attempt.login->authcid, "CN=ann,O=x");
+    attempt_forget(&attempt);
+    question.certificate = &(struct auth_certificate){.subject = ""};
+    assert_reason(ask_kind(rules, question, &attempt), NO_USER);
+    question.certificate = &certificate;
+    gate_rules_unref(&rules);
+
     rules = rules_of("[user.ann]\npassword = 'x'\n[external]\nsource = 'email'\n");
     assert_reason(ask_kind(rules, question, &attempt), NO_USER); /* the first name, which nobody has */
     question.authzid = (char *)"ann";

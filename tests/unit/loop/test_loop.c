@@ -371,6 +371,29 @@ static void sockets_keep_what_the_peer_does_not_take_yet(void **state)
     loop_free(loop);
 }
 
+/* Many small pieces in one turn: the ceiling is for what the peer does not take, which in the end is met. */
+static void the_ceiling_counts_what_is_not_taken(void **state)
+{
+    struct loop *loop = loop_new("test", NULL);
+    static struct end end;
+    static char data[300];
+    size_t written = 0;
+    int pair[2];
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    end.socket = socket_new(loop, pair[0], &end_handler, &end, NULL);
+    socket_set_write_limit(end.socket, 1000);
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(socket_write(end.socket, data, sizeof data), 0);
+    while (!socket_write(end.socket, data, sizeof data))
+        assert_true((written += sizeof data) < (64 << 20));
+    assert_true(socket_unsent_bytes(end.socket) <= 1000);
+    close(pair[1]);
+    socket_close(end.socket);
+    loop_free(loop);
+}
+
 /* It once waited for an event that never comes behind an error, and the session lived on until its timeout. */
 static void a_reset_behind_the_last_bytes_is_noticed(void **state)
 {
@@ -434,6 +457,7 @@ int main(void)
         cmocka_unit_test(jobs_that_waited_too_long_are_not_run),
         cmocka_unit_test(jobs_work_at_most_so_many_at_once),
         cmocka_unit_test(sockets_keep_what_the_peer_does_not_take_yet),
+        cmocka_unit_test(the_ceiling_counts_what_is_not_taken),
         cmocka_unit_test(a_reset_behind_the_last_bytes_is_noticed),
         cmocka_unit_test(listener_reports_its_real_port),
     };

@@ -20,11 +20,11 @@
 
 /* ---- the clock ---- */
 
-static uint64_t offset_us;
+static uint64_t offset_us, back_us;
 
 static uint64_t mono_us(void) { return 1000000000 + offset_us; }
 
-static int64_t wall_us(void) { return 1700000000000000 + (int64_t)offset_us; }
+static int64_t wall_us(void) { return 1700000000000000 + (int64_t)offset_us - (int64_t)back_us; }
 
 static const struct clock_source stopped_clock = {mono_us, wall_us};
 
@@ -223,7 +223,7 @@ struct house *house_new(const char *policy, const char *zone)
     struct error error = {0};
 
     clock_inject(&stopped_clock);
-    offset_us = 0;
+    offset_us = back_us = 0;
     only_house = house;
     house->loop = loop_new("queue", &error);
     house->policy = policy_new(&options, &error);
@@ -313,12 +313,24 @@ void house_pass_ms(struct house *house, uint64_t ms)
     house_settle(house);
 }
 
+void house_set_back(struct house *house, uint64_t ms)
+{
+    back_us += ms * 1000;
+    house_settle(house);
+}
+
+void house_fail_next_loads(struct house *house, const struct error *error) { house->load_error = error; }
+
 void house_answer_loads(struct house *house)
 {
     while (house->load_count > 0) {
         struct message *message = house->loads[--house->load_count];
         struct error error;
 
+        if (house->load_error) {
+            queue_loaded(house->queue, message, house->load_error);
+            continue;
+        }
         if (message_restore(message, buf_span(&house->records[message_spool_ref(message)]),
                             bytes_copy(SPAN_LIT("Subject: x\r\n\r\nbody\r\n")), &error))
             fail_msg("%s", error.sentence);

@@ -30,6 +30,7 @@ struct house {
     size_t connection_count;
     struct message *loads[HOUSE_LIMIT]; /* not answered yet */
     size_t load_count, loads_asked;
+    const struct error *load_error;
     size_t bounced, expired, discarded, delayed, transient, saved;
     struct smtp_reply last_reply;
     char last_bounced[64];
@@ -53,8 +54,10 @@ void house_insert(struct house *house, const char *recipient, size_t count);
 
 void house_settle(struct house *house); /* until the queue has nothing to do now */
 void house_pass_ms(struct house *house, uint64_t ms);
+void house_set_back(struct house *house, uint64_t ms); /* the clock on the wall alone */
 void house_answer_loads(struct house *house);
-void house_resume(struct house *house); /* the waiting handler goes on */
+void house_fail_next_loads(struct house *house, const struct error *error); /* kept; NULL: no more */
+void house_resume(struct house *house);                                     /* the waiting handler goes on */
 
 /* Takes from the connection and delivers all of it; the number. */
 size_t house_deliver(struct house *house, size_t connection, size_t most);

@@ -253,6 +253,14 @@ static void a_broken_policy_defers(void **state)
     fails_with("kumo.on('get_queue_config', function() return kumo.make_queue_config { egress_pool = 'p' } end)\n"
                "kumo.on('get_egress_pool', function() return kumo.make_egress_source { name = 'x' } end)",
                NULL, "a@b.test", 451);
+#define POOL                                                                                                           \
+    "kumo.on('get_queue_config', function() return kumo.make_queue_config { egress_pool = 'p' } end)\n"                \
+    "kumo.on('get_egress_pool', function() return kumo.make_egress_pool { name = 'p', entries = {{name = 's'}} } "     \
+    "end)\n"
+    fails_with(POOL, NULL, "a@b.test", 451);
+    fails_with(POOL "kumo.on('get_egress_source', function() error('no source') end)", NULL, "a@b.test", 451);
+    fails_with(POOL "kumo.on('get_egress_source', function() return 5 end)", NULL, "a@b.test", 451);
+#undef POOL
     fails_with("kumo.on('get_egress_path_config', function() error('no path') end)", NULL, "a@[192.0.2.1]", 451);
 }
 
@@ -346,6 +354,45 @@ static void a_transient_failure_waits_shrunk_and_comes_back(void **state)
     assert_int_equal(house_ready(house), 1);
     assert_true(message_is_loaded(message));
     assert_int_equal(message_attempts(message), 1);
+    house_free(house);
+}
+
+/* It is asked for again soon, for it may have been want of memory; and in its own turn, as if it had just come. */
+static void what_cannot_be_read_back_is_asked_for_again(void **state)
+{
+    struct house *house = house_new(smart_policy, NULL);
+    struct error error;
+
+    (void)state;
+    error_set(&error, ERROR_TEMP, "no memory");
+    house_insert(house, "a@b.test", 1);
+    house_settle(house);
+    report_transient(house, 0, house_take_one(house, 0));
+    house_fail_next_loads(house, &error);
+    house_pass_ms(house, 64000);
+    assert_int_equal(house->loads_asked, 1);
+    assert_int_equal(house_ready(house), 0);
+    assert_int_equal(house_scheduled(house), 1);
+    house_fail_next_loads(house, NULL);
+    house_pass_ms(house, QUEUE_READ_AGAIN_MS + 2000);
+    assert_int_equal(house->loads_asked, 2);
+    assert_int_equal(house_ready(house), 1);
+    house_free(house);
+}
+
+static void a_clock_set_back_holds_nothing_up(void **state)
+{
+    struct house *house = house_new(smart_policy, NULL);
+
+    (void)state;
+    house_insert(house, "a@b.test", 1);
+    house_settle(house);
+    report_transient(house, 0, house_take_one(house, 0));
+    house_set_back(house, 3600000);
+    house_pass_ms(house, 56000);
+    assert_int_equal(house_ready(house), 0);
+    house_pass_ms(house, 8000);
+    assert_int_equal(house_ready(house), 1);
     house_free(house);
 }
 
@@ -806,7 +853,7 @@ static void stopping_opens_nothing_and_finishes_all(void **state)
 static void the_queues_can_be_looked_at(void **state)
 {
     struct house *house = house_new(smart_policy, NULL);
-    json_t *described;
+    json_t *described, *waiting;
     struct buf lines;
 
     (void)state;
@@ -816,9 +863,17 @@ static void the_queues_can_be_looked_at(void **state)
     assert_int_equal(
         json_integer_value(json_object_get(json_array_get(json_object_get(described, "ready"), 0), "length")), 4);
     json_decref(described);
+    report_transient(house, 0, house_take_one(house, 0));
+    described = queue_describe(house->queue, 10);
+    waiting = json_array_get(json_object_get(described, "scheduled"), 0);
+    assert_string_equal(json_string_value(json_object_get(waiting, "name")), "b.test");
+    assert_int_equal(json_integer_value(json_object_get(waiting, "length")), 1);
+    assert_true(json_integer_value(json_object_get(waiting, "next_due")) > clock_wall_ms());
+    json_decref(described);
     buf_init(&lines, 65536);
     assert_int_equal(queue_write_metrics(house->queue, 10, &lines), 0);
-    assert_non_null(strstr(buf_cstr(&lines), "ready_count{service=\"smtp_client:unspecified->192.0.2.9\"} 4\n"));
+    assert_non_null(strstr(buf_cstr(&lines), "ready_count{service=\"smtp_client:unspecified->192.0.2.9\"} 3\n"));
+    assert_non_null(strstr(buf_cstr(&lines), "scheduled_count{queue=\"b.test\"} 1\n"));
     buf_done(&lines);
     house_free(house);
 }
@@ -938,6 +993,8 @@ int main(void)
         cmocka_unit_test(a_policy_that_breaks_later_leaves_the_old_answer),
         cmocka_unit_test(a_changed_policy_is_asked_again),
         cmocka_unit_test(a_transient_failure_waits_shrunk_and_comes_back),
+        cmocka_unit_test(what_cannot_be_read_back_is_asked_for_again),
+        cmocka_unit_test(a_clock_set_back_holds_nothing_up),
         cmocka_unit_test(a_message_is_given_up_when_its_time_is_over),
         cmocka_unit_test(an_old_message_expires_when_its_turn_comes),
         cmocka_unit_test(untried_messages_come_first_again),

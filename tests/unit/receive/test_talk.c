@@ -140,16 +140,31 @@ static void other_protocols_are_hung_up_on(void **state)
     (void)state;
     once("", PLAIN_PARAMS, "S: 220 *\nC: GET / HTTP/1.1\nC: EHLO a\nEOF", 0);
     once("", PLAIN_PARAMS, "S: 220 *\nC: post /x HTTP/1.0\nEOF", 0);
+    once("", PLAIN_PARAMS, "S: 220 *\nC: NOOP\nC> GE\nS: 250 *\nC> T / HTTP/1.1\\r\\nEHLO a\\r\\n\nEOF", 0);
     once("", PLAIN_PARAMS, "S: 220 *\nC> \x16\x03\x01\\0\x05\nEOF", 0);
+}
+
+#define TEN "0123456789"
+#define HUNDRED TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN
+
+/* However the stream is cut: what follows is never run. */
+static void a_bare_lf_ends_the_session(void **state)
+{
+    (void)state;
+    once("", PLAIN_PARAMS, OPEN "C> MAIL FROM:<a@a>\\n\nS: 500 5.5.2 lines end with CRLF, and only with it\nEOF", 0);
+    once("", PLAIN_PARAMS, OPEN "C> NOOP\\nMAIL FROM:<a@a>\\r\\n\nS: 500 *\nEOF", 0);
+    once("", PLAIN_PARAMS, OPEN "C> \\n\nS: 500 *\nEOF", 0);
+    once("", PLAIN_PARAMS, OPEN "C> BDAT 4\\nRSET\nS: 501 *\nEOF", 0);
+    once("", "{\"line_length_hard_limit\": 78}", OPEN "C> NOOP " HUNDRED "\\nNOOP\\r\\n\nS: 500 *\nEOF", 0);
+    once("", "{\"line_length_hard_limit\": 78}", OPEN "C> NOOP " HUNDRED "\\r\\nNOOP\\r\\n\nS: 500 5.2.3 *\nS: 250 *",
+         0);
 }
 
 static void bad_bytes_in_commands_change_nothing(void **state)
 {
     (void)state;
     once("", PLAIN_PARAMS,
-         OPEN "C> MAIL FROM:<a@a>\\n\nS: 500 *\nC: RCPT TO:<a@b>\nS: 503 *\n"
-              "C> NOOP\\nMAIL FROM:<a@a>\\r\\n\nS: 500 *\nC: RCPT TO:<a@b>\nS: 503 *\n"
-              "C> MAIL FROM:<a\\rb@a>\\r\\n\nS: 500 *\nC> MAIL FROM:<a\\0b@a>\\r\\n\nS: 500 *\n"
+         OPEN "C> MAIL FROM:<a\\rb@a>\\r\\n\nS: 500 *\nC> MAIL FROM:<a\\0b@a>\\r\\n\nS: 500 *\n"
               "C> MAIL FROM:<\xc3\xa4@a>\\r\\n\nS: 553 5.6.7 *\nC> N\xc3\xa4OP\\r\\n\nS: 5*\n"
               "C> MAIL FROM:<\xff@a> SMTPUTF8\\r\\n\nS: 501 *\nC: RCPT TO:<a@b>\nS: 503 *",
          0);
@@ -243,6 +258,75 @@ static void events_decide(void **state)
          PLAIN_PARAMS, "S: 220 *\nC: FOO bar\nC: DATA\nC: NOOP\nS: 599 5.9.9 FOO bar\nS: 421 bye\nEOF", 0);
     once("kumo.on('smtp_server_mail_from', function(s) assert(s.domain == 'a') kumo.reject(450, 'later') end)",
          PLAIN_PARAMS, OPEN "C: MAIL FROM:<a@a>\nS: 450 later\nC: RCPT TO:<a@b>\nS: 503 *", 0);
+}
+
+static void a_policy_may_hang_up(void **state)
+{
+    (void)state;
+    once("kumo.on('smtp_server_mail_from', function() kumo.reject(550, '5.7.1 no', 1) end)", PLAIN_PARAMS,
+         OPEN "C: MAIL FROM:<a@a>\nC: NOOP\nS: 550 5.7.1 no\nEOF", 0);
+    once("kumo.on('smtp_server_mail_from', function() kumo.reject(550, '5.7.1 no', 2) end)", PLAIN_PARAMS,
+         OPEN "C: MAIL FROM:<a@a>\nC: NOOP\nS: 550 5.7.1 no\nS: 421 *\nEOF", 0);
+    once("kumo.on('smtp_server_data', function() kumo.reject(550, '5.7.1 no', 1) end)", PLAIN_PARAMS,
+         OPEN MAIL DATA "C: .\nC: NOOP\nS: 550 5.7.1 no\nEOF", 0);
+    once("kumo.on('smtp_server_message_received', function() kumo.reject(421, '4.7.0 no', 2) end)", PLAIN_PARAMS,
+         OPEN MAIL DATA "C: .\nC: NOOP\nS: 421 4.7.0 no\nEOF", 0);
+}
+
+/* The second look at whether it may be relayed has its own answers, too: nothing of the transaction is taken. */
+static void the_second_look_may_refuse_all(void **state)
+{
+    (void)state;
+    once("kumo.on('get_listener_domain', function(d) if d == 'odd.test' then kumo.reject(450, '4.7.1 later') end\n"
+         "return kumo.make_listener_domain{relay_to = d == 'to.test'} end)\n"
+         "local n = 0 kumo.on('smtp_server_message_received', function(msg) n = n + 1\n"
+         "if n == 2 then msg:set_recipient('x@odd.test') end end)",
+         NO_RELAY,
+         OPEN "C: MAIL FROM:<a@a>\nS: 250 *\nC: RCPT TO:<b@to.test>\nS: 250 *\nC: RCPT TO:<c@to.test>\nS: 250 *\n" DATA
+              "C: .\nS: 450 4.7.1 later\nC: RCPT TO:<b@to.test>\nS: 503 *",
+         0);
+    once("kumo.on('smtp_server_data', function(msg) msg:set_recipient_list{} end)", PLAIN_PARAMS,
+         OPEN MAIL DATA "C: .\nS: 451 4.3.0 *\nC: RCPT TO:<b@b>\nS: 503 *", 0);
+}
+
+static void chunks_are_mended_as_data_is(void **state)
+{
+    static const char fix[] = "{\"junk_command_delay\": 0, \"invalid_line_endings\": \"Fix\"}";
+    struct talk talk;
+
+    (void)state;
+    talk_open(&talk, "", fix);
+    talk_run(&talk,
+             OPEN MAIL "C> BDAT 9\\r\\na: b\\n\\nx\\r.\nS: 250 *\nC> BDAT 5 LAST\\r\\n\\n\\0\\r\\ry\nS: 250 OK*");
+    assert_non_null(memmem(talk_body(&talk, 0).data, talk_body(&talk, 0).len, "a: b\r\n\r\nx\r\n.\r\n\0\r\n\r\ny", 19));
+    talk_close(&talk);
+    once("", PLAIN_PARAMS, OPEN MAIL "C> BDAT 3 LAST\\r\\na\\rb\nS: 552 5.6.0 lines *", 0);
+    once("", PLAIN_PARAMS, OPEN MAIL "C> BDAT 3 LAST\\r\\na\\0b\nS: 552 5.6.0 a message must not hold NUL", 0);
+}
+
+/* The kernel keeps what we do not; nothing of it is lost, and each is answered in its turn. */
+static void what_is_pipelined_while_we_wait_is_kept_in_bounds(void **state)
+{
+    static const size_t most = 30000; /* 180 kB, and twice as much to say */
+    struct talk talk;
+    size_t answers = 0;
+    char line[4096];
+
+    (void)state;
+    talk_open(&talk, "kumo.on('smtp_server_mail_from', function() kumo.sleep(50) end)",
+              "{\"junk_command_limit\": 100000, \"junk_command_delay\": 0}");
+    talk_run(&talk, OPEN "C: MAIL FROM:<a@a.test>\n");
+    for (size_t i = 0; i < most; i++)
+        MUST(buf_append(&talk.to_server, "NOOP\r\n", 6) == 0);
+    MUST(buf_append(&talk.to_server, "QUIT\r\n", 6) == 0);
+    talk_flush(&talk);
+    while (!talk.ended) {
+        loop_turn(talk.loop, true);
+        while (talk_take_line(&talk, line, sizeof line))
+            answers += line[0] == '2';
+    }
+    assert_int_equal(answers, 1 + most + 1);
+    talk_close(&talk);
 }
 
 static void a_transaction_is_split(void **state)
@@ -480,7 +564,8 @@ static void proxies_speak_for_clients(void **state)
          "S: 220 *\nC: XCLIENT ADDR=192.0.2.1 PORT=77\nS: 220 *\nC: EHLO a\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250-*\nS: "
          "250-*\nS: 250-*\nS: 250-*\nS: 250-STARTTLS\nS: 250 XCLIENT *\n"
          "C: MAIL FROM:<>\nS: 250 *\nC: RCPT TO:<a@b>\nS: 550 5.7.1 relaying not permitted for 192.0.2.1:77\n"
-         "C: RSET\nS: 250 *\nC: XCLIENT ADDR=x\nS: 501 *\nEOF",
+         "C: RSET\nS: 250 *\nC: MAIL FROM:<>\nS: 250 *\nC: XCLIENT ADDR=192.0.2.2\nS: 503 *\nC: RSET\nS: 250 *\n"
+         "C: XCLIENT DESTADDR=192.0.2.3 DESTPORT=26\nS: 220 *\nC: XCLIENT ADDR=x\nS: 501 *\nEOF",
          0);
 }
 
@@ -521,11 +606,16 @@ int main(void)
         cmocka_unit_test(chunks_make_a_message),
         cmocka_unit_test(junk_is_slowed_then_sent_away),
         cmocka_unit_test(other_protocols_are_hung_up_on),
+        cmocka_unit_test(a_bare_lf_ends_the_session),
         cmocka_unit_test(bad_bytes_in_commands_change_nothing),
         cmocka_unit_test(long_lines_are_bounded),
         cmocka_unit_test(sizes_are_enforced),
         cmocka_unit_test(strangers_cannot_relay),
         cmocka_unit_test(events_decide),
+        cmocka_unit_test(a_policy_may_hang_up),
+        cmocka_unit_test(the_second_look_may_refuse_all),
+        cmocka_unit_test(chunks_are_mended_as_data_is),
+        cmocka_unit_test(what_is_pipelined_while_we_wait_is_kept_in_bounds),
         cmocka_unit_test(a_transaction_is_split),
         cmocka_unit_test(many_recipients_do_not_nest),
         cmocka_unit_test(forged_headers_are_removed),

@@ -49,6 +49,15 @@ static void once(const char *lua, const char *params, const char *script)
     talk_close(&talk);
 }
 
+static void odd_bytes_in_a_login_end_the_exchange(void **state)
+{
+    (void)state;
+    once(policy, PARAMS, CLEAR SECURE "C: AUTH LOGIN\nS: 334 *\nC> YWxp\\0Y2U=\\r\\n\nS: 501 *\nC: NOOP\nS: 250 *");
+    once(policy, PARAMS, CLEAR SECURE "C: AUTH LOGIN\nS: 334 *\nC> YWxp\\rY2U=\\r\\n\nS: 501 *\nC: NOOP\nS: 250 *");
+    once(policy, PARAMS, CLEAR SECURE "C: AUTH LOGIN\nS: 334 *\nC> YWxpY2U=\\n\nS: 500 *\nEOF");
+    once(policy, PARAMS, CLEAR SECURE "C> AUTH PLAIN AGFsaWNlAHNlY3JldA==\\nNOOP\\r\\n\nS: 500 *\nEOF");
+}
+
 static void logins_need_tls(void **state)
 {
     (void)state;
@@ -244,6 +253,7 @@ static void records_carry_no_secret(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(odd_bytes_in_a_login_end_the_exchange),
         cmocka_unit_test(logins_need_tls),
         cmocka_unit_test(each_reply_of_the_table),
         cmocka_unit_test(login_is_plain_in_two_lines),

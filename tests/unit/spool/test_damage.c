@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A disk that gives back something else than was written, or nothing, while the spool is in use: it costs what was
+ * damaged, and is told; nothing else is lost, and nothing that was deleted stays away for good at another's cost.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <stdatomic.h>
+
+#include "helper.h"
+
+/* Every place in segment files that holds these bytes gets another first byte. Returns how many there were. */
+static unsigned damage(const char *path, const void *bytes, size_t len)
+{
+    DIR *directory = opendir(path);
+    struct dirent *found;
+    unsigned count = 0;
+    static char data[8 << 20];
+
+    while ((found = readdir(directory))) {
+        int fd = strncmp(found->d_name, "segment-", 8) ? -1 : openat(dirfd(directory), found->d_name, O_RDWR);
+        ssize_t got = fd < 0 ? 0 : pread(fd, data, sizeof data, 0);
+        char *at = data;
+
+        while (got > 0 && (at = memmem(at, (size_t)(data + got - at), bytes, len))) {
+            char other = (char)~*at;
+
+            assert_int_equal(pwrite(fd, &other, 1, at - data), 1);
+            count++;
+            at++;
+        }
+        if (fd >= 0)
+            close(fd);
+    }
+    closedir(directory);
+    return count;
+}
+
+static uint64_t damaged_in(const struct spool *spool)
+{
+    struct spool_stats stats;
+
+    spool_get_stats(spool, &stats);
+    return stats.damaged;
+}
+
+static enum error_kind kind_of_reading(struct spool *spool, uint64_t ref)
+{
+    struct waiting_read got = read_one(spool, ref);
+
+    drop_read(&got);
+    return got.kind;
+}
+
+/* ---- reading ---- */
+
+static void a_message_that_became_another_is_not_given_out(void **state)
+{
+    struct spool *spool = open_small(*state);
+    uint64_t one = store_one(spool, "one", SPAN_LIT("the first body"));
+    uint64_t two = store_one(spool, "the second record", SPAN_LIT("two"));
+    uint64_t three = store_one(spool, "three", SPAN_LIT("the third body"));
+
+    assert_int_equal(damage(*state, "the first body", 14), 1);
+    assert_int_equal(damage(*state, "the second record", 17), 1);
+    assert_int_equal(kind_of_reading(spool, one), ERROR_PERM);
+    assert_int_equal(kind_of_reading(spool, two), ERROR_PERM);
+    assert_int_equal(damaged_in(spool), 2);
+    assert_true(reads_as(spool, three, "three", SPAN_LIT("the third body")));
+    spool_close(spool);
+}
+
+static atomic_bool reads_fail;
+
+static ssize_t read_or_fail(int fd, void *data, size_t len, off_t at)
+{
+    if (!atomic_load(&reads_fail))
+        return spool_io_real()->read_at(fd, data, len, at);
+    errno = EIO;
+    return -1;
+}
+
+/* It may be readable again, so it is not given up. */
+static void a_disk_that_cannot_read_is_no_damage(void **state)
+{
+    struct spool_io io = *spool_io_real();
+    struct spool *spool;
+    uint64_t one;
+
+    io.read_at = read_or_fail;
+    spool_io_inject(&io);
+    spool = open_small(*state);
+    one = store_one(spool, "one", SPAN_LIT("body"));
+    atomic_store(&reads_fail, true);
+    assert_int_equal(kind_of_reading(spool, one), ERROR_TEMP);
+    assert_int_equal(damaged_in(spool), 0);
+    atomic_store(&reads_fail, false);
+    assert_true(reads_as(spool, one, "one", SPAN_LIT("body")));
+    spool_close(spool);
+}
+
+/* ---- headers ---- */
+
+static void wreck_header(const char *path, const char *segment)
+{
+    char *name = mem_printf("%s/%s", path, segment);
+    int fd = open(name, O_RDWR);
+
+    for (off_t at = 0; at < SEGMENT_HEADER_BYTES; at += SEGMENT_HEADER_BYTES / 2)
+        assert_int_equal(pwrite(fd, "not a header", 12, at), 12);
+    close(fd);
+    free(name);
+}
+
+static bool holds(const char *path, const char *name, const char *text)
+{
+    char *whole = mem_printf("%s/%s", path, name);
+    static char data[SMALL_SEGMENT];
+    int fd = open(whole, O_RDONLY);
+    ssize_t got = fd < 0 ? 0 : read(fd, data, sizeof data);
+
+    if (fd >= 0)
+        close(fd);
+    free(whole);
+    return got > 0 && memmem(data, (size_t)got, text, strlen(text));
+}
+
+static void put_file(const char *path, const char *name, const char *text)
+{
+    char *whole = mem_printf("%s/%s", path, name);
+    int fd = open(whole, O_WRONLY | O_CREAT, 0600);
+
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    close(fd);
+    free(whole);
+}
+
+/* Numbers begin anew in an empty folder, so there may be such a file already: it is somebody's mail, too. */
+static void a_segment_without_a_header_is_kept_aside(void **state)
+{
+    struct spool *spool = open_small(*state);
+    struct picture picture;
+
+    assert_true(store_one(spool, "one", SPAN_LIT("the first body")));
+    spool_close(spool);
+    wreck_header(*state, "segment-00000001");
+    put_file(*state, "damaged-segment-00000001", "of an earlier time");
+    spool = open_small(*state);
+    assert_non_null(spool);
+    assert_int_equal(damaged_in(spool), 1);
+    assert_true(store_one(spool, "two", SPAN_LIT("the second body")));
+    spool_close(spool);
+
+    spool = open_small(*state);
+    picture = enumerate(spool);
+    assert_int_equal(picture.count, 1);
+    drop_picture(&picture);
+    spool_close(spool);
+    assert_true(holds(*state, "damaged-segment-00000001", "of an earlier time"));
+    assert_true(holds(*state, "damaged-segment-00000001.2", "the first body"));
+}
+
+/* ---- compaction ---- */
+
+#define SPREAD 24
+
+static char filling[4000];
+
+/* One message that stays in each of many segments, and then enough mail for all of them to be emptied. */
+static void spread(struct spool *spool, uint64_t *refs)
+{
+    struct span body = span_make(filling, sizeof filling);
+
+    for (int i = 0; i < SPREAD; i++) {
+        refs[i] = store_one(spool, "stays", body);
+        for (int k = 0; k < 16; k++)
+            spool_remove(spool, store_one(spool, "passes", body));
+    }
+}
+
+static void expect_spread(struct spool *spool, const uint64_t *refs)
+{
+    for (int i = 0; i < SPREAD; i++)
+        assert_true(reads_as(spool, refs[i], "stays", span_make(filling, sizeof filling)));
+}
+
+static size_t count_records(const struct picture *picture, const char *record)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < picture->count; i++)
+        count += !strcmp(picture->list[i].record, record);
+    return count;
+}
+
+static void a_damaged_message_is_left_behind_and_the_others_move(void **state)
+{
+    struct spool *spool = open_small(*state);
+    uint64_t refs[SPREAD], first, bad, last;
+    struct spool_stats stats;
+    struct picture picture;
+
+    first = store_one(spool, "first", SPAN_LIT("the first body"));
+    bad = store_one(spool, "bad", SPAN_LIT("the bad body"));
+    last = store_one(spool, "last", SPAN_LIT("the last body"));
+    assert_int_equal(damage(*state, "the bad body", 12), 1);
+    spread(spool, refs);
+    spool_get_stats(spool, &stats);
+    assert_true(stats.compacted > 0);
+    assert_int_equal(stats.damaged, 1);
+    assert_int_equal(kind_of_reading(spool, bad), ERROR_PERM);
+    assert_true(reads_as(spool, first, "first", SPAN_LIT("the first body")));
+    assert_true(reads_as(spool, last, "last", SPAN_LIT("the last body")));
+    expect_spread(spool, refs);
+    spool_close(spool);
+
+    spool = open_small(*state);
+    picture = enumerate(spool);
+    assert_int_equal(count_records(&picture, "first"), 1);
+    assert_int_equal(count_records(&picture, "last"), 1);
+    assert_int_equal(count_records(&picture, "stays"), SPREAD);
+    assert_int_equal(count_records(&picture, "passes"), 0);
+    drop_picture(&picture);
+    spool_close(spool);
+}
+
+/* A mark that cannot be read deletes nothing: its message may come again, and no other goes. The first segment cannot
+ * be emptied, so marks that speak of it are needed as long as there is anything. */
+static void damaged_marks_cost_no_message(void **state)
+{
+    struct spool *spool = open_small(*state);
+    uint64_t refs[SPREAD], more[SPREAD], bad, gone;
+    struct spool_stats stats;
+    struct picture picture;
+    unsigned char mark[12] = {0};
+
+    bad = store_one(spool, "bad", SPAN_LIT("the bad body"));
+    gone = store_one(spool, "gone", SPAN_LIT("body"));
+    assert_int_equal(damage(*state, "the bad body", 12), 1);
+    for (int i = 0; i < 40; i++)
+        spool_remove(spool, store_one(spool, "passes", span_make(filling, sizeof filling)));
+    spool_remove(spool, gone);
+    assert_true(store_one(spool, "after", SPAN_LIT("body"))); /* the mark is on disk */
+    for (size_t i = 0; i < 8; i++)
+        mark[i] = (unsigned char)(gone >> 8 * i);
+    mark[8] = 1; /* the first segment */
+    assert_int_equal(damage(*state, mark, sizeof mark), 1);
+    spread(spool, refs);
+    spread(spool, more);
+    spool_get_stats(spool, &stats);
+    assert_true(stats.compacted > 0);
+    expect_spread(spool, refs);
+    expect_spread(spool, more);
+    assert_int_equal(kind_of_reading(spool, bad), ERROR_PERM);
+    assert_int_equal(kind_of_reading(spool, gone), ERROR_PERM);
+    spool_close(spool);
+
+    spool = open_small(*state);
+    picture = enumerate(spool);
+    assert_int_equal(count_records(&picture, "stays"), 2 * SPREAD);
+    assert_int_equal(count_records(&picture, "after"), 1);
+    assert_true(count_records(&picture, "gone") <= 1);
+    drop_picture(&picture);
+    spool_close(spool);
+}
+
+/* ---- deleted while it is being moved ---- */
+
+#define LARGE_SEGMENT (4u << 20)
+#define BODY_BYTES (64u << 10)
+#define SLICE_LEAST (900u << 10) /* of what is written in many parts, only the compaction's is as large */
+#define MOVED 40
+
+static struct spool *large;
+static uint64_t early, late; /* survivors: of the first slice, and of a later one */
+static atomic_int slices;
+
+static ssize_t remove_at_first_slice(int fd, const struct iovec *parts, int count, off_t at)
+{
+    size_t bytes = 0;
+
+    for (int i = 0; i < count; i++)
+        bytes += parts[i].iov_len;
+    if (count > 2 && bytes >= SLICE_LEAST && atomic_fetch_add(&slices, 1) == 0) {
+        spool_remove(large, early);
+        spool_remove(large, late);
+    }
+    return spool_io_real()->write_at(fd, parts, count, at);
+}
+
+static struct spool *open_large(const char *path)
+{
+    struct spool_config config = small_config(path);
+    struct error error;
+
+    config.segment_bytes = LARGE_SEGMENT;
+    return spool_open(&config, &error);
+}
+
+/* Two copies of it are on disk then, and the mark has to speak of both. What a crash left is moved as a whole. */
+static void what_is_deleted_while_it_moves_stays_deleted(void **state)
+{
+    char *copy = mem_printf("%s-copy", (char *)*state);
+    struct spool_io io = *spool_io_real();
+    static char space[BODY_BYTES];
+    struct span body = span_make(space, sizeof space);
+    uint64_t refs[MOVED];
+    struct picture picture;
+
+    large = open_large(*state);
+    for (int i = 0; i < MOVED; i++)
+        refs[i] = store_one(large, "stays", body);
+    copy_tree(*state, copy);
+    spool_close(large);
+
+    io.write_at = remove_at_first_slice;
+    spool_io_inject(&io);
+    early = refs[0];
+    late = refs[MOVED - 1];
+    large = open_large(copy);
+    picture = enumerate(large);
+    assert_int_equal(picture.count, MOVED);
+    drop_picture(&picture);
+    for (int i = 0; i < 1000 && atomic_load(&slices) < 2; i++)
+        spool_remove(large, store_one(large, "passes", SPAN_LIT("x")));
+    assert_true(atomic_load(&slices) >= 2);
+    for (int i = 0; i < 200; i++)
+        spool_remove(large, store_one(large, "passes", body));
+    for (int i = 0; i < MOVED; i++)
+        assert_int_equal(kind_of_reading(large, refs[i]), i == 0 || i == MOVED - 1 ? ERROR_PERM : ERROR_NONE);
+    spool_close(large);
+
+    spool_io_inject(NULL);
+    large = open_large(copy);
+    picture = enumerate(large);
+    assert_int_equal(picture.count, MOVED - 2);
+    assert_int_equal(picture.damaged, 0);
+    drop_picture(&picture);
+    spool_close(large);
+    remove_tree(copy);
+    free(copy);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_message_that_became_another_is_not_given_out),
+        TEST(a_disk_that_cannot_read_is_no_damage),
+        TEST(a_segment_without_a_header_is_kept_aside),
+        TEST(a_damaged_message_is_left_behind_and_the_others_move),
+        TEST(damaged_marks_cost_no_message),
+        TEST(what_is_deleted_while_it_moves_stays_deleted),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
