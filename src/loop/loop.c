@@ -14,7 +14,7 @@
 #include "base/mem.h"
 #include "base/must.h"
 
-#define DEFERRED_ROUNDS 4
+#define DEFERRED_ROUNDS 2
 
 struct loop {
     /* fixed after start */
