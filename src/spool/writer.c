@@ -14,7 +14,7 @@
 
 #define RETRY_AFTER_MS 1000
 #define REMOVES_WAIT_MS 2
-#define MOMENT_US 500
+#define MOMENT_US 1000
 #define CROWD 16     /* so many share a sync well enough */
 #define ALONE_FOR 32 /* batches */
 
