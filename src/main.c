@@ -56,6 +56,7 @@ struct house {
     char *lua_path;
 
     uv_signal_t signals[3];
+    bool is_closing; /* signals mean nothing any more */
     struct timer drain_look, save_turn;
     struct job save;
     uint64_t drain_until_ms;
@@ -109,6 +110,8 @@ static void on_stop_signal(uv_signal_t *handle, int number)
     struct house *house = handle->data;
 
     (void)number;
+    if (house->is_closing)
+        return;
     if (house->stops_asked++ > 0) {
         diag(DIAG_WARN, NULL, "stopping at once");
         loop_stop(house->loop);
@@ -127,35 +130,47 @@ static void on_reload_signal(uv_signal_t *handle, int number)
     struct house *house = handle->data;
 
     (void)number;
+    if (house->is_closing)
+        return;
     policy_bump_epoch(house->policy);
     setup_reload_certificates(house->setup);
     /* last: what begins after this line goes by the new ones */
     diag(DIAG_INFO, NULL, "reloading: policy, data files and certificates");
 }
 
+static const int signal_numbers[] = {SIGINT, SIGTERM, SIGHUP};
+
 static void watch_signals(struct house *house)
 {
-    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
-
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+    for (size_t i = 0; i < sizeof signal_numbers / sizeof signal_numbers[0]; i++) {
         uv_signal_init(loop_uv(house->loop), &house->signals[i]);
         house->signals[i].data = house;
-        uv_signal_start(&house->signals[i], numbers[i] == SIGHUP ? on_reload_signal : on_stop_signal, numbers[i]);
+        uv_signal_start(&house->signals[i], signal_numbers[i] == SIGHUP ? on_reload_signal : on_stop_signal,
+                        signal_numbers[i]);
     }
 }
 
+/* Blocked first: libuv puts the default back, which would end us, and all other threads are gone. */
 static void unwatch_signals(struct house *house)
 {
-    for (size_t i = 0; i < 3; i++)
-        if (house->signals[i].data)
-            uv_close((uv_handle_t *)&house->signals[i], NULL);
+    sigset_t all;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, NULL);
+    for (size_t i = 0; i < sizeof signal_numbers / sizeof signal_numbers[0]; i++) {
+        if (!house->signals[i].data)
+            continue;
+        uv_close((uv_handle_t *)&house->signals[i], NULL);
+        signal(signal_numbers[i], SIG_IGN);
+    }
 }
 
 /* ---- opening and closing ---- */
 
+/* Signals are caught to the last: by default they would end us in the middle of this. */
 static void close_house(struct house *house)
 {
-    unwatch_signals(house);
+    house->is_closing = true;
     timer_stop(&house->drain_look);
     timer_stop(&house->save_turn);
     policy_monitor_free(house->monitor);
@@ -171,6 +186,7 @@ static void close_house(struct house *house)
     tally_stop();
     jobs_free(house->jobs);
     sqlite_pool_done();
+    unwatch_signals(house);
     loop_free(house->loop);
     free(house->lua_path);
     curl_global_cleanup();

@@ -65,6 +65,16 @@ def test_exit_code_is_0(signal_number):
     assert daemon.process.wait(DEADLINE) == 0
 
 
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGHUP])
+def test_signals_while_it_ends_do_not_kill_it(signal_number):
+    for _ in range(5):
+        with Daemon(policy()) as daemon:
+            daemon.process.send_signal(signal.SIGTERM)
+            while daemon.process.poll() is None:
+                daemon.process.send_signal(signal_number)
+            assert daemon.process.returncode == 0
+
+
 def test_silent_clients_are_closed():
     with Daemon(policy(listener=", client_timeout = '1 second'")) as daemon, Talk(daemon.port) as client:
         client.line("EHLO me")
