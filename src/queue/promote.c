@@ -65,7 +65,8 @@ void queue_loaded(struct queue *queue, struct message *message, const struct err
     sched->loading--;
     if (error) {
         diag_error(NULL, error, "message %s cannot be read from the spool", message_id(message));
-        message_set_due_ms(message, (int64_t)queue_wall_ms() + QUEUE_READ_AGAIN_MS);
+        message_set_due_ms(message, (int64_t)queue_wall_ms() +
+                                        (error->kind == ERROR_PERM ? QUEUE_DAMAGED_AGAIN_MS : QUEUE_READ_AGAIN_MS));
         sched_put(sched, message, queue_wall_ms());
     } else {
         sched_put_warm(sched, message);

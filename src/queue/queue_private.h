@@ -30,7 +30,8 @@
 #define QUEUE_STALE_GRACE_MS 10000            /* how soon a failed refresh is tried again */
 #define QUEUE_TROUBLE_MS 10000                /* how long a failed resolution answers for those behind it */
 #define QUEUE_ROOM_PATIENCE_MS 60000          /* at most this long until a full ready queue is looked at again */
-#define QUEUE_READ_AGAIN_MS 10000             /* a message that could not be read back from the spool */
+#define QUEUE_READ_AGAIN_MS 10000             /* a message that could not be read back just now */
+#define QUEUE_DAMAGED_AGAIN_MS 3600000        /* one that is damaged in the spool: a disk may be mended */
 #define QUEUE_LINGER_MS 60000                 /* what is empty and unused stays this long */
 
 struct sched;

@@ -380,6 +380,26 @@ static void what_cannot_be_read_back_is_asked_for_again(void **state)
     house_free(house);
 }
 
+/* Nothing makes it better soon, and each time it is asked for is a line for the operator. */
+static void what_is_damaged_is_seldom_asked_for(void **state)
+{
+    struct house *house = house_new(smart_policy, NULL);
+    struct error error;
+
+    (void)state;
+    error_set(&error, ERROR_PERM, "damaged");
+    house_insert(house, "a@b.test", 1);
+    house_settle(house);
+    report_transient(house, 0, house_take_one(house, 0));
+    house_fail_next_loads(house, &error);
+    house_pass_ms(house, 64000);
+    assert_int_equal(house->loads_asked, 1);
+    house_pass_ms(house, 50 * 60000);
+    assert_int_equal(house->loads_asked, 1);
+    assert_int_equal(house_scheduled(house), 1);
+    house_free(house);
+}
+
 static void a_clock_set_back_holds_nothing_up(void **state)
 {
     struct house *house = house_new(smart_policy, NULL);
@@ -994,6 +1014,7 @@ int main(void)
         cmocka_unit_test(a_changed_policy_is_asked_again),
         cmocka_unit_test(a_transient_failure_waits_shrunk_and_comes_back),
         cmocka_unit_test(what_cannot_be_read_back_is_asked_for_again),
+        cmocka_unit_test(what_is_damaged_is_seldom_asked_for),
         cmocka_unit_test(a_clock_set_back_holds_nothing_up),
         cmocka_unit_test(a_message_is_given_up_when_its_time_is_over),
         cmocka_unit_test(an_old_message_expires_when_its_turn_comes),
