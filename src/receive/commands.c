@@ -177,18 +177,6 @@ void session_command(struct session *session, struct span line)
     }
 }
 
-/* What stands behind it was perhaps meant by somebody as part of the same line, and is not run. Where that ends nobody
- * can know, as a network may cut a stream anywhere; so nothing is. */
-void session_bare_lf(struct session *session)
-{
-    free(session->command);
-    session->command = NULL;
-    if (session->is_chunk_line)
-        session_chunk_unknown(session);
-    else
-        session_replyf_close(session, 500, "5.5.2 lines end with CRLF, and only with it");
-}
-
 void session_bad_line(struct session *session, enum smtp_line_progress fault)
 {
     free(session->command);

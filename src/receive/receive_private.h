@@ -94,8 +94,9 @@ struct session {
     /* input */
     struct buf input; /* read, but not looked at yet; empty most of the time */
     struct smtp_line_reader lines;
-    bool is_auth_line;  /* the line that comes in may hold a password */
-    bool is_chunk_line; /* it begins as BDAT does: where it cannot be read, what follows may be its chunk */
+    bool is_auth_line;      /* the line that comes in may hold a password */
+    bool is_behind_bare_lf; /* the next line may be the rest of one that should not have ended yet */
+    bool is_chunk_line;     /* it begins as BDAT does: where it cannot be read, what follows may be its chunk */
     bool is_pumping;
     size_t bytes_behind; /* while pumping: how many stand behind the line in hand */
     bool is_at_eof;
@@ -229,7 +230,6 @@ void session_delay(struct session *session, uint64_t delay_ms, session_then_fn *
 void session_command(struct session *session, struct span line);
 void session_bad_line(struct session *session, enum smtp_line_progress fault);
 /* A BDAT whose size is unknown: where its chunk ends is anybody's guess, and its bytes are not commands. */
-void session_bare_lf(struct session *session);
 void session_chunk_unknown(struct session *session);
 /* Answers a command that makes no sense: slowed after some, 421 after more. */
 void session_junk(struct session *session, int code, const char *text);

@@ -92,6 +92,43 @@ static void wipe_secret_line(struct span line)
 
 static bool ends_in_bare_lf(struct span line) { return line.len < 2 || line.data[line.len - 2] != '\r'; }
 
+/* What stands behind a bare LF, up to the next CRLF, was perhaps meant by somebody as part of the same line, and is not
+ * run. Where a network cut the stream that part is still to come. */
+static size_t skip_tail(struct session *session, struct span tail)
+{
+    const char *end = memmem(tail.data, tail.len, "\r\n", 2);
+
+    session->is_behind_bare_lf = !end;
+    return end ? (size_t)(end - tail.data) + 2 : 0;
+}
+
+/* It may be such a part, or a client's next command. These say nothing about mail, so nobody gains by having them run.
+ */
+static bool is_harmless(struct span line)
+{
+    static const char *const verbs[] = {"NOOP", "RSET", "QUIT", "EHLO", "HELO"};
+
+    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
+        if (span_istarts_with(line, span_of(verbs[i])) && (line.len == 4 || line.data[4] == ' '))
+            return true;
+    return false;
+}
+
+static void take_whole_line(struct session *session, enum smtp_line_progress progress, struct span line)
+{
+    bool may_be_tail = session->is_behind_bare_lf;
+
+    session->is_behind_bare_lf = false;
+    if (session->state == SESSION_AUTH)
+        take_auth_line(session, progress, line);
+    else if (progress != SMTP_LINE_DONE)
+        session_bad_line(session, progress);
+    else if (may_be_tail && !is_harmless(line))
+        session_bad_line(session, SMTP_LINE_BAD_END);
+    else
+        session_command(session, line);
+}
+
 static size_t take_line(struct session *session, struct span view)
 {
     struct span line = SPAN_LIT("");
@@ -110,17 +147,10 @@ static size_t take_line(struct session *session, struct span view)
         return used;
     session->line_began_ms = 0;
     session->bytes_behind = view.len - used;
-    if (ends_in_bare_lf(span_head(view, used)))
-        session_bare_lf(session);
-    else if (session->state == SESSION_AUTH)
-        take_auth_line(session, progress, line);
-    else if (progress == SMTP_LINE_DONE)
-        session_command(session, line);
-    else
-        session_bad_line(session, progress);
+    take_whole_line(session, progress, line);
     if (session->is_auth_line)
         wipe_secret_line(line);
-    return used;
+    return ends_in_bare_lf(span_head(view, used)) ? used + skip_tail(session, span_from(view, used)) : used;
 }
 
 static size_t take(struct session *session, struct span view)

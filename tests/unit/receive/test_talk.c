@@ -147,15 +147,22 @@ static void other_protocols_are_hung_up_on(void **state)
 #define TEN "0123456789"
 #define HUNDRED TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN
 
-/* However the stream is cut: what follows is never run. */
-static void a_bare_lf_ends_the_session(void **state)
+/* However the stream is cut: nothing that matters is run from there, and the next line is a command again. */
+static void what_stands_behind_a_bare_lf_is_not_run(void **state)
 {
     (void)state;
-    once("", PLAIN_PARAMS, OPEN "C> MAIL FROM:<a@a>\\n\nS: 500 5.5.2 lines end with CRLF, and only with it\nEOF", 0);
-    once("", PLAIN_PARAMS, OPEN "C> NOOP\\nMAIL FROM:<a@a>\\r\\n\nS: 500 *\nEOF", 0);
-    once("", PLAIN_PARAMS, OPEN "C> \\n\nS: 500 *\nEOF", 0);
+    once("", PLAIN_PARAMS,
+         OPEN "C> MAIL FROM:<a@a>\\n\nS: 500 5.5.2 lines end with CRLF, and only with it\n"
+              "C: MAIL FROM:<a@a>\nS: 500 5.5.2 *\nC: MAIL FROM:<a@a>\nS: 250 *\nC: RSET\nS: 250 *",
+         0);
+    once("", PLAIN_PARAMS, OPEN "C> NOOP\\nMAIL FROM:<a@a>\\r\\n\nS: 500 *\nC: RCPT TO:<a@b>\nS: 503 *", 0);
+    once("", PLAIN_PARAMS, OPEN "C> NOOP\\nQUIT\\r\\n\nS: 500 *\nC: NOOP\nS: 250 *", 0);
+    once("", PLAIN_PARAMS, OPEN "C> \\n\nS: 500 *\nC: RSETX\nS: 500 5.5.2 *\nC: NOOP\nS: 250 *", 0);
+    once("", PLAIN_PARAMS, OPEN "C> \\n\nS: 500 *\nC: NOOP\nS: 250 *\nC: MAIL FROM:<a@a>\nS: 250 *", 0);
     once("", PLAIN_PARAMS, OPEN "C> BDAT 4\\nRSET\nS: 501 *\nEOF", 0);
-    once("", "{\"line_length_hard_limit\": 78}", OPEN "C> NOOP " HUNDRED "\\nNOOP\\r\\n\nS: 500 *\nEOF", 0);
+    once("", PLAIN_PARAMS, OPEN "C> NOOP\\n\nS: 500 *\nC> BDAT 4\\r\\nRSET\nS: 501 *\nEOF", 0);
+    once("", "{\"line_length_hard_limit\": 78}",
+         OPEN "C> NOOP " HUNDRED "\\nMAIL FROM:<a@a>\\r\\n\nS: 500 5.2.3 *\nC: RCPT TO:<a@b>\nS: 503 *", 0);
     once("", "{\"line_length_hard_limit\": 78}", OPEN "C> NOOP " HUNDRED "\\r\\nNOOP\\r\\n\nS: 500 5.2.3 *\nS: 250 *",
          0);
 }
@@ -606,7 +613,7 @@ int main(void)
         cmocka_unit_test(chunks_make_a_message),
         cmocka_unit_test(junk_is_slowed_then_sent_away),
         cmocka_unit_test(other_protocols_are_hung_up_on),
-        cmocka_unit_test(a_bare_lf_ends_the_session),
+        cmocka_unit_test(what_stands_behind_a_bare_lf_is_not_run),
         cmocka_unit_test(bad_bytes_in_commands_change_nothing),
         cmocka_unit_test(long_lines_are_bounded),
         cmocka_unit_test(sizes_are_enforced),
