@@ -134,6 +134,7 @@ static size_t take_line(struct session *session, struct span view)
     struct span line = SPAN_LIT("");
     size_t used;
     enum smtp_line_progress progress;
+    bool is_bare_lf;
 
     /* at each look at a line, whose first word may come in pieces */
     if (!session->lines.skipping && session->state == SESSION_COMMAND && is_another_protocol(session, view))
@@ -147,10 +148,11 @@ static size_t take_line(struct session *session, struct span view)
         return used;
     session->line_began_ms = 0;
     session->bytes_behind = view.len - used;
-    take_whole_line(session, progress, line);
+    is_bare_lf = ends_in_bare_lf(span_head(view, used));
+    take_whole_line(session, is_bare_lf && session->state != SESSION_AUTH ? SMTP_LINE_BAD_END : progress, line);
     if (session->is_auth_line)
         wipe_secret_line(line);
-    return ends_in_bare_lf(span_head(view, used)) ? used + skip_tail(session, span_from(view, used)) : used;
+    return is_bare_lf ? used + skip_tail(session, span_from(view, used)) : used;
 }
 
 static size_t take(struct session *session, struct span view)

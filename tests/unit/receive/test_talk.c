@@ -162,7 +162,7 @@ static void what_stands_behind_a_bare_lf_is_not_run(void **state)
     once("", PLAIN_PARAMS, OPEN "C> BDAT 4\\nRSET\nS: 501 *\nEOF", 0);
     once("", PLAIN_PARAMS, OPEN "C> NOOP\\n\nS: 500 *\nC> BDAT 4\\r\\nRSET\nS: 501 *\nEOF", 0);
     once("", "{\"line_length_hard_limit\": 78}",
-         OPEN "C> NOOP " HUNDRED "\\nMAIL FROM:<a@a>\\r\\n\nS: 500 5.2.3 *\nC: RCPT TO:<a@b>\nS: 503 *", 0);
+         OPEN "C> NOOP " HUNDRED "\\nMAIL FROM:<a@a>\\r\\n\nS: 500 5.5.2 *\nC: RCPT TO:<a@b>\nS: 503 *", 0);
     once("", "{\"line_length_hard_limit\": 78}", OPEN "C> NOOP " HUNDRED "\\r\\nNOOP\\r\\n\nS: 500 5.2.3 *\nS: 250 *",
          0);
 }
