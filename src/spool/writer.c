@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The one thread that appends. While it waits for a sync, requests gather in its inbox;
- * the next batch is all of them: that is the whole of group commit.
+ * The one thread that appends. While it waits for a sync, requests gather in its inbox; the next batch is all of them,
+ * and those that come in a moment granted to them: that is the whole of group commit.
  */
 #include <errno.h>
 #include <stdlib.h>
