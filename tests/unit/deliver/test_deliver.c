@@ -797,10 +797,9 @@ static void each_stage_has_its_time_limit(void **state)
     }
 }
 
-/* A server that stops reading: the write side has its limit too. */
-static void a_text_that_is_not_taken_times_out(void **state)
+/* A long text on its way to a server that has said 354, and stopped reading. */
+static void send_what_is_not_read(struct world *world)
 {
-    struct world *world = *state;
     size_t len = 24 << 20;
     char *text = malloc(len);
 
@@ -814,6 +813,14 @@ static void a_text_that_is_not_taken_times_out(void **state)
     while (buf_len(&world->one.heard) == 0 || !memmem(world->one.heard.data, world->one.heard.end, "DATA", 4))
         loop_turn(world->loop, true);
     socket_pause(world->one.connections[0].socket);
+}
+
+/* The write side has its limit too. */
+static void a_text_that_is_not_taken_times_out(void **state)
+{
+    struct world *world = *state;
+
+    send_what_is_not_read(world);
     world->plan->path->data_timeout_ms = 50; /* its 354 is still on the way */
     while (!world->ended)
         loop_turn(world->loop, true);
@@ -824,19 +831,7 @@ static void a_text_that_is_not_taken_times_out(void **state)
 /* Heard while most of the text has not been sent: nobody can have accepted it. */
 static void check_early_reply(struct world *world, const char *reply, enum deliver_verdict verdict)
 {
-    size_t len = 24 << 20;
-    char *text = malloc(len);
-
-    assert_non_null(text);
-    memset(text, 'x', len);
-    make_plan(world, "{\"enable_tls\":\"Disabled\"}", "{\"name\":\"s\"}", "mx1.test", NULL);
-    world->one.scripts[0] = SCRIPT(HELLO, RCPT_OK, "CDATA", "S354 go");
-    add_message(world, "x@y.test", text, len);
-    free(text);
-    start(world);
-    while (buf_len(&world->one.heard) == 0 || !memmem(world->one.heard.data, world->one.heard.end, "DATA", 4))
-        loop_turn(world->loop, true);
-    socket_pause(world->one.connections[0].socket);
+    send_what_is_not_read(world);
     for (int i = 0; i < 20; i++)
         loop_turn(world->loop, false); /* its 354 is heard, and the text on its way */
     assert_int_equal(socket_write(world->one.connections[0].socket, reply, strlen(reply)), 0);

@@ -357,22 +357,31 @@ static void a_transient_failure_waits_shrunk_and_comes_back(void **state)
     house_free(house);
 }
 
-/* It is asked for again soon, for it may have been want of memory; and in its own turn, as if it had just come. */
-static void what_cannot_be_read_back_is_asked_for_again(void **state)
+/* A message that waited on disk, was due, and could not be read back. */
+static struct house *house_with_unreadable(const struct error *error)
 {
     struct house *house = house_new(smart_policy, NULL);
-    struct error error;
 
-    (void)state;
-    error_set(&error, ERROR_TEMP, "no memory");
     house_insert(house, "a@b.test", 1);
     house_settle(house);
     report_transient(house, 0, house_take_one(house, 0));
-    house_fail_next_loads(house, &error);
+    house_fail_next_loads(house, error);
     house_pass_ms(house, 64000);
     assert_int_equal(house->loads_asked, 1);
     assert_int_equal(house_ready(house), 0);
     assert_int_equal(house_scheduled(house), 1);
+    return house;
+}
+
+/* It is asked for again soon, for it may have been want of memory; and in its own turn, as if it had just come. */
+static void what_cannot_be_read_back_is_asked_for_again(void **state)
+{
+    struct house *house;
+    struct error error;
+
+    (void)state;
+    error_set(&error, ERROR_TEMP, "no memory");
+    house = house_with_unreadable(&error);
     house_fail_next_loads(house, NULL);
     house_pass_ms(house, QUEUE_READ_AGAIN_MS + 2000);
     assert_int_equal(house->loads_asked, 2);
@@ -383,17 +392,12 @@ static void what_cannot_be_read_back_is_asked_for_again(void **state)
 /* Nothing makes it better soon, and each time it is asked for is a line for the operator. */
 static void what_is_damaged_is_seldom_asked_for(void **state)
 {
-    struct house *house = house_new(smart_policy, NULL);
+    struct house *house;
     struct error error;
 
     (void)state;
     error_set(&error, ERROR_PERM, "damaged");
-    house_insert(house, "a@b.test", 1);
-    house_settle(house);
-    report_transient(house, 0, house_take_one(house, 0));
-    house_fail_next_loads(house, &error);
-    house_pass_ms(house, 64000);
-    assert_int_equal(house->loads_asked, 1);
+    house = house_with_unreadable(&error);
     house_pass_ms(house, 50 * 60000);
     assert_int_equal(house->loads_asked, 1);
     assert_int_equal(house_scheduled(house), 1);
