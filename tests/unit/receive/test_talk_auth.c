@@ -54,8 +54,10 @@ static void odd_bytes_in_a_login_end_the_exchange(void **state)
     (void)state;
     once(policy, PARAMS, CLEAR SECURE "C: AUTH LOGIN\nS: 334 *\nC> YWxp\\0Y2U=\\r\\n\nS: 501 *\nC: NOOP\nS: 250 *");
     once(policy, PARAMS, CLEAR SECURE "C: AUTH LOGIN\nS: 334 *\nC> YWxp\\rY2U=\\r\\n\nS: 501 *\nC: NOOP\nS: 250 *");
-    once(policy, PARAMS, CLEAR SECURE "C: AUTH LOGIN\nS: 334 *\nC> YWxpY2U=\\n\nS: 500 *\nEOF");
-    once(policy, PARAMS, CLEAR SECURE "C> AUTH PLAIN AGFsaWNlAHNlY3JldA==\\nNOOP\\r\\n\nS: 500 *\nEOF");
+    once(policy, PARAMS, CLEAR SECURE "C: AUTH LOGIN\nS: 334 *\nC> YWxpY2U=\\n\nS: 501 *\nC: NOOP\nS: 250 *");
+    once(policy, PARAMS,
+         CLEAR SECURE "C> AUTH PLAIN AGFsaWNlAHNlY3JldA==\\nNOOP\\r\\n\nS: 500 *\n"
+                      "C: AUTH PLAIN AGFsaWNlAHNlY3JldA==\nS: 235 *");
 }
 
 static void logins_need_tls(void **state)
