@@ -109,9 +109,8 @@ static void on_entry(void *ctx, uint64_t ref, struct span record, size_t body_by
         first_us = clock_mono_us();
 }
 
-static void on_end(void *ctx, const struct error *error, uint64_t shown, uint64_t damaged)
+static void on_end(void *ctx, uint64_t shown, uint64_t damaged)
 {
-    (void)error;
     printf("recovered %llu (%llu damaged): first after %.3f s, all after %.3f s\n", (unsigned long long)shown,
            (unsigned long long)damaged, (double)(first_us - began_us) / 1e6,
            (double)(clock_mono_us() - began_us) / 1e6);

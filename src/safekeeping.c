@@ -193,11 +193,9 @@ static void on_entry(void *ctx, uint64_t ref, struct span record, size_t body_by
     queue_insert(turns->queue, message);
 }
 
-static void on_enumerated(void *ctx, const struct error *error, uint64_t shown, uint64_t damaged)
+static void on_enumerated(void *ctx, uint64_t shown, uint64_t damaged)
 {
     (void)ctx;
-    if (error)
-        diag_error(NULL, error, "the spool could not be read to its end");
     diag(damaged ? DIAG_WARN : DIAG_INFO, NULL, "spool enumerated: %llu messages are back, %llu damaged records",
          (unsigned long long)shown, (unsigned long long)damaged);
 }

@@ -24,9 +24,7 @@ static int open_rooms(void *ctx, struct loop *loop, struct error *error)
     turns->dns = relay_dns_new(turns->relay, loop, error);
     if (!turns->dns)
         return -1;
-    turns->queue = queue_new(loop, turns->vm, turns->dns, relay_queue_ops(), turns, error);
-    if (!turns->queue)
-        return -1;
+    turns->queue = queue_new(loop, turns->vm, turns->dns, relay_queue_ops(), turns);
     safekeeping_bring_back(turns);
     return 0;
 }

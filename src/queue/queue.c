@@ -102,11 +102,10 @@ static void init_defaults(struct queue *queue)
 }
 
 struct queue *queue_new(struct loop *loop, struct policy_vm *vm, struct dns *dns, const struct queue_ops *ops,
-                        void *ctx, struct error *error)
+                        void *ctx)
 {
     struct queue *queue = mem_zalloc(sizeof *queue);
 
-    (void)error; /* nothing here can fail today; the door leaves room for it */
     queue->loop = loop;
     queue->vm = vm;
     queue->dns = dns;

@@ -52,7 +52,7 @@ struct queue_ops {
 
 /* Starts on `loop` (the queue thread's); `vm` and `dns` belong to that thread. */
 struct queue *queue_new(struct loop *loop, struct policy_vm *vm, struct dns *dns, const struct queue_ops *ops,
-                        void *ctx, struct error *error);
+                        void *ctx);
 /* Messages in it are freed; they live on in the spool. No answer to ops->load may come after. */
 void queue_free(struct queue *queue);
 

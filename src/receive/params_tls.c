@@ -185,7 +185,7 @@ void params_tls_unref(struct receive_tls **tls_at)
     *tls_at = NULL;
     if (!tls || atomic_fetch_sub_explicit(&tls->refs, 1, memory_order_acq_rel) > 1)
         return;
-    tls_server_unref(&tls->server);
+    tls_server_free(tls->server);
     json_decref(tls->table);
     free(tls->name);
     free(tls->hostname);

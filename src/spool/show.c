@@ -122,7 +122,7 @@ static void on_end(struct mail *mail)
 {
     struct end *end = CONTAINER_OF(mail, struct end, mail);
 
-    end->on_end(end->ctx, NULL, end->shown, end->damaged);
+    end->on_end(end->ctx, end->shown, end->damaged);
     free(end);
 }
 

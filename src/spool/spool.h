@@ -45,8 +45,8 @@ void spool_close(struct spool *spool);
 
 /* One live message. `record` is borrowed for the call; the body stays on disk. */
 typedef void spool_entry_fn(void *ctx, uint64_t ref, struct span record, size_t body_bytes);
-/* NULL: all were shown. Damaged records were skipped, counted and logged. */
-typedef void spool_enumerated_fn(void *ctx, const struct error *error, uint64_t shown, uint64_t damaged);
+/* All were shown. Damaged records were skipped, counted and logged. */
+typedef void spool_enumerated_fn(void *ctx, uint64_t shown, uint64_t damaged);
 
 /* Shows every message that was live at spool_open, from a thread of its own, in batches
  * delivered on the calling loop; new ones may be stored meanwhile and are not shown. */

@@ -29,8 +29,6 @@ struct settings_set {
 };
 
 struct tls_server {
-    atomic_uint refs;
-
     /* shared, under lock */
     pthread_mutex_t lock;
     struct settings_set *set;
@@ -140,12 +138,12 @@ struct tls_server *tls_server_new(const struct tls_server_config *config, struct
 {
     struct tls_server *server = mem_zalloc(sizeof *server);
 
-    atomic_init(&server->refs, 1);
     pthread_mutex_init(&server->lock, NULL);
     server->set = make_set(config, error);
-    if (!server->set)
-        tls_server_unref(&server);
-    return server;
+    if (server->set)
+        return server;
+    tls_server_free(server);
+    return NULL;
 }
 
 int tls_server_reload(struct tls_server *server, const struct tls_server_config *config, struct error *error)
@@ -163,22 +161,13 @@ int tls_server_reload(struct tls_server *server, const struct tls_server_config 
     return 0;
 }
 
-struct tls_server *tls_server_ref(struct tls_server *server)
+void tls_server_free(struct tls_server *server)
 {
-    atomic_fetch_add(&server->refs, 1);
-    return server;
-}
-
-void tls_server_unref(struct tls_server **server)
-{
-    struct tls_server *gone = *server;
-
-    *server = NULL;
-    if (!gone || atomic_fetch_sub(&gone->refs, 1) != 1)
+    if (!server)
         return;
-    set_unref(gone->set);
-    pthread_mutex_destroy(&gone->lock);
-    free(gone);
+    set_unref(server->set);
+    pthread_mutex_destroy(&server->lock);
+    free(server);
 }
 
 int tls_accept(struct socket *socket, struct tls_server *server, tls_done_fn *on_done, void *ctx, struct error *error)

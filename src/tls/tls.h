@@ -40,8 +40,8 @@ struct tls_server *tls_server_new(const struct tls_server_config *config, struct
  * any thread. */
 int tls_server_reload(struct tls_server *server, const struct tls_server_config *config, struct error *error)
     __attribute__((warn_unused_result));
-struct tls_server *tls_server_ref(struct tls_server *server);
-void tls_server_unref(struct tls_server **server);
+/* Handshakes under way go on with what they began with. NULL is fine. */
+void tls_server_free(struct tls_server *server);
 
 /* NULL error: the handshake is done and the socket carries plaintext from now on. On error
  * close the socket. Called once, from the loop. The caller must not have unread clear-text

@@ -208,7 +208,7 @@ static void fake_stop(struct fake *fake)
     for (size_t i = 0; i < fake->accepted; i++)
         fake_close(&fake->connections[i]);
     listener_free(fake->listener);
-    tls_server_unref(&fake->tls);
+    tls_server_free(fake->tls);
     buf_done(&fake->heard);
     buf_done(&fake->body);
 }

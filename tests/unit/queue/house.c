@@ -233,7 +233,7 @@ struct house *house_new(const char *policy, const char *zone)
     house->dns = dns_new(house->loop, &dns, &error);
     if (!house->dns)
         fail_msg("%s", error.sentence);
-    house->queue = queue_new(house->loop, house->vm, house->dns, &ops, house, &error);
+    house->queue = queue_new(house->loop, house->vm, house->dns, &ops, house);
     house->record_capacity = 64;
     house->records = mem_zalloc(house->record_capacity * sizeof *house->records);
     return house;

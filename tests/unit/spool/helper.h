@@ -271,11 +271,11 @@ static void on_entry(void *ctx, uint64_t ref, struct span record, size_t body_by
     picture->list[picture->count++] = (struct seen){ref, span_dup(record), body_bytes};
 }
 
-static void on_enumerated(void *ctx, const struct error *error, uint64_t shown, uint64_t damaged)
+static void on_enumerated(void *ctx, uint64_t shown, uint64_t damaged)
 {
     struct picture *picture = ctx;
 
-    MUST(!error && shown == picture->count);
+    MUST(shown == picture->count);
     picture->damaged = damaged;
     picture->done = true;
 }

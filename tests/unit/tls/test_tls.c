@@ -123,7 +123,7 @@ static void bytes_pass_both_ways_and_bindings_agree(void **state)
     }
     buf_done(&ours);
     buf_done(&theirs);
-    tls_server_unref(&listener);
+    tls_server_free(listener);
 }
 
 static void an_end_is_told_from_a_cut(void **state)
@@ -142,7 +142,7 @@ static void an_end_is_told_from_a_cut(void **state)
     while (server.last == SOCKET_WAIT)
         loop_turn(loop, true);
     assert_int_equal(server.last, *(bool *)*state ? SOCKET_EOF : SOCKET_ERROR);
-    tls_server_unref(&listener);
+    tls_server_free(listener);
 }
 
 static void garbage_fails_the_handshake(void **state)
@@ -155,7 +155,7 @@ static void garbage_fails_the_handshake(void **state)
     while (!server.failed)
         loop_turn(loop, true);
     assert_false(server.hands_shaken);
-    tls_server_unref(&listener);
+    tls_server_free(listener);
 }
 
 static void a_certificate_is_chosen_by_name_and_reloaded(void **state)
@@ -200,7 +200,7 @@ static void a_certificate_is_chosen_by_name_and_reloaded(void **state)
         free(certificate[i]);
         secret_free(key[i]);
     }
-    tls_server_unref(&listener);
+    tls_server_free(listener);
 }
 
 static void a_session_outlives_the_certificates_it_began_with(void **state)
@@ -215,7 +215,7 @@ static void a_session_outlives_the_certificates_it_began_with(void **state)
     shake_hands(listener, TLS_VERIFY_NONE, NULL, "mail.example.com");
     assert_int_equal(tls_channel_binding(server.socket, TLS_BINDING_SERVER_END_POINT, &before), 0);
     assert_int_equal(tls_server_reload(listener, &config, NULL), 0);
-    tls_server_unref(&listener);
+    tls_server_free(listener);
     assert_int_equal(tls_channel_binding(server.socket, TLS_BINDING_SERVER_END_POINT, &after), 0);
     assert_true(span_eq(buf_span(&before), buf_span(&after)));
     assert_int_equal(socket_write(client.socket, "QUIT\r\n", 6), 0);
@@ -250,7 +250,7 @@ static void an_address_is_verified_as_one(void **state)
     assert_true(client.failed);
     free(certificate);
     secret_free(key);
-    tls_server_unref(&listener);
+    tls_server_free(listener);
 }
 
 /* ---- a wire that carries a few bytes at a time ---- */
@@ -306,7 +306,7 @@ static void records_may_come_in_pieces(void **state)
     close(up.from);
     close(down.from);
     tls_client_unref(&demand);
-    tls_server_unref(&listener);
+    tls_server_free(listener);
 }
 
 static void a_verified_client_certificate_has_a_subject(void **state)
@@ -331,7 +331,7 @@ static void a_verified_client_certificate_has_a_subject(void **state)
     /* a serverAuth certificate is not one for clients: it must not verify */
     assert_true(server.failed);
     tls_client_unref(&demand);
-    tls_server_unref(&listener);
+    tls_server_free(listener);
     free(certificate);
     secret_free(key);
 }
