@@ -24,6 +24,7 @@
 
 struct auth_exchange;
 struct scram_keys; /* password/password.h */
+struct scram_set;
 
 enum auth_step {
     AUTH_STEP_CHALLENGE, /* send auth_exchange_challenge (334), then feed the next line */
@@ -51,6 +52,8 @@ struct auth_question {
     char *token; /* a bearer token (RFC 6750) */
     enum crypto_hash scram_hash;
     bool is_proved;
+    const struct scram_keys
+        *keys; /* AUTH_ASK_PROVED: whose proof it is, or when it is nobody's, the first of the set */
     const struct auth_certificate *certificate;
 };
 
@@ -86,9 +89,9 @@ enum auth_step auth_exchange_line(struct auth_exchange *exchange, struct span li
 /* The verdict on the question; what it points to is copied. */
 struct auth_answer {
     bool granted;
-    enum auth_reason reason;       /* when it was not */
-    const struct scram_keys *keys; /* AUTH_ASK_SCRAM_KEYS, granted: of the hash that was asked for */
-    const char *authcid;           /* AUTH_ASK_TOKEN and AUTH_ASK_EXTERNAL, granted: whose it is */
+    enum auth_reason reason;      /* when it was not */
+    const struct scram_set *keys; /* AUTH_ASK_SCRAM_KEYS, granted: of the hash that was asked for */
+    const char *authcid;          /* AUTH_ASK_TOKEN and AUTH_ASK_EXTERNAL, granted: whose it is */
 };
 
 /* A refusal ends the exchange, now or (where the mechanism has a last word for the client) with the client's next

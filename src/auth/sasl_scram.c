@@ -30,7 +30,7 @@ struct scram {
     char *first_bare;       /* the client's first message without its header */
     char *server_first;
     char *nonce; /* theirs and ours */
-    struct scram_keys keys;
+    struct scram_set set;
     unsigned char signature[CRYPTO_DIGEST_MOST_BYTES]; /* our proof */
 };
 
@@ -165,13 +165,15 @@ static enum auth_step take_first(struct auth_exchange *exchange, struct span mes
     return AUTH_STEP_ASK;
 }
 
-static enum auth_step send_first(struct auth_exchange *exchange, const struct scram_keys *keys)
+static enum auth_step send_first(struct auth_exchange *exchange, const struct scram_set *set)
 {
     struct scram *scram = exchange->state;
+    const struct scram_keys *keys = set->keys;
     struct buf salt;
 
-    MUST(keys && keys->hash == exchange->mechanism->hash && keys->salt_len <= SCRAM_SALT_LIMIT);
-    scram->keys = *keys;
+    MUST(set->count >= 1 && set->count <= SCRAM_SET_MOST);
+    MUST(keys->hash == exchange->mechanism->hash && keys->salt_len <= SCRAM_SALT_LIMIT);
+    scram->set = *set;
     buf_init(&salt, (size_t)2 * SCRAM_SALT_LIMIT);
     MUST(base64_encode(span_make((const char *)keys->salt, keys->salt_len), &salt) == 0);
     scram->server_first =
@@ -226,25 +228,41 @@ static struct span as_span(const unsigned char *octets, size_t len) { return spa
 
 /* RFC 5802, section 3: the proof is right when what is left of it after the client's signature is taken off is a key
  * whose hash we hold. */
-static bool check_proof(struct scram *scram, struct span without_proof, const unsigned char *proof)
+static bool is_proof_of(const struct scram_keys *keys, struct span said, const unsigned char *proof)
 {
-    enum crypto_hash hash = scram->keys.hash;
-    size_t bytes = crypto_hash_bytes(hash);
-    char *said = mem_printf("%s,%s,%.*s", scram->first_bare, scram->server_first, SPAN_ARG(without_proof));
+    size_t bytes = crypto_hash_bytes(keys->hash);
     unsigned char key[CRYPTO_DIGEST_MOST_BYTES];
     unsigned char stored[CRYPTO_DIGEST_MOST_BYTES];
     bool is_right;
 
-    crypto_hmac(hash, as_span(scram->keys.stored_key, bytes), span_of(said), key);
+    crypto_hmac(keys->hash, as_span(keys->stored_key, bytes), said, key);
     for (size_t i = 0; i < bytes; i++)
         key[i] ^= proof[i];
-    crypto_digest(hash, as_span(key, bytes), stored);
-    is_right = secret_equal(as_span(stored, bytes), as_span(scram->keys.stored_key, bytes));
-    crypto_hmac(hash, as_span(scram->keys.server_key, bytes), span_of(said), scram->signature);
+    crypto_digest(keys->hash, as_span(key, bytes), stored);
+    is_right = secret_equal(as_span(stored, bytes), as_span(keys->stored_key, bytes));
     secret_wipe(key, sizeof key);
     secret_wipe(stored, sizeof stored);
-    free(said);
     return is_right;
+}
+
+/* A small set is looked through several times: how many secrets somebody has is not told by the time it takes. */
+static void check_proof(struct auth_exchange *exchange, struct span without_proof, const unsigned char *proof)
+{
+    struct scram *scram = exchange->state;
+    struct auth_question *question = &exchange->question;
+    char *said = mem_printf("%s,%s,%.*s", scram->first_bare, scram->server_first, SPAN_ARG(without_proof));
+    struct scram_keys *keys = scram->set.keys;
+
+    question->keys = &keys[0];
+    for (size_t i = 0; i < SCRAM_SET_MOST; i++) {
+        if (!is_proof_of(&keys[i % scram->set.count], span_of(said), proof))
+            continue;
+        question->keys = &keys[i % scram->set.count];
+        question->is_proved = true;
+    }
+    crypto_hmac(keys->hash, as_span(question->keys->server_key, crypto_hash_bytes(keys->hash)), span_of(said),
+                scram->signature);
+    free(said);
 }
 
 static enum auth_step take_final(struct auth_exchange *exchange, struct span message)
@@ -255,12 +273,12 @@ static enum auth_step take_final(struct auth_exchange *exchange, struct span mes
 
     if (span_find(message, '\0') < message.len || read_final(message, &final) ||
         !span_eq(final.nonce, span_of(scram->nonce)) ||
-        decode_proof(final.proof, proof, crypto_hash_bytes(scram->keys.hash)))
+        decode_proof(final.proof, proof, crypto_hash_bytes(exchange->mechanism->hash)))
         return auth_fail(exchange, AUTH_REASON_MALFORMED);
     if (!span_eq(final.binding, span_of(scram->expected_binding)))
         return auth_fail(exchange, AUTH_REASON_BINDING_MISMATCH);
     exchange->question.kind = AUTH_ASK_PROVED;
-    exchange->question.is_proved = check_proof(scram, final.without_proof, proof);
+    check_proof(exchange, final.without_proof, proof);
     return AUTH_STEP_ASK;
 }
 
@@ -273,7 +291,7 @@ static enum auth_step send_final(struct auth_exchange *exchange)
     MUST(exchange->question.is_proved);
     buf_init(&text, AUTH_CHALLENGE_BYTES);
     MUST(buf_append_span(&text, SPAN_LIT("v=")) == 0);
-    MUST(base64_encode(as_span(scram->signature, crypto_hash_bytes(scram->keys.hash)), &text) == 0);
+    MUST(base64_encode(as_span(scram->signature, crypto_hash_bytes(exchange->mechanism->hash)), &text) == 0);
     step = auth_challenge(exchange, buf_span(&text));
     buf_done(&text);
     exchange->stage = STAGE_CONFIRM;

@@ -17,21 +17,18 @@
 #include "password/password.h"
 
 static const struct option options[] = {
-    {"scheme", required_argument, NULL, 's'},
-    {"memory", required_argument, NULL, 'm'},
-    {"rounds", required_argument, NULL, 'r'},
-    {"parallelism", required_argument, NULL, 'p'},
-    {"verify", required_argument, NULL, 'v'},
-    {"file", required_argument, NULL, 'f'},
-    {"user", required_argument, NULL, 'u'},
-    {"help", no_argument, NULL, 'h'},
-    {NULL, 0, NULL, 0},
+    {"scheme", required_argument, NULL, 's'}, {"memory", required_argument, NULL, 'm'},
+    {"rounds", required_argument, NULL, 'r'}, {"parallelism", required_argument, NULL, 'p'},
+    {"beside", required_argument, NULL, 'b'}, {"verify", required_argument, NULL, 'v'},
+    {"file", required_argument, NULL, 'f'},   {"user", required_argument, NULL, 'u'},
+    {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
 };
 
 struct wish {
     enum password_scheme scheme;
     struct password_cost cost;
     const char *verify; /* a stored form */
+    const char *beside; /* likewise, of SCRAM */
     const char *file, *user;
 };
 
@@ -88,7 +85,8 @@ static int hash(const struct wish *wish, struct span password)
     int result;
 
     buf_init(&stored, PASSWORD_STORED_LIMIT);
-    if (password_hash(wish->scheme, &wish->cost, password, &stored, &error)) {
+    if (wish->beside ? password_hash_beside(wish->beside, password, &stored, &error)
+                     : password_hash(wish->scheme, &wish->cost, password, &stored, &error)) {
         ctl_complain("%s", error.sentence);
         result = CTL_FAILED;
     } else {
@@ -151,6 +149,9 @@ static int take_option(int option, struct wish *wish)
         return take_count("rounds", &wish->cost.rounds);
     case 'p':
         return take_count("parallelism", &wish->cost.parallelism);
+    case 'b':
+        wish->beside = optarg;
+        return 0;
     case 'v':
         wish->verify = optarg;
         return 0;
@@ -169,6 +170,10 @@ static bool is_sensible(const struct wish *wish)
 
     if (!wish->file != !wish->user) {
         ctl_complain("--file and --user go together");
+        return false;
+    }
+    if (wish->beside && wish->verify) {
+        ctl_complain("--verify makes nothing that could stand --beside another");
         return false;
     }
     if (wish->file && wish->verify) {
@@ -205,6 +210,7 @@ const struct ctl_command ctl_passwd = {
     .summary = "make, try or keep the stored form of a password",
     .usage = "usage: gatectl passwd [--scheme NAME] [--memory KIB] [--rounds N] [--parallelism N]\n"
              "                      [--file FILE --user NAME]\n"
+             "       gatectl passwd --beside STORED\n"
              "       gatectl passwd --verify STORED\n\n"
              "Asks for a password twice, or reads it as the first line of stdin when that is no terminal.\n\n"
              "  --scheme NAME    argon2id (default), argon2i, bcrypt, yescrypt, scrypt, sha512-crypt, sha256-crypt,\n"
@@ -214,6 +220,7 @@ const struct ctl_command ctl_passwd = {
              "  --parallelism N  argon2 and scrypt\n"
              "  --file FILE      puts it into this passwd-file instead of printing it\n"
              "  --user NAME      the user there, who is added if need be\n"
+             "  --beside STORED  keys of SCRAM that share the salt of these, so that a user may have both at once\n"
              "  --verify STORED  only tells whether the password matches: exit status 0 or 1\n",
     .run = run,
 };

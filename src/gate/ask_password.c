@@ -6,7 +6,7 @@
  * A refusal by a record out of the cache is no verdict yet: the record may have changed, so it is asked for afresh (the
  * stores see to it that guessing does not reach them each time) and, if its secrets did change, the password is
  * verified again. A user whom nobody knows takes the same way with nothing in hand, so that it takes as long. And a
- * refusal by a record that is kept because its store is away is no verdict at all.
+ * refusal by a record that is kept because its store is away is no verdict at all, though it counts as a guess.
  */
 #include <stdlib.h>
 
@@ -48,6 +48,8 @@ static enum auth_reason reason_of(const struct gate_check *check)
     switch (check->verified) {
     case GATE_VERIFIED:
         return gate_check_admission(check, matched(check));
+    case GATE_IN_DOUBT: /* 454; but who is locked out is told 535, right or wrong */
+        return check->facts->is_locked ? AUTH_REASON_BAD_PASSWORD : AUTH_REASON_UNVERIFIED;
     case GATE_UNUSABLE:
         return AUTH_REASON_STORE_ERROR;
     case GATE_TOO_BUSY:
@@ -77,8 +79,8 @@ static void conclude(struct gate_check *check)
         label(check, matched(check));
     if (reason == AUTH_REASON_OK)
         remember(check, matched(check));
-    else if (check->is_stale && reason != AUTH_REASON_BUSY)
-        reason = AUTH_REASON_STORE_ERROR;
+    else if (check->is_stale && auth_reason_outcome(reason) == AUTH_OUTCOME_REFUSED)
+        reason = AUTH_REASON_UNVERIFIED;
     gate_check_end(check, reason);
 }
 

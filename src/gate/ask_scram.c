@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * SCRAM asks twice: for the keys when the client has named itself, and for the verdict when it has proved to have
- * them. In between nothing is kept here; a record that was withdrawn meanwhile is refused.
+ * them. In between nothing is kept here, and the record may change: keys have a mark by which the secret that they were
+ * given for is known again, and who proved to have a secret that is gone is refused.
  */
 #include <stdlib.h>
 
@@ -10,12 +11,7 @@
 #include "credential/lookup.h"
 #include "gate/gate_private.h"
 
-static const struct credential_secret *secret_of(const struct gate_check *check)
-{
-    return gate_scram_secret(check->credential, &check->facts->peer, check->question->scram_hash, clock_wall_ms());
-}
-
-static void on_keys(void *ctx, const struct scram_keys *keys)
+static void on_keys(void *ctx, const struct scram_set *keys)
 {
     struct gate_check *check = ctx;
 
@@ -34,7 +30,7 @@ static void give_keys(struct gate_check *check, const struct lookup_result *resu
 
     (void)result;
     gate_check_enter(check);
-    scram = gate_scram_start(check->loop, check->rules, check->user, secret_of(check), check->question->scram_hash,
+    scram = gate_scram_start(check->loop, check->rules, check->user, check->credential, check->question->scram_hash,
                              &check->facts->peer, on_keys, check);
     if (scram)
         check->scram = scram;
@@ -47,24 +43,46 @@ void gate_ask_scram_keys(struct gate_check *check)
     gate_check_look_up(check, false, false, give_keys);
 }
 
+/* The keys that the client was challenged with are not those that it would be now: a wrong proof says nothing about the
+ * password, and with the next try it meets the new ones. */
+static bool has_changed(const struct gate_check *check)
+{
+    const struct credential_secret *secrets[SCRAM_SET_MOST];
+
+    return gate_scram_secrets(check->credential, &check->facts->peer, check->question->scram_hash, clock_wall_ms(),
+                              secrets) > 0 &&
+           !gate_scram_marked(check->credential, check->question->keys);
+}
+
+static enum auth_reason refusal(const struct gate_check *check)
+{
+    if (!check->credential)
+        return AUTH_REASON_NO_USER;
+    if (check->is_stale || (!check->question->is_proved && has_changed(check)))
+        return AUTH_REASON_UNVERIFIED;
+    return AUTH_REASON_BAD_PROOF;
+}
+
 static void decide(struct gate_check *check, const struct lookup_result *result)
 {
-    const struct credential_secret *secret = secret_of(check);
+    const struct credential_secret *secret = gate_scram_marked(check->credential, check->question->keys);
+    enum auth_reason reason;
 
     (void)result;
-    if (!check->credential) {
-        gate_check_end(check, AUTH_REASON_NO_USER);
-    } else if (!check->question->is_proved || !secret) {
-        gate_check_end(check, check->is_stale ? AUTH_REASON_STORE_ERROR : AUTH_REASON_BAD_PROOF);
-    } else {
-        free(check->label);
-        check->label = mem_strdup(secret->label);
-        gate_check_end(check, gate_check_admission(check, secret));
+    if (!check->question->is_proved || !secret) {
+        gate_check_end(check, refusal(check));
+        return;
     }
+    free(check->label);
+    check->label = mem_strdup(secret->label);
+    reason = gate_check_admission(check, secret);
+    if (check->is_stale && auth_reason_outcome(reason) == AUTH_OUTCOME_REFUSED)
+        reason = AUTH_REASON_UNVERIFIED;
+    gate_check_end(check, reason);
 }
 
 /* After a wrong proof the record is asked for afresh, for everybody alike: the keys may be those of a former
- * password, and the client's next try shall meet the new ones. */
+ * password. */
 void gate_ask_proved(struct gate_check *check)
 {
     gate_check_set_user(check, check->question->authcid);

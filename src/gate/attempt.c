@@ -16,6 +16,8 @@ bool gate_attempt_is_guess(enum auth_reason reason)
     case AUTH_REASON_MALFORMED:
     case AUTH_REASON_TOO_LONG:
         return false;
+    case AUTH_REASON_UNVERIFIED: /* else an outage would be the time to guess */
+        return true;
     default:
         return auth_reason_outcome(reason) == AUTH_OUTCOME_REFUSED;
     }

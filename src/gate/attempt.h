@@ -42,8 +42,9 @@ struct gate_attempt {
     int64_t wall_ms;
 };
 
-/* Is it a guess that went wrong? Store errors, cancelled and malformed attempts are not; nor is a refusal for which no
- * secret was looked at. AUTH_REASON_LOCKED is: whoever is refused must not learn whether the password was right. */
+/* Is it a guess that went wrong, or may have? Store errors, cancelled and malformed attempts are not; nor is a refusal
+ * for which no secret was looked at. AUTH_REASON_LOCKED is: whoever is refused must not learn whether the password was
+ * right. */
 bool gate_attempt_is_guess(enum auth_reason reason);
 
 #endif

@@ -63,6 +63,7 @@ struct gate_check *gate_check(struct gate_rules *rules, struct loop *loop, const
     check->on_done = on_done;
     check->ctx = ctx;
     check->began_us = clock_mono_us();
+    check->purges = gate_purged_count();
     check->store = mem_strdup("");
     check->label = mem_strdup("");
     gate_check_enter(check);
@@ -182,6 +183,7 @@ static struct gate_login *make_login(const struct gate_check *check)
     login->credential = check->credential ? credential_ref(check->credential) : NULL;
     login->claims = json_incref(check->claims);
     login->is_by_gate = true;
+    login->purges = check->purges;
     free(login->store);
     free(login->label);
     login->store = mem_strdup(check->store);
@@ -244,7 +246,7 @@ void gate_check_end(struct gate_check *check, enum auth_reason reason)
     auth_info_unref(&verdict.info);
 }
 
-void gate_check_end_with_keys(struct gate_check *check, const struct scram_keys *keys)
+void gate_check_end_with_keys(struct gate_check *check, const struct scram_set *keys)
 {
     struct gate_verdict verdict = {.reason = AUTH_REASON_OK, .keys = keys};
 

@@ -168,16 +168,18 @@ static void tell_scram(struct explaining *explaining)
 {
     const char *name = auth_mechanism_name(explaining->mechanism);
     enum crypto_hash hash = strstr(name, "SHA-256") ? CRYPTO_SHA256 : CRYPTO_SHA1;
-    const struct credential_secret *secret =
-        gate_scram_secret(explaining->credential, &explaining->facts.peer, hash, clock_wall_ms());
+    const struct credential_secret *secrets[SCRAM_SET_MOST];
+    size_t count = gate_scram_secrets(explaining->credential, &explaining->facts.peer, hash, clock_wall_ms(), secrets);
 
-    if (secret && (!explaining->is_secret_right || !strcmp(secret->label, explaining->label))) {
+    for (size_t i = 0; i < count; i++) {
+        if (explaining->is_secret_right && strcmp(secrets[i]->label, explaining->label))
+            continue;
         explain_step(explaining, "scram", EXPLAIN_PASSES, "%s goes by the secret %s", name,
-                     *secret->label ? secret->label : "password");
+                     *secrets[i]->label ? secrets[i]->label : "password");
         return;
     }
     explain_step(explaining, "scram", EXPLAIN_REFUSES,
-                 secret ? "%s goes by another secret than this one" : "no secret of this user serves %s", name);
+                 count ? "%s goes by other secrets than this one" : "no secret of this user serves %s", name);
     if (explaining->reason == AUTH_REASON_OK)
         explaining->reason = AUTH_REASON_BAD_PROOF;
 }

@@ -57,8 +57,19 @@ void gate_work_ended(void) { atomic_fetch_sub(&working, 1); }
 
 size_t gate_purge(struct gate_rules *rules, const char *user)
 {
+    size_t entries;
+
     gate_forget(user);
-    return stores_purge(rules->stores, user);
+    entries = stores_purge(rules->stores, user);
+    gate_purged_note(user); /* last: who looks into the caches from now on finds nothing old */
+    return entries;
+}
+
+bool gate_login_is_purged(const struct gate_login *login)
+{
+    const char *name = login->credential ? login->credential->name : login->authcid;
+
+    return login->is_by_gate && gate_purged_since(login->purges, login->authcid, name);
 }
 
 /* ---- logins ---- */

@@ -86,6 +86,7 @@ struct gate_login {
     char *label;                   /* of the secret that matched, or "" */
     json_t *claims;                /* of a token; or NULL */
     bool is_by_gate;               /* the gate let them in; else a handler did, in its own words */
+    uint64_t purges;               /* of users, before the gate was asked */
 };
 struct gate_login *gate_login_ref(struct gate_login *login);
 void gate_login_unref(struct gate_login **login);
@@ -93,15 +94,19 @@ void gate_login_unref(struct gate_login **login);
 struct gate_login *gate_login_of(struct gate_rules *rules, const char *authcid, const char *authzid)
     __attribute__((returns_nonnull));
 
+/* The user was purged after the gate was asked: what it was asked by may be gone. From any thread; to be asked when the
+ * session can be found by whoever purges. */
+bool gate_login_is_purged(const struct gate_login *login);
+
 struct gate_verdict {
-    enum auth_reason reason;       /* AUTH_REASON_OK: come in. Its outcome says whether it is a refusal or no verdict */
-    struct auth_info *info;        /* OK: the callee takes its own reference; borrowed for the call */
-    struct gate_login *login;      /* OK: likewise */
-    const struct scram_keys *keys; /* AUTH_ASK_SCRAM_KEYS with OK: borrowed, dummy ones for who does not exist. There is
-                                      no `info` yet: AUTH_ASK_PROVED has the last word */
-    const char *store;             /* the one that answered; "" */
-    const char *user;              /* as the record has it, else as it was asked for; NULL: nobody can tell */
-    bool is_known;                 /* a store has this user */
+    enum auth_reason reason;      /* AUTH_REASON_OK: come in. Its outcome says whether it is a refusal or no verdict */
+    struct auth_info *info;       /* OK: the callee takes its own reference; borrowed for the call */
+    struct gate_login *login;     /* OK: likewise */
+    const struct scram_set *keys; /* AUTH_ASK_SCRAM_KEYS with OK: borrowed, dummy ones for who does not exist. There is
+                                     no `info` yet: AUTH_ASK_PROVED has the last word */
+    const char *store;            /* the one that answered; "" */
+    const char *user;             /* as the record has it, else as it was asked for; NULL: nobody can tell */
+    bool is_known;                /* a store has this user */
     bool is_cached;
     uint64_t took_us;
 };

@@ -34,7 +34,7 @@ struct gate_form {
 /* What a challenge of SCRAM shows of a user, and what it takes to make. */
 struct gate_scram_form {
     uint32_t iterations, salt_len;
-    uint32_t derives; /* 1: the keys are made from a plain password, which takes time */
+    uint32_t derives; /* so many keys are made from plain passwords, which takes time */
     uint64_t seen;
 };
 
@@ -92,6 +92,13 @@ bool gate_remembers(const struct gate_memo *memo);
 /* `asked` is what the client called the user, `name` what the record does. */
 void gate_remember(const struct gate_memo *memo, const char *asked, const char *name, uint64_t for_ms);
 void gate_forget(const char *user); /* by either name, in whatever case; NULL: everybody */
+
+/* ---- purged.c ---- */
+
+void gate_purged_note(const char *user); /* NULL: everybody */
+uint64_t gate_purged_count(void);
+/* Was the user, by either name, purged when so many had been? */
+bool gate_purged_since(uint64_t count, const char *authcid, const char *name);
 
 /* ---- guess_settings.c, shared.c: [guessing] and [shared]; the tables may be NULL ---- */
 
@@ -180,7 +187,8 @@ struct gate_verify_ask {
 enum gate_verified {
     GATE_VERIFIED, /* `secret` matches */
     GATE_DIFFERS,  /* none does */
-    GATE_UNUSABLE, /* none does, and one cannot be used at all */
+    GATE_IN_DOUBT, /* none of those that can be used does, and one cannot be used at all */
+    GATE_UNUSABLE, /* none can be used */
     GATE_TOO_BUSY, /* the pool is full, or the work waited too long */
 };
 
@@ -194,15 +202,18 @@ void gate_verify_cancel(struct gate_verify *verify); /* NULL is fine */
 /* ---- scram.c: likewise ---- */
 
 struct gate_scram;
-typedef void gate_scram_fn(void *ctx, const struct scram_keys *keys); /* NULL: too busy */
+typedef void gate_scram_fn(void *ctx, const struct scram_set *keys); /* NULL: too busy */
 
-/* The secret that SCRAM with `hash` goes by: the first usable one that has keys of it or is plain; or NULL. */
-const struct credential_secret *gate_scram_secret(const struct credential *credential, const struct ip *peer,
-                                                  enum crypto_hash hash, int64_t now_ms);
-/* `secret` NULL: dummy keys for `user`. */
+/* The usable secrets that one challenge of SCRAM with `hash` does for: the first that has keys of it, those with the
+ * same salt and count, and plain ones. Returns how many. */
+size_t gate_scram_secrets(const struct credential *credential, const struct ip *peer, enum crypto_hash hash,
+                          int64_t now_ms, const struct credential_secret *secrets_out[SCRAM_SET_MOST]);
+/* The secret that these keys were given for, by their mark; NULL when the record has it no longer. */
+const struct credential_secret *gate_scram_marked(const struct credential *credential, const struct scram_keys *keys);
+/* Dummy keys for `user` where the record (or NULL) has no secret that serves. */
 struct gate_scram *gate_scram_start(struct loop *loop, struct gate_rules *rules, const char *user,
-                                    const struct credential_secret *secret, enum crypto_hash hash,
-                                    const struct ip *peer, gate_scram_fn *on_done, void *ctx);
+                                    const struct credential *credential, enum crypto_hash hash, const struct ip *peer,
+                                    gate_scram_fn *on_done, void *ctx);
 void gate_scram_cancel(struct gate_scram *scram); /* NULL is fine */
 
 /* ---- check.c: an attempt ---- */
@@ -219,6 +230,7 @@ struct gate_check {
     gate_done_fn *on_done;
     void *ctx;
     uint64_t began_us;
+    uint64_t purges; /* as many had been purged by then */
 
     /* what is waited for */
     struct lookup *lookup;
@@ -254,7 +266,7 @@ void gate_check_look_up_token(struct gate_check *check,
                               void (*on_found)(struct gate_check *check, const struct lookup_result *result));
 /* Over: the verdict is said. OK makes AuthInfo and login of what is known. */
 void gate_check_end(struct gate_check *check, enum auth_reason reason);
-void gate_check_end_with_keys(struct gate_check *check, const struct scram_keys *keys);
+void gate_check_end_with_keys(struct gate_check *check, const struct scram_set *keys);
 /* Around whatever may end the attempt: it is freed when the last one leaves. */
 void gate_check_enter(struct gate_check *check);
 void gate_check_leave(struct gate_check *check);

@@ -3,9 +3,14 @@
  * The keys that SCRAM asks for. Where a record has them they are read; where it has a plain password they are made,
  * which takes milliseconds and goes to the password pool. Who does not exist gets keys that nobody can prove, with
  * the salt that this name always has and after the same work.
+ *
+ * A challenge has one salt. So it does for all secrets of a user that have keys with the same salt, and for plain ones,
+ * whose keys are made with any.
  */
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/random.h"
 #include "base/secret.h"
@@ -17,8 +22,9 @@ struct gate_scram {
     void *ctx;
 
     struct gate_rules *rules;
-    char *plain; /* NULL: nobody's, and the work is for show */
-    struct scram_keys keys;
+    struct scram_set set;
+    char *plain[SCRAM_SET_MOST]; /* what keys are made from; NULL: they are there */
+    size_t made_for_show;        /* so many from nobody's password */
 };
 
 /* Of keys that are made from a plain password. */
@@ -51,42 +57,114 @@ static const char *plain_text(const char *stored)
 
 static bool is_plain(const char *stored) { return password_scheme_of(stored) == PASSWORD_PLAIN; }
 
-const struct credential_secret *gate_scram_secret(const struct credential *credential, const struct ip *peer,
-                                                  enum crypto_hash hash, int64_t now_ms)
+static bool has_keys(const struct credential_secret *secret, enum crypto_hash hash, struct scram_keys *keys_out)
+{
+    return !scram_keys_parse(secret->stored, keys_out) && keys_out->hash == hash;
+}
+
+/* ---- which secrets ---- */
+
+static bool is_of_one_challenge(const struct scram_keys *a, const struct scram_keys *b)
+{
+    return a->iterations == b->iterations && a->salt_len == b->salt_len && !memcmp(a->salt, b->salt, a->salt_len);
+}
+
+/* The first that has keys gives salt and iterations. */
+static const struct credential_secret *first_of(const struct credential *credential, const size_t *order, size_t count,
+                                                enum crypto_hash hash, struct scram_keys *keys_out)
+{
+    const struct credential_secret *plain = NULL;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct credential_secret *secret = &credential->secrets[order[i]];
+
+        if (has_keys(secret, hash, keys_out))
+            return secret;
+        if (!plain && is_plain(secret->stored))
+            plain = secret;
+    }
+    keys_out->iterations = 0; /* no other has keys either */
+    return plain;
+}
+
+size_t gate_scram_secrets(const struct credential *credential, const struct ip *peer, enum crypto_hash hash,
+                          int64_t now_ms, const struct credential_secret *secrets_out[SCRAM_SET_MOST])
 {
     size_t order[CREDENTIAL_SECRETS_MOST];
-    size_t usable = credential ? gate_secrets_in_order(credential, peer, now_ms, order) : 0;
-    const struct credential_secret *found = NULL;
+    size_t usable = credential ? gate_secrets_in_order(credential, peer, now_ms, order) : 0, count = 0;
+    struct scram_keys base, keys;
+    const struct credential_secret *first = usable ? first_of(credential, order, usable, hash, &base) : NULL;
 
-    for (size_t i = 0; i < usable && !found; i++) {
+    if (first)
+        secrets_out[count++] = first;
+    for (size_t i = 0; first && i < usable && count < SCRAM_SET_MOST; i++) {
         const struct credential_secret *secret = &credential->secrets[order[i]];
-        struct scram_keys keys;
 
-        if (is_plain(secret->stored) || (!scram_keys_parse(secret->stored, &keys) && keys.hash == hash))
-            found = secret;
-        secret_wipe(&keys, sizeof keys);
+        if (secret != first &&
+            (is_plain(secret->stored) || (has_keys(secret, hash, &keys) && is_of_one_challenge(&base, &keys))))
+            secrets_out[count++] = secret;
     }
-    return found;
+    secret_wipe(&base, sizeof base);
+    secret_wipe(&keys, sizeof keys);
+    return count;
 }
+
+/* ---- knowing them again ---- */
+
+static void make_mark(const char *stored, unsigned char mark_out[CRYPTO_SHA256_BYTES])
+{
+    unsigned char digest[CRYPTO_DIGEST_MOST_BYTES];
+
+    crypto_hmac(CRYPTO_SHA256, span_make((const char *)dummy_key, sizeof dummy_key), span_of(stored), digest);
+    memcpy(mark_out, digest, CRYPTO_SHA256_BYTES);
+}
+
+const struct credential_secret *gate_scram_marked(const struct credential *credential, const struct scram_keys *keys)
+{
+    for (size_t i = 0; credential && i < credential->secret_count; i++) {
+        unsigned char mark[CRYPTO_SHA256_BYTES];
+
+        make_mark(credential->secrets[i].stored, mark);
+        if (secret_equal(span_make((const char *)mark, sizeof mark),
+                         span_make((const char *)keys->mark, sizeof keys->mark)))
+            return &credential->secrets[i];
+    }
+    return NULL;
+}
+
+/* ---- the work ---- */
 
 static void free_scram(struct gate_scram *scram)
 {
-    secret_free(scram->plain);
-    secret_wipe(&scram->keys, sizeof scram->keys);
+    for (size_t i = 0; i < SCRAM_SET_MOST; i++)
+        secret_free(scram->plain[i]);
+    secret_wipe(&scram->set, sizeof scram->set);
     gate_rules_unref(&scram->rules);
     free(scram);
+}
+
+static void make_keys(const char *plain, struct scram_keys *keys)
+{
+    struct scram_keys made;
+
+    scram_keys_derive(keys->hash, span_of(plain), span_make((const char *)keys->salt, keys->salt_len), keys->iterations,
+                      &made);
+    memcpy(made.mark, keys->mark, sizeof made.mark);
+    *keys = made;
+    secret_wipe(&made, sizeof made);
 }
 
 static void run_job(struct job *job)
 {
     struct gate_scram *scram = CONTAINER_OF(job, struct gate_scram, job);
-    struct scram_keys made;
+    struct scram_keys nobodys = scram->set.keys[0];
 
-    scram_keys_derive(scram->keys.hash, span_of(scram->plain ? scram->plain : "nobody"),
-                      span_make((const char *)scram->keys.salt, scram->keys.salt_len), scram->keys.iterations, &made);
-    if (scram->plain)
-        scram->keys = made;
-    secret_wipe(&made, sizeof made);
+    for (size_t i = 0; i < scram->set.count; i++)
+        if (scram->plain[i])
+            make_keys(scram->plain[i], &scram->set.keys[i]);
+    for (size_t i = 0; i < scram->made_for_show; i++)
+        make_keys("nobody", &nobodys);
+    secret_wipe(&nobodys, sizeof nobodys);
 }
 
 static void job_done(struct job *job)
@@ -95,15 +173,24 @@ static void job_done(struct job *job)
 
     gate_work_ended();
     if (scram->on_done)
-        scram->on_done(scram->ctx, job->expired ? NULL : &scram->keys);
+        scram->on_done(scram->ctx, job->expired ? NULL : &scram->set);
     free_scram(scram);
+}
+
+static size_t count_made(const struct gate_scram *scram)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < scram->set.count; i++)
+        count += scram->plain[i] != NULL;
+    return count;
 }
 
 static void learn(struct gate_scram *scram)
 {
-    const struct gate_scram_form form = {.iterations = scram->keys.iterations,
-                                         .salt_len = (uint32_t)scram->keys.salt_len,
-                                         .derives = scram->plain != NULL};
+    const struct gate_scram_form form = {.iterations = scram->set.keys[0].iterations,
+                                         .salt_len = (uint32_t)scram->set.keys[0].salt_len,
+                                         .derives = (uint32_t)count_made(scram)};
 
     gate_cost_learn_scram(&scram->rules->cost, &form);
 }
@@ -117,37 +204,54 @@ static void read_for_show(struct gate_scram *scram, const char *user)
                                  "QkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkI=";
     struct scram_keys keys;
 
+    make_mark(stored, keys.mark);
     for (int i = 0; i < 2; i++)
         MUST(password_scheme_of(stored) == PASSWORD_SCRAM_SHA_256 && !scram_keys_parse(stored, &keys));
     secret_wipe(&keys, sizeof keys);
     (void)gate_cost_scram(&scram->rules->cost, user); /* as learn() does: under the same lock */
 }
 
+/* Keys of a secret, or where it is plain, what they will be made with: the salt and count of the first. */
+static void add_secret(struct gate_scram *scram, const struct credential_secret *secret)
+{
+    size_t at = scram->set.count++;
+    struct scram_keys *keys = &scram->set.keys[at];
+
+    if (at > 0)
+        *keys = scram->set.keys[0];
+    if (is_plain(secret->stored))
+        scram->plain[at] = mem_strdup(plain_text(secret->stored));
+    else
+        MUST(!scram_keys_parse(secret->stored, keys));
+    make_mark(secret->stored, keys->mark);
+}
+
 /* True when there is work to do. Dummies are made for everybody, lest their making tells. */
-static bool prepare(struct gate_scram *scram, const char *user, const struct credential_secret *secret,
-                    enum crypto_hash hash)
+static bool prepare(struct gate_scram *scram, const char *user, const struct credential *credential,
+                    enum crypto_hash hash, const struct ip *peer)
 {
     const struct gate_scram_form made = {.iterations = DERIVED_ITERATIONS, .salt_len = DERIVED_SALT_BYTES};
     struct gate_scram_form form = gate_cost_scram(&scram->rules->cost, user);
-    bool is_made = secret && is_plain(secret->stored);
+    const struct credential_secret *secrets[SCRAM_SET_MOST];
+    size_t count = gate_scram_secrets(credential, peer, hash, clock_wall_ms(), secrets);
 
     pthread_once(&dummy_key_made, make_dummy_key);
-    make_dummies(user, hash, is_made ? &made : &form, &scram->keys);
-    if (!secret) {
-        read_for_show(scram, user);
-        return form.derives;
+    make_dummies(user, hash, count && is_plain(secrets[0]->stored) ? &made : &form, &scram->set.keys[0]);
+    for (size_t i = 0; i < count; i++)
+        add_secret(scram, secrets[i]);
+    if (count) {
+        learn(scram);
+        return count_made(scram) > 0;
     }
-    if (is_made)
-        scram->plain = mem_strdup(plain_text(secret->stored));
-    else
-        MUST(!scram_keys_parse(secret->stored, &scram->keys));
-    learn(scram);
-    return is_made;
+    scram->set.count = 1;
+    scram->made_for_show = form.derives;
+    read_for_show(scram, user);
+    return form.derives > 0;
 }
 
 struct gate_scram *gate_scram_start(struct loop *loop, struct gate_rules *rules, const char *user,
-                                    const struct credential_secret *secret, enum crypto_hash hash,
-                                    const struct ip *peer, gate_scram_fn *on_done, void *ctx)
+                                    const struct credential *credential, enum crypto_hash hash, const struct ip *peer,
+                                    gate_scram_fn *on_done, void *ctx)
 {
     struct gate_scram *scram = mem_zalloc(sizeof *scram);
 
@@ -155,8 +259,8 @@ struct gate_scram *gate_scram_start(struct loop *loop, struct gate_rules *rules,
     scram->rules = gate_rules_ref(rules);
     scram->on_done = on_done;
     scram->ctx = ctx;
-    if (!prepare(scram, user, secret, hash)) {
-        on_done(ctx, &scram->keys);
+    if (!prepare(scram, user, credential, hash, peer)) {
+        on_done(ctx, &scram->set);
     } else if (gate_work_begin(&scram->job)) {
         on_done(ctx, NULL);
     } else {

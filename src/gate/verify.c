@@ -49,19 +49,17 @@ static void free_verify(struct gate_verify *verify)
 static size_t try_secrets(struct gate_verify *verify, const char **own_out)
 {
     size_t count = verify->credential ? verify->credential->secret_count : 0, spent = 0;
-    bool has_match = false;
+    bool has_match = false, has_unusable = false;
 
-    verify->verified = GATE_DIFFERS;
     for (size_t i = 0; i < count; i++) {
         size_t secret = verify->order[i];
         const char *stored = verify->credential->secrets[secret].stored;
         enum password_verdict verdict = password_verify(span_of(verify->password), stored);
 
-        if (verdict == PASSWORD_UNUSABLE) {
-            if (!has_match)
-                verify->verified = GATE_UNUSABLE;
+        if (verdict == PASSWORD_UNUSABLE)
+            has_unusable = true;
+        if (verdict == PASSWORD_UNUSABLE || verdict == PASSWORD_LOCKED)
             continue;
-        }
         if (!spent++)
             gate_cost_learn(&verify->rules->cost, stored);
         *own_out = stored;
@@ -74,6 +72,8 @@ static size_t try_secrets(struct gate_verify *verify, const char **own_out)
             return verify->rounds;
     }
     gate_cost_learn_count(&verify->rules->cost, spent);
+    if (!has_match)
+        verify->verified = !has_unusable ? GATE_DIFFERS : spent ? GATE_IN_DOUBT : GATE_UNUSABLE;
     return spent;
 }
 
@@ -107,12 +107,17 @@ static void job_done(struct job *job)
 
 static bool costs_nothing(const struct gate_verify *verify)
 {
-    if (!verify->credential || !verify->credential->secret_count)
-        return password_is_cheap(verify->dummy);
-    for (size_t i = 0; i < verify->credential->secret_count; i++)
-        if (!password_is_cheap(verify->credential->secrets[i].stored))
+    size_t count = verify->credential ? verify->credential->secret_count : 0;
+    bool has_own = false; /* else it is the dummy's cost */
+
+    for (size_t i = 0; i < count; i++) {
+        const char *stored = verify->credential->secrets[i].stored;
+
+        if (!password_is_cheap(stored))
             return false;
-    return true;
+        has_own = has_own || password_scheme_of(stored) < PASSWORD_SCHEME_COUNT;
+    }
+    return has_own || password_is_cheap(verify->dummy);
 }
 
 static struct gate_verify *new_verify(struct loop *loop, const struct gate_verify_ask *ask)

@@ -48,7 +48,7 @@ bool password_is_cheap(const char *stored)
 {
     enum password_scheme scheme = password_scheme_of(stored);
 
-    return scheme == PASSWORD_SCHEME_COUNT || scheme_row(scheme)->is_cheap; /* saying UNUSABLE takes no time */
+    return scheme == PASSWORD_SCHEME_COUNT || scheme_row(scheme)->is_cheap; /* saying so takes no time */
 }
 
 bool password_is_weak(const char *stored)
@@ -86,6 +86,8 @@ enum password_verdict password_verify(struct span password, const char *stored)
     enum password_verdict verdict = PASSWORD_UNUSABLE;
     struct form form;
 
+    if (password_is_locked(stored))
+        return PASSWORD_LOCKED;
     if (form_parse(stored, &form, NULL) == 0)
         verdict = password.len > PASSWORD_LIMIT ? PASSWORD_DIFFERS : compare(&form, password);
     form_wipe(&form);
@@ -183,6 +185,15 @@ static int fill(struct form *form, struct span password, struct error *error)
     return status ? error_set(error, ERROR_TEMP, "%s cannot be computed at this cost", form->row->name) : 0;
 }
 
+static int finish(struct form *form, struct span password, struct buf *stored_out, struct error *error)
+{
+    if (check_password(form->row, password, error) || fill(form, password, error))
+        return -1;
+    if (form->row->write(form, stored_out))
+        return error_set(error, ERROR_AGAIN, "no room for the stored password");
+    return 0;
+}
+
 int password_hash(enum password_scheme scheme, const struct password_cost *cost, struct span password,
                   struct buf *stored_out, struct error *error)
 {
@@ -190,11 +201,20 @@ int password_hash(enum password_scheme scheme, const struct password_cost *cost,
     int status = prepare(scheme, cost, &form, error);
 
     if (!status)
-        status = check_password(form.row, password, error);
+        status = finish(&form, password, stored_out, error);
+    form_wipe(&form);
+    return status;
+}
+
+int password_hash_beside(const char *former, struct span password, struct buf *stored_out, struct error *error)
+{
+    struct form form;
+    int status = form_parse(former, &form, error);
+
+    if (!status && form.scheme != PASSWORD_SCRAM_SHA_256 && form.scheme != PASSWORD_SCRAM_SHA_1)
+        status = error_set(error, ERROR_PERM, "the former password is not kept as keys of SCRAM");
     if (!status)
-        status = fill(&form, password, error);
-    if (!status && form.row->write(&form, stored_out))
-        status = error_set(error, ERROR_AGAIN, "no room for the stored password");
+        status = finish(&form, password, stored_out, error);
     form_wipe(&form);
     return status;
 }

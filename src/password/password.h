@@ -3,8 +3,8 @@
  * Stored passwords: what a verifier looks like, whether a password matches it, and how to make one.
  * A stored form may carry a prefix as Dovecot and OpenLDAP write it ("{ARGON2ID}$argon2id$..."), or be known by
  * its own shape ("$2b$...", "$y$...", "$argon2id$..."); without either it is taken for a plain password. What looks
- * like a prefix or a hash but is none of ours, what is empty, and what is locked ("!", "*", "!$6$...") is unusable:
- * taken for plain it would be a password that anybody knows who has seen the file.
+ * like a prefix or a hash but is none of ours, and what is empty, is unusable: taken for plain it would be a password
+ * that anybody knows who has seen the file. What is locked ("!", "*", "!$6$...") matches nothing.
  *
  * Pure functions that may take long (tens of milliseconds) on purpose: call those not named cheap from a pool.
  */
@@ -56,13 +56,14 @@ enum password_scheme password_scheme_of(const char *stored);
 enum password_verdict {
     PASSWORD_MATCHES,
     PASSWORD_DIFFERS,
+    PASSWORD_LOCKED,   /* a verdict like DIFFERS, which takes no time: who must not tell spends it on a dummy */
     PASSWORD_UNUSABLE, /* the stored form is broken or of a scheme we lack, or wants absurd memory or time: the
                           store's fault, never a verdict about the user */
 };
 
 enum password_verdict password_verify(struct span password, const char *stored);
 
-/* Whether password_verify could use it; else -1 with a sentence that says why and shows nothing of it. */
+/* Whether a password could match it; else -1 with a sentence that says why and shows nothing of it. */
 int password_check(const char *stored, struct error *error) __attribute__((warn_unused_result));
 
 /* What verifying a stored form costs: of two that are equal in this, neither takes longer. -1: it is unusable. */
@@ -71,6 +72,9 @@ struct password_shape {
     uint32_t memory_kib, rounds, parallelism; /* 0 where the scheme has no such cost */
 };
 int password_shape_of(const char *stored, struct password_shape *shape_out) __attribute__((warn_unused_result));
+
+/* The account was closed where passwords are kept: the form is "!" or "*", alone or before a hash. */
+bool password_is_locked(const char *stored);
 
 /* Costs microseconds: no pool needed. */
 bool password_is_cheap(const char *stored);
@@ -101,6 +105,11 @@ int password_cost_check(enum password_scheme scheme, const struct password_cost 
 int password_hash(enum password_scheme scheme, const struct password_cost *cost, struct span password,
                   struct buf *stored_out, struct error *error) __attribute__((warn_unused_result));
 
+/* Appends keys of SCRAM with the hash, salt and iteration count of `former`, which is a stored form of them: one
+ * challenge then does for both. Errors as password_hash. */
+int password_hash_beside(const char *former, struct span password, struct buf *stored_out, struct error *error)
+    __attribute__((warn_unused_result));
+
 /* True when `stored` is of another scheme, or cheaper than `cost` says. */
 bool password_needs_rehash(const char *stored, enum password_scheme scheme, const struct password_cost *cost);
 
@@ -116,6 +125,14 @@ struct scram_keys {
     unsigned char salt[SCRAM_SALT_LIMIT];
     unsigned char stored_key[SCRAM_KEY_BYTES];
     unsigned char server_key[SCRAM_KEY_BYTES];
+    unsigned char mark[CRYPTO_SHA256_BYTES]; /* for who gave them, to know them again; means nothing here */
+};
+
+/* Of one user's secrets, with one salt and iteration count, so that one challenge does for all. */
+#define SCRAM_SET_MOST 4
+struct scram_set {
+    struct scram_keys keys[SCRAM_SET_MOST];
+    size_t count; /* 1 at least */
 };
 
 /* From "{SCRAM-SHA-256}iterations,salt,stored_key,server_key" (base64) or RFC 5803's

@@ -135,12 +135,10 @@ static bool has_the_look_of_a_hash(struct span text)
     return take_prefix(&text, "$") && take_until(&text, '$', &name) && is_name(name);
 }
 
-/* How an account is closed where passwords are kept in files: alone, or before the hash. */
-static bool is_locked(struct span text)
+/* Alone, or before the hash. */
+bool password_is_locked(const char *stored)
 {
-    if (text.len == 0 || (text.data[0] != '!' && text.data[0] != '*'))
-        return false;
-    return text.len == 1 || strchr("!*$", text.data[1]);
+    return (stored[0] == '!' || stored[0] == '*') && strchr("!*$", stored[1]); /* or its end */
 }
 
 static int find_by_shape(struct span text, enum password_scheme *scheme_out, struct error *error)
@@ -164,7 +162,7 @@ static bool has_a_shape(struct span text)
 
 static int find_unprefixed(struct span text, enum password_scheme *scheme_out, struct error *error)
 {
-    if (is_locked(text))
+    if (password_is_locked(text.data))
         return error_set(error, ERROR_PERM, "the stored password is locked");
     if (has_a_shape(text))
         return find_by_shape(text, scheme_out, error);

@@ -161,7 +161,7 @@ static void take_gate_verdict(struct session *session, const struct gate_verdict
 
     if (verdict->reason != AUTH_REASON_OK) {
         if (auth_reason_outcome(verdict->reason) == AUTH_OUTCOME_ERROR)
-            auth_no_verdict(session, verdict->reason);
+            auth_stores_gave_no_verdict(session, verdict->reason);
         else
             auth_refuse(session, verdict->reason);
     } else if (kind == AUTH_ASK_SCRAM_KEYS) {

@@ -125,11 +125,13 @@ void auth_tell_suspects(struct receive_listener *listener, const json_t *const *
 /* The question is answered with yes. `info` is taken; `login` gets a reference of its own (NULL is fine); `authcid` is
  * for tokens and certificates. policy has its say first (smtp_server_authenticated). */
 void auth_grant(struct session *session, struct auth_info *info, struct gate_login *login, const char *authcid);
-void auth_give_keys(struct session *session, const struct scram_keys *keys);
+void auth_give_keys(struct session *session, const struct scram_set *keys);
 void auth_refuse(struct session *session, enum auth_reason reason);
 /* A handler chose the words; they still come when any refusal would. */
 void auth_refuse_as_told(struct session *session, const struct policy_result *result);
 void auth_no_verdict(struct session *session, enum auth_reason reason);
+/* Likewise, told as late as a refusal: the stores of auth.toml are away, or have an old answer. */
+void auth_stores_gave_no_verdict(struct session *session, enum auth_reason reason);
 /* The exchange has a challenge that is a refusal. */
 void auth_tell_refusal(struct session *session);
 /* The exchange ended in a refusal. */

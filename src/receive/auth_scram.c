@@ -68,6 +68,14 @@ static void run_making(struct job *job)
     secret_wipe(&made, sizeof made);
 }
 
+static void give_one(struct session *session, const struct scram_keys *keys)
+{
+    struct scram_set set = {.keys = {*keys}, .count = 1};
+
+    auth_give_keys(session, &set);
+    secret_wipe(&set, sizeof set);
+}
+
 static void on_made(struct job *job)
 {
     struct scram_making *making = CONTAINER_OF(job, struct scram_making, job);
@@ -80,7 +88,7 @@ static void on_made(struct job *job)
         if (job->expired)
             auth_no_verdict(session, AUTH_REASON_BUSY);
         else
-            auth_give_keys(session, &making->keys);
+            give_one(session, &making->keys);
         session_resume_soon(session);
     }
     free_making(making);
@@ -117,7 +125,7 @@ static void derive(struct session *session, const char *password, uint32_t itera
 static void give(struct session *session, const struct scram_keys *keys)
 {
     atomic_store_explicit(&has_passwords, false, memory_order_relaxed);
-    auth_give_keys(session, keys);
+    give_one(session, keys);
 }
 
 static void give_dummy(struct session *session, uint32_t iterations)
@@ -129,7 +137,7 @@ static void give_dummy(struct session *session, uint32_t iterations)
         return;
     }
     make_dummy(auth_exchange_question(session->attempt->exchange), iterations, &keys);
-    auth_give_keys(session, &keys);
+    give_one(session, &keys);
 }
 
 static int decode(const json_t *value, unsigned char *out, size_t least, size_t most, size_t *len_out)

@@ -28,21 +28,25 @@ static void say_too_many(struct session *session)
                          session->connection->params->hostname);
 }
 
+static void end_with(struct session *session, enum auth_reason reason, const struct smtp_reply *reply)
+{
+    auth_end(session, reason);
+    session_enter(session, SESSION_COMMAND);
+    if (session->auth_failures >= session->connection->params->auth_failure_limit && reply->code != 421)
+        session_reply_then(session, reply, say_too_many);
+    else
+        session_reply(session, reply, SESSION_COMMAND);
+}
+
 static void say_refused(struct session *session)
 {
-    enum auth_reason reason = auth_exchange_reason(session->attempt->exchange);
     struct smtp_reply reply = {.code = 0};
 
     if (session->attempt->rejection)
         reply = *session->attempt->rejection;
     else
         smtp_reply_set(&reply, 535, SPAN_LIT("5.7.8 authentication failed"));
-    auth_end(session, reason);
-    session_enter(session, SESSION_COMMAND);
-    if (session->auth_failures >= session->connection->params->auth_failure_limit && reply.code != 421)
-        session_reply_then(session, &reply, say_too_many);
-    else
-        session_reply(session, &reply, SESSION_COMMAND);
+    end_with(session, auth_exchange_reason(session->attempt->exchange), &reply);
 }
 
 static uint64_t grown_ms(const struct session *session, unsigned failures, uint64_t most_ms)
@@ -54,16 +58,21 @@ static uint64_t grown_ms(const struct session *session, unsigned failures, uint6
     return step;
 }
 
+/* Until the next multiple of `step` since the attempt began. */
+static uint64_t rest_of_step_ms(const struct session *session, uint64_t step)
+{
+    uint64_t elapsed = loop_now_ms(session->listener->loop) - session->attempt->began_ms;
+
+    return step == 0 ? 0 : step - elapsed % step;
+}
+
 static uint64_t failure_delay_ms(const struct session *session)
 {
     const struct auth_attempt *attempt = session->attempt;
     uint64_t step = grown_ms(session, session->auth_failures, DELAY_MOST_MS);
     uint64_t guessing = grown_ms(session, attempt->guess_failures, attempt->guess_delay_most_ms);
-    uint64_t elapsed = loop_now_ms(session->listener->loop) - attempt->began_ms;
 
-    if (guessing > step)
-        step = guessing;
-    return step == 0 ? 0 : step - elapsed % step;
+    return rest_of_step_ms(session, guessing > step ? guessing : step);
 }
 
 /* The refusal of a mechanism that tells it in its own words: it comes when any other would, and the reply that follows
@@ -128,13 +137,17 @@ void auth_refuse_as_told(struct session *session, const struct policy_result *re
 
 static void say_no_verdict(struct session *session)
 {
-    session_replyf(session, 454, "4.7.0 temporary authentication failure");
+    struct smtp_reply reply;
+
+    smtp_reply_set(&reply, 454, SPAN_LIT("4.7.0 temporary authentication failure"));
+    end_with(session, session->attempt->refusal, &reply);
 }
 
-/* Who is turned away for want of room is made to wait as well: a flood would be back at once. */
+/* Who is turned away for want of room is made to wait: a flood would be back at once. */
 void auth_no_verdict(struct session *session, enum auth_reason reason)
 {
-    auth_end(session, reason);
+    MUST(auth_reason_outcome(reason) == AUTH_OUTCOME_ERROR);
+    session->attempt->refusal = reason;
     session_enter(session, SESSION_COMMAND);
     if (reason == AUTH_REASON_BUSY)
         session_delay(session, session->connection->params->auth_failure_delay_ms, say_no_verdict);
@@ -142,9 +155,27 @@ void auth_no_verdict(struct session *session, enum auth_reason reason)
         say_no_verdict(session);
 }
 
+static void delay_no_verdict(struct session *session)
+{
+    session->auth_failures++;
+    session_enter(session, SESSION_COMMAND);
+    session_delay(session, rest_of_step_ms(session, grown_ms(session, session->auth_failures, DELAY_MOST_MS)),
+                  say_no_verdict);
+}
+
+/* The same steps of time for all of these, and the same end of patience: whether there was a record to compare with,
+ * which its store's absence keeps from being a verdict, is not told. */
+void auth_stores_gave_no_verdict(struct session *session, enum auth_reason reason)
+{
+    if (reason == AUTH_REASON_BUSY)
+        auth_no_verdict(session, reason);
+    else
+        auth_guess_refused(session, reason, delay_no_verdict);
+}
+
 /* ---- granted ---- */
 
-void auth_give_keys(struct session *session, const struct scram_keys *keys)
+void auth_give_keys(struct session *session, const struct scram_set *keys)
 {
     auth_take_step(session, auth_exchange_answer(session->attempt->exchange,
                                                  &(struct auth_answer){.granted = true, .keys = keys}));
@@ -249,6 +280,20 @@ static void be_logged_in(struct session *session)
     session_register(session);
 }
 
+/* Purged while he was on his way in: as if the session had been there to be closed. */
+static bool is_gone_already(struct session *session)
+{
+    const struct receive_connection *connection = session->connection;
+
+    if (!connection->login || !gate_login_is_purged(connection->login))
+        return false;
+    auth_end(session, AUTH_REASON_STORE_ERROR);
+    session_enter(session, SESSION_COMMAND);
+    session_replyf_close(session, 421, "4.7.0 %s this login is no longer good; log in again",
+                         connection->params->hostname);
+    return true;
+}
+
 static void on_budget(struct session *session, const struct smtp_reply *refusal)
 {
     if (refusal && refusal->code == 454) {
@@ -257,6 +302,8 @@ static void on_budget(struct session *session, const struct smtp_reply *refusal)
     }
     if (!refusal)
         be_logged_in(session);
+    if (!refusal && is_gone_already(session))
+        return;
     auth_end(session, refusal ? AUTH_REASON_BUDGET : AUTH_REASON_OK);
     session_enter(session, SESSION_COMMAND);
     if (refusal)

@@ -59,7 +59,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_dummy(stored, scheme);
         verify(stored, scheme);
     } else {
-        MUST(password_verify(span_of(stored), stored) == PASSWORD_UNUSABLE);
+        MUST(password_verify(span_of(stored), stored) ==
+             (password_is_locked(stored) ? PASSWORD_LOCKED : PASSWORD_UNUSABLE));
     }
     if (scram_keys_parse(stored, &keys) == 0)
         MUST(keys.salt_len > 0 && keys.salt_len <= SCRAM_SALT_LIMIT && keys.iterations > 0);

@@ -41,7 +41,7 @@ static void check_question(const struct auth_question *question)
 static enum auth_step answer(struct auth_exchange *exchange, bool is_kind)
 {
     const struct auth_question *question = auth_exchange_question(exchange);
-    struct scram_keys keys = {.hash = question->scram_hash, .iterations = 4096, .salt_len = 16};
+    struct scram_set keys = {.keys[0] = {.hash = question->scram_hash, .iterations = 4096, .salt_len = 16}, .count = 1};
     struct auth_answer answer = {.granted = is_kind, .reason = AUTH_REASON_REFUSED, .keys = &keys, .authcid = "alice"};
 
     check_question(question);

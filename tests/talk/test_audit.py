@@ -38,9 +38,12 @@ SLOW = "$argon2id$v=19$m=65536,t=10,p=1$c2FsdHNhbHRzYWx0c2FsdA$te/LjimOzlXB01fCP
 
 AUTH_TOML = """
 mechanisms = ['PLAIN', 'LOGIN', 'SCRAM-SHA-256', 'SCRAM-SHA-256-PLUS', 'OAUTHBEARER', 'XOAUTH2']
-stores = ['local', 'sso']
+stores = ['local', 'mixed', 'sso']
 [store.local]
 driver = 'table'
+[store.mixed]
+driver = 'passwd-file'
+path = '@DIR@/passwd'
 [store.sso]
 driver = 'jwt'
 issuer = 'https://id.example'
@@ -77,6 +80,10 @@ scopes = ['inject']
 label = 'printer'
 password = '{PLAIN}one'
 """ % AUDIENCE
+
+
+# one secret of theirs is of a kind that nobody knows
+PASSWD = "".join(f"{user}:{{PLAIN}}tiger::::::label=old\n{user}:{{WHIRLPOOL}}x::::::label=new\n" for user in ("mixed", "unsure"))
 
 
 def accounting(*parts: str, listener: str = "", times: int = 1) -> str:
@@ -156,6 +163,7 @@ PROVOKERS = {
     "authzid_refused": auth(plain("scott", "tiger", "eve")),
     "policy_reject": auth(plain("rejected", "x")),
     "store_error": auth(plain("broken", "x")),
+    "unverified": auth(plain("mixed", "lion")),
     "bad_result": auth(plain("odd", "x")),
     "disabled": auth(plain("gone", "tiger")),
     "expired": auth(plain("past", "tiger")),
@@ -183,7 +191,7 @@ def key_set() -> str:
 @pytest.fixture(scope="module")
 def daemon():
     with Daemon(accounting(SETUP, HANDLERS, listener=QUICK),
-                files={"auth.toml": AUTH_TOML, "keys.json": key_set()}) as made:
+                files={"auth.toml": AUTH_TOML, "keys.json": key_set(), "passwd": PASSWD}) as made:
         yield made
 
 
@@ -209,6 +217,13 @@ def test_every_reason_is_recorded(daemon, word):
     assert record["tls_protocol_version"] == "TLSv1.3" and record["tls_cipher"]
     assert record["listener"].startswith("127.0.0.1:") and record["session_id"] and record["nodeid"]
     assert record["latency_us"] > 0 and record["mechanism"]
+
+
+def test_a_wrong_password_counts_though_there_is_no_verdict(daemon):
+    for number in range(20):
+        assert auth(plain("unsure", f"guess {number}"))(daemon).startswith("454 4.7.0")
+    for password in ("guess", "tiger"):  # locked out, right or wrong
+        assert auth(plain("unsure", password))(daemon) == "535 5.7.8 authentication failed"
 
 
 def test_no_handler():
@@ -469,7 +484,7 @@ def test_no_secret_is_written_anywhere():
     ]
     with Sink() as sink, Daemon(accounting("kumo.set_diagnostic_log_filter 'trace'\n" + SETUP, HANDLERS, smart_host(sink.port, queue="retry_interval = '1h'"),
                                        listener=QUICK + RELAY_FROM_LOOPBACK),
-                                files={"auth.toml": rules, "keys.json": key_set()}) as daemon:
+                                files={"auth.toml": rules, "keys.json": key_set(), "passwd": PASSWD}) as daemon:
         for run in tries:
             run(daemon)
         with secure(daemon) as client:

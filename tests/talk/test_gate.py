@@ -418,3 +418,24 @@ def test_the_example_works_as_it_is_written():
         assert login(daemon, "news@example.com", "example").startswith("235")
         daemon.err.wait("a bulk sender has logged in")
         assert login(daemon, "former", "example") == REFUSED
+
+
+def test_who_is_purged_on_the_way_in_does_not_come_in():
+    purge = "kumo.on('smtp_server_authenticated', function(info) auth:purge(info.identities[1].identity == 'ann' and 'ANN' or 'x') end)\n"
+    users = "[user.ann]\npassword = 'tiger'\n[user.bob]\npassword = 'tiger'\n"
+    with Daemon(policy(SETUP, purge, listener=QUICK), files={"auth.toml": users}) as daemon:
+        with Talk(daemon.port) as ann, Talk(daemon.port) as bob:
+            assert ann.login("ann", "tiger").startswith("421 4.7.0 ") and ann.closed()
+            assert bob.login("bob", "tiger").startswith("235")
+
+
+def test_who_is_locked_in_the_file_is_refused_like_anybody():
+    passwd = f"ann:!{HASHES['sha512-crypt']}\nbob:*\neve:{HASHES['sha512-crypt']}\n"
+    rules = "[store.people]\ndriver = 'passwd-file'\npath = '@DIR@/passwd'\n"
+    with Daemon(policy(SETUP, listener=QUICK), files={"auth.toml": rules, "passwd": passwd}) as daemon:
+        for user in ("ann", "bob", "nobody"):
+            for password in ("tiger", "!", "*", "lion"):
+                with Talk(daemon.port) as client:
+                    assert client.login(user, password) == REFUSED
+        with Talk(daemon.port) as client:
+            assert client.login("eve", "tiger").startswith("235")

@@ -10,7 +10,7 @@ import subprocess
 import time
 
 import pytest
-from gatepost import Daemon, Talk, give, insecure_context, make_dir
+from gatepost import BUILD, DEADLINE, Daemon, Talk, give, insecure_context, make_dir
 from OpenSSL import SSL
 from policies import ACCT, AUTHENTICATED_MAY_RELAY, STATIC_USERS, policy
 from sasl import Scram, b64, keys, scram_login, unb64
@@ -89,6 +89,11 @@ def daemon():
 def offered(reply: str) -> str:
     found = re.search(r"^250[- ]AUTH (.*)$", reply, re.M)
     return found[1] if found else ""
+
+
+def passwd(*args: str, password: str) -> str:
+    return subprocess.run([BUILD / "src" / "ctl" / "gatectl", "passwd", *args], input=password, capture_output=True,
+                          text=True, check=True, timeout=DEADLINE).stdout.strip()
 
 
 def secure(port: int, context=None) -> Talk:
@@ -570,6 +575,19 @@ def test_scram_refusals_are_one(gate, user, password, authzid):
     with secure(gate.port) as client:
         assert scram_login(client, "SCRAM-SHA-256", Scram(user, password, authzid=authzid)) == \
             "535 5.7.8 authentication failed"
+
+
+def test_scram_with_the_old_and_the_new_secret():
+    """A password is changed without a moment in which neither works: as keys that share a salt, and as plain ones."""
+    old = passwd("--scheme", "scram-sha-256", "--rounds", "4096", password="old")
+    new = passwd("--beside", old, password="new")
+    rules = f"mechanisms = ['SCRAM-SHA-256', 'PLAIN']\n[user.ann]\npassword = ['{old}', '{new}', '{{PLAIN}}newest']\n" \
+            "[user.bob]\npassword = ['{PLAIN}old', '{PLAIN}new', '{PLAIN}newest']\n"
+    with Daemon(policy(SETUP, WHO_AM_I, listener=LISTENER), files={"auth.toml": rules}) as daemon:
+        for user in ("ann", "bob"):
+            for password, reply in (("old", "235"), ("new", "235"), ("newest", "235"), ("newer", "535")):
+                with secure(daemon.port) as client:
+                    assert scram_login(client, "SCRAM-SHA-256", Scram(user, password)).startswith(reply)
 
 
 def test_a_handler_may_answer_in_place_of_the_rules():

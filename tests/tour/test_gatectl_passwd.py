@@ -49,6 +49,16 @@ def test_a_password_from_stdin(scheme, options, form):
     assert not matches(stored, "correct hors")
 
 
+def test_keys_of_scram_beside_others():
+    old = passwd("--scheme", "scram-sha-256", "--rounds", "4096", stdin="old\n").stdout.strip()
+    new = passwd("--beside", old).stdout.strip()
+    assert new.split(",")[:2] == old.split(",")[:2] and new != old
+    assert matches(new, "correct horse") and not matches(new, "old")
+    for args in (("--beside", passwd(*CHEAP).stdout.strip()), ("--beside", "nonsense"), ("--beside", old, "--verify", old)):
+        shown = passwd(*args)
+        assert shown.returncode and not shown.stdout and shown.stderr.startswith("gatectl: "), shown
+
+
 def test_the_default_is_what_the_manual_says():
     assert passwd().stdout.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
 

@@ -55,7 +55,9 @@ static void published_exchanges(void **state)
         assert_int_equal(auth_exchange_question(exchange)->scram_hash, row->hash);
         assert_string_equal(auth_exchange_question(exchange)->authcid, "user");
         assert_string_equal(auth_exchange_question(exchange)->authzid, "user");
-        assert_int_equal(auth_exchange_answer(exchange, &(struct auth_answer){.granted = true, .keys = &keys}),
+        assert_int_equal(auth_exchange_answer(
+                             exchange, &(struct auth_answer){.granted = true,
+                                                             .keys = &(struct scram_set){.keys = {keys}, .count = 1}}),
                          AUTH_STEP_CHALLENGE);
         expect_challenge(exchange, row->server_first);
         assert_int_equal(next(exchange, span_of(row->client_final)), AUTH_STEP_ASK);
@@ -195,7 +197,8 @@ static void nonces_are_never_the_same(void **state)
         struct auth_exchange *exchange = begin(S256, NULL);
 
         assert_int_equal(first(exchange, SPAN_LIT("n,,n=a,r=x")), AUTH_STEP_ASK);
-        auth_exchange_answer(exchange, &(struct auth_answer){.granted = true, .keys = &keys});
+        auth_exchange_answer(
+            exchange, &(struct auth_answer){.granted = true, .keys = &(struct scram_set){.keys = {keys}, .count = 1}});
         seen[i] = challenge_of(exchange);
         assert_true(strlen(seen[i]) > strlen("r=x,s=AA==,i=1") + 20);
         auth_exchange_free(exchange);
@@ -282,7 +285,8 @@ static void final_messages(void **state)
         if (row->twist == TWIST_PASSWORD)
             client_key[0] ^= 1;
         assert_int_equal(first(exchange, span_of(message)), AUTH_STEP_ASK);
-        auth_exchange_answer(exchange, &(struct auth_answer){.granted = true, .keys = &keys});
+        auth_exchange_answer(
+            exchange, &(struct auth_answer){.granted = true, .keys = &(struct scram_set){.keys = {keys}, .count = 1}});
         server_first = challenge_of(exchange);
         final = make_final(row, message + strlen(row->header), server_first, client_key, &keys);
         step = next(exchange, span_of(final));
@@ -310,7 +314,8 @@ static struct auth_exchange *proved(void)
 
     make_keys(CRYPTO_SHA256, "secret", SALT, 10, client_key, &keys);
     assert_int_equal(first(exchange, SPAN_LIT("n,,n=a,r=x")), AUTH_STEP_ASK);
-    auth_exchange_answer(exchange, &(struct auth_answer){.granted = true, .keys = &keys});
+    auth_exchange_answer(
+        exchange, &(struct auth_answer){.granted = true, .keys = &(struct scram_set){.keys = {keys}, .count = 1}});
     server_first = challenge_of(exchange);
     final = make_final(&row, "n=a,r=x", server_first, client_key, &keys);
     assert_int_equal(next(exchange, span_of(final)), AUTH_STEP_ASK);

@@ -79,7 +79,7 @@ struct attempt {
     struct auth_info *info;
     struct gate_login *login;
     bool has_keys, was_immediate;
-    struct scram_keys keys;
+    struct scram_set keys;
 };
 
 static inline void on_verdict(void *ctx, const struct gate_verdict *verdict)

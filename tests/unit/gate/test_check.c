@@ -158,6 +158,7 @@ static void test_every_scheme(void **state)
 
 static struct {
     const char *stored; /* of user "ann"; NULL: nobody */
+    const char *second; /* another secret of hers, or NULL */
     bool is_down, is_silent, is_disabled;
     const char *verdict_fields; /* PASSWORDS, TOKENS: FOUND with these; NULL: REFUSED */
     atomic_uint asks;
@@ -182,6 +183,8 @@ static void ask_records(struct store *store, struct store_ask *ask)
     } else {
         fields = json_pack("{ss, sb, ss, s{si}}", "password", play.stored, "disabled", play.is_disabled, "tenant", "t1",
                            "limits", "day", 5);
+        if (play.second)
+            json_object_set_new(fields, "password", json_pack("[ss]", play.stored, play.second));
         ask->on_done(ask, STORE_FOUND, fields, NULL);
         json_decref(fields);
     }
@@ -273,7 +276,7 @@ static void test_a_record_changed_otherwise_counts_at_once(void **state)
     gate_purge(rules, "ann");
     assert_reason(log_in(rules, "ann", "right"), DISABLED);
     play.is_down = true;
-    assert_reason(log_in(rules, "ann", "right"), STORE_ERROR); /* as a wrong password would be */
+    assert_reason(log_in(rules, "ann", "right"), UNVERIFIED); /* as a wrong password would be */
     gate_rules_unref(&rules);
 }
 
@@ -326,8 +329,8 @@ static void test_a_store_that_fails_gives_no_verdict(void **state)
     play.stored = "right";
     assert_reason(log_in(rules, "ann", "right"), OK); /* the failure was not kept */
     play.is_down = true;
-    assert_reason(log_in(rules, "ann", "right"), OK);          /* out of the cache */
-    assert_reason(log_in(rules, "ann", "wrong"), STORE_ERROR); /* it may have changed: who knows */
+    assert_reason(log_in(rules, "ann", "right"), OK);         /* out of the cache */
+    assert_reason(log_in(rules, "ann", "wrong"), UNVERIFIED); /* it may have changed: who knows */
     gate_rules_unref(&rules);
 }
 
@@ -338,6 +341,9 @@ static void test_a_broken_secret_is_no_verdict(void **state)
     (void)state;
     play.stored = "$argon2id$v=19$m=99999999999$x$y";
     assert_reason(log_in(rules, "ann", "right"), STORE_ERROR);
+    play.second = "right"; /* beside one that can be used, a wrong password was compared: it counts */
+    assert_reason(log_in(rules, "ann", "right"), OK);
+    assert_reason(log_in(rules, "ann", "wrong"), UNVERIFIED);
     gate_rules_unref(&rules);
 }
 
@@ -586,6 +592,33 @@ static void test_certificates(void **state)
     gate_rules_unref(&rules);
 }
 
+static struct scram_set keys_for(struct gate_rules *rules, const char *user)
+{
+    struct auth_question question = {
+        .kind = AUTH_ASK_SCRAM_KEYS, .scram_hash = CRYPTO_SHA256, .authcid = (char *)user, .authzid = (char *)user};
+    struct attempt attempt;
+
+    assert_reason(ask_kind(rules, question, &attempt), OK);
+    assert_true(attempt.has_keys);
+    return attempt.keys;
+}
+
+/* `keys` are those that the client proved to have, or was challenged with. */
+static enum auth_reason prove(struct gate_rules *rules, const char *user, const struct scram_keys *keys, bool is_right)
+{
+    struct auth_question question = {.kind = AUTH_ASK_PROVED,
+                                     .scram_hash = CRYPTO_SHA256,
+                                     .authcid = (char *)user,
+                                     .authzid = (char *)user,
+                                     .is_proved = is_right,
+                                     .keys = keys};
+    struct attempt attempt;
+    enum auth_reason reason = ask_kind(rules, question, &attempt);
+
+    attempt_forget(&attempt);
+    return reason;
+}
+
 static void test_scram_keys(void **state)
 {
     char *stored = hash_of(PASSWORD_SCRAM_SHA_256, "tiger");
@@ -602,36 +635,118 @@ static void test_scram_keys(void **state)
     assert_reason(ask_kind(rules, question, &attempt), OK);
     assert_true(attempt.has_keys);
     assert_int_equal(scram_keys_parse(stored, &keys), 0);
-    assert_memory_equal(attempt.keys.stored_key, keys.stored_key, SCRAM_KEY_BYTES);
+    assert_memory_equal(attempt.keys.keys[0].stored_key, keys.stored_key, SCRAM_KEY_BYTES);
 
     question.authcid = (char *)"bob";
     assert_reason(ask_kind(rules, question, &attempt), OK);
     scram_keys_derive(CRYPTO_SHA256, SPAN_LIT("plain"),
-                      span_make((const char *)attempt.keys.salt, attempt.keys.salt_len), attempt.keys.iterations,
-                      &keys);
-    assert_memory_equal(attempt.keys.stored_key, keys.stored_key, SCRAM_KEY_BYTES);
+                      span_make((const char *)attempt.keys.keys[0].salt, attempt.keys.keys[0].salt_len),
+                      attempt.keys.keys[0].iterations, &keys);
+    assert_memory_equal(attempt.keys.keys[0].stored_key, keys.stored_key, SCRAM_KEY_BYTES);
 
     question.authcid = (char *)"nobody";
     assert_reason(ask_kind(rules, question, &attempt), OK);
-    dummy = attempt.keys;
+    dummy = attempt.keys.keys[0];
     assert_reason(ask_kind(rules, question, &attempt), OK);
-    assert_memory_equal(attempt.keys.salt, dummy.salt, dummy.salt_len);
-    assert_int_equal(attempt.keys.salt_len, dummy.salt_len);
+    assert_memory_equal(attempt.keys.keys[0].salt, dummy.salt, dummy.salt_len);
+    assert_int_equal(attempt.keys.keys[0].salt_len, dummy.salt_len);
 
-    question.kind = AUTH_ASK_PROVED;
-    question.is_proved = true;
-    assert_reason(ask_kind(rules, question, &attempt), NO_USER);
-    question.authcid = question.authzid = (char *)"ann";
-    assert_reason(ask_kind(rules, question, &attempt), OK);
-    attempt_forget(&attempt);
-    question.is_proved = false;
-    assert_reason(ask_kind(rules, question, &attempt), BAD_PROOF);
-    question.is_proved = true;
-    question.authcid = question.authzid = (char *)"eve";
-    assert_reason(ask_kind(rules, question, &attempt), DISABLED);
+    assert_reason(prove(rules, "nobody", &dummy, true), NO_USER);
+    keys = keys_for(rules, "ann").keys[0];
+    assert_reason(prove(rules, "ann", &keys, true), OK);
+    assert_reason(prove(rules, "ann", &keys, false), BAD_PROOF);
+    keys = keys_for(rules, "eve").keys[0];
+    assert_reason(prove(rules, "eve", &keys, true), DISABLED);
     gate_rules_unref(&rules);
     free(toml);
     free(stored);
+}
+
+static void test_scram_goes_by_all_secrets_that_one_challenge_does_for(void **state)
+{
+    char *old = hash_of(PASSWORD_SCRAM_SHA_256, "old"), *foreign = hash_of(PASSWORD_SCRAM_SHA_256, "foreign");
+    struct scram_keys keys;
+    struct scram_set set;
+    struct buf fresh;
+    struct gate_rules *rules;
+    char *toml;
+
+    (void)state;
+    buf_init(&fresh, PASSWORD_STORED_LIMIT);
+    assert_int_equal(password_hash_beside(old, SPAN_LIT("new"), &fresh, NULL), 0);
+    toml = mem_printf("[user.ann]\npassword = ['plain', '%s', '%s', '%s']\n[user.bob]\npassword = ['one', 'two']\n",
+                      old, foreign, buf_cstr(&fresh));
+    rules = rules_of(toml);
+    set = keys_for(rules, "ann");
+    assert_int_equal(set.count, 3);
+    assert_int_equal(scram_keys_parse(old, &keys), 0);
+    assert_memory_equal(set.keys[0].stored_key, keys.stored_key, SCRAM_KEY_BYTES);
+    for (size_t i = 0; i < set.count; i++) {
+        assert_memory_equal(set.keys[i].salt, set.keys[0].salt, set.keys[0].salt_len);
+        assert_int_equal(set.keys[i].iterations, set.keys[0].iterations);
+        assert_reason(prove(rules, "ann", &set.keys[i], true), OK);
+        assert_reason(prove(rules, "bob", &set.keys[i], true), BAD_PROOF); /* not his */
+    }
+    scram_keys_derive(CRYPTO_SHA256, SPAN_LIT("plain"), span_make((const char *)set.keys[0].salt, set.keys[0].salt_len),
+                      keys.iterations, &keys);
+    assert_memory_equal(set.keys[1].stored_key, keys.stored_key, SCRAM_KEY_BYTES);
+    assert_int_equal(scram_keys_parse(buf_cstr(&fresh), &keys), 0);
+    assert_memory_equal(set.keys[2].stored_key, keys.stored_key, SCRAM_KEY_BYTES);
+    assert_int_equal(keys_for(rules, "bob").count, 2);
+    gate_rules_unref(&rules);
+    buf_done(&fresh);
+    free(toml);
+    free(old);
+    free(foreign);
+}
+
+/* Between the challenge and the proof, or since the cache learnt it. */
+static void test_a_scram_secret_that_changed(void **state)
+{
+    char *old = hash_of(PASSWORD_SCRAM_SHA_256, "old"), *fresh = hash_of(PASSWORD_SCRAM_SHA_256, "new");
+    struct gate_rules *rules = played(ANY, &records, NULL, 0);
+    struct scram_set before, after;
+
+    (void)state;
+    play.stored = old;
+    before = keys_for(rules, "ann");
+    play.stored = fresh;
+    assert_reason(prove(rules, "ann", &before.keys[0], false), UNVERIFIED); /* the new one, of the old challenge */
+    after = keys_for(rules, "ann");
+    assert_reason(prove(rules, "ann", &after.keys[0], true), OK);
+    assert_reason(prove(rules, "ann", &after.keys[0], false), BAD_PROOF);
+    assert_reason(prove(rules, "ann", &before.keys[0], true), BAD_PROOF); /* the old one */
+    play.is_down = true;
+    assert_reason(prove(rules, "ann", &after.keys[0], false), UNVERIFIED);
+    gate_rules_unref(&rules);
+    free(old);
+    free(fresh);
+}
+
+static void test_who_is_purged_on_the_way_in_is_known(void **state)
+{
+    struct gate_rules *rules = rules_of("[user.ann]\npassword = 'x'\n");
+    struct attempt attempt = {.question = password_question("ann", "x")};
+
+    (void)state;
+    attempt_begin(&attempt, rules, "192.0.2.1");
+    attempt_wait(&attempt);
+    assert_false(gate_login_is_purged(attempt.login));
+    gate_purge(rules, "bob");
+    assert_false(gate_login_is_purged(attempt.login));
+    gate_purge(rules, "ANN");
+    assert_true(gate_login_is_purged(attempt.login));
+    attempt_forget(&attempt);
+
+    attempt = (struct attempt){.question = password_question("ann", "x")};
+    attempt_begin(&attempt, rules, "192.0.2.1");
+    attempt_wait(&attempt);
+    assert_false(gate_login_is_purged(attempt.login));
+    for (int i = 0; i < 65; i++) /* more than are kept */
+        gate_purge(rules, "bob");
+    assert_true(gate_login_is_purged(attempt.login));
+    attempt_forget(&attempt);
+    gate_rules_unref(&rules);
 }
 
 /* ---- what a refusal costs: processor time, which does not depend on how busy the machine is ---- */
@@ -691,6 +806,41 @@ static void test_refusals_cost_the_same(void **state)
     free(stored);
 }
 
+static uint64_t refusal_us(struct gate_rules *rules, const char *stored)
+{
+    uint64_t took[3], before;
+
+    play.stored = stored;
+    for (size_t i = 0; i < 3; i++) {
+        gate_purge(rules, "ann");
+        before = processor_us();
+        assert_reason(log_in(rules, "ann", "lion"), BAD_PASSWORD);
+        took[i] = processor_us() - before;
+    }
+    qsort(took, 3, sizeof *took, compare);
+    return took[1];
+}
+
+/* Who is locked out where passwords are kept is refused as if the password were wrong. */
+static void test_a_locked_secret_is_a_wrong_one(void **state)
+{
+    char *stored = hash_of(PASSWORD_BCRYPT, "tiger"), *locked = mem_printf("!%s", stored);
+    char *toml = mem_printf("[user.x]\npassword = '%s'\n", stored);
+    struct gate_rules *rules = played(toml, &records, NULL, 60000);
+    uint64_t wrong = refusal_us(rules, stored);
+
+    (void)state;
+    assert_in_range(refusal_us(rules, locked) * 100, wrong * 60, wrong * 160);
+    assert_in_range(refusal_us(rules, "*") * 100, wrong * 60, wrong * 160);
+    play.second = stored;
+    gate_purge(rules, "ann");
+    assert_reason(log_in(rules, "ann", "tiger"), OK);
+    gate_rules_unref(&rules);
+    free(toml);
+    free(locked);
+    free(stored);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -713,7 +863,11 @@ int main(void)
         cmocka_unit_test(test_a_token_and_a_record),
         cmocka_unit_test(test_certificates),
         cmocka_unit_test(test_scram_keys),
+        cmocka_unit_test(test_scram_goes_by_all_secrets_that_one_challenge_does_for),
+        cmocka_unit_test(test_a_scram_secret_that_changed),
+        cmocka_unit_test(test_who_is_purged_on_the_way_in_is_known),
         cmocka_unit_test(test_refusals_cost_the_same),
+        cmocka_unit_test(test_a_locked_secret_is_a_wrong_one),
     };
 
     return cmocka_run_group_tests(tests, start_all, stop_all);

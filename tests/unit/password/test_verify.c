@@ -208,11 +208,13 @@ static void the_unusable_is_no_password_and_says_why(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof unusable / sizeof *unusable; i++) {
+        enum password_verdict verdict = password_is_locked(unusable[i]) ? PASSWORD_LOCKED : PASSWORD_UNUSABLE;
+
         print_message("%s\n", unusable[i]);
         assert_int_equal(password_scheme_of(unusable[i]), PASSWORD_SCHEME_COUNT);
-        assert_int_equal(password_verify(span_of(unusable[i]), unusable[i]), PASSWORD_UNUSABLE);
-        assert_int_equal(password_verify(SPAN_LIT("correct horse"), unusable[i]), PASSWORD_UNUSABLE);
-        assert_int_equal(password_verify(SPAN_LIT(""), unusable[i]), PASSWORD_UNUSABLE);
+        assert_int_equal(password_verify(span_of(unusable[i]), unusable[i]), verdict);
+        assert_int_equal(password_verify(SPAN_LIT("correct horse"), unusable[i]), verdict);
+        assert_int_equal(password_verify(SPAN_LIT(""), unusable[i]), verdict);
         assert_true(password_is_cheap(unusable[i]));
         assert_false(password_is_weak(unusable[i]));
         assert_int_equal(password_check(unusable[i], &error), -1);
@@ -220,6 +222,20 @@ static void the_unusable_is_no_password_and_says_why(void **state)
         if (strlen(unusable[i]) > 8) /* nothing of it is told */
             assert_null(strstr(error.sentence, unusable[i] + strlen(unusable[i]) - 8));
     }
+}
+
+static void the_locked_matches_nothing(void **state)
+{
+    static const char *const locked[] = {"!", "*", "!!", "!*", "!$6$o0kNORNu4oP/VRY0$x", "*$1$x$y"};
+    static const char *const open[] = {"!secret", "*secret", "", "$6$o0kNORNu4oP/VRY0$x", "a!", "{PLAIN}!"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof locked / sizeof *locked; i++) {
+        assert_true(password_is_locked(locked[i]));
+        assert_int_equal(password_verify(span_of(locked[i]), locked[i]), PASSWORD_LOCKED);
+    }
+    for (size_t i = 0; i < sizeof open / sizeof *open; i++)
+        assert_false(password_is_locked(open[i]));
 }
 
 static void a_form_beyond_the_limit_is_unusable(void **state)
@@ -279,6 +295,7 @@ int main(void)
         cmocka_unit_test(passwords_of_odd_lengths),
         cmocka_unit_test(a_hash_that_is_cut_is_unusable),
         cmocka_unit_test(the_unusable_is_no_password_and_says_why),
+        cmocka_unit_test(the_locked_matches_nothing),
         cmocka_unit_test(a_form_beyond_the_limit_is_unusable),
         cmocka_unit_test(plain_passwords_may_look_odd),
         cmocka_unit_test(names_are_found),
