@@ -128,6 +128,21 @@ static long limit_or(uint64_t limit_ms, long otherwise)
     return limit_ms > 3600000 ? 3600000 : (long)limit_ms;
 }
 
+/* The library looks for authorities in a file and in a directory of the system, and `ca_file` takes the place of the
+ * file alone: the directory has to go, or every public authority could still speak for the server. The library keeps
+ * what it read from a lone file for a day; a file that is replaced must count at the next connection. */
+static CURLcode trust_only(CURL *easy, const char *ca_file)
+{
+    CURLcode result = curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+
+    if (result && result != CURLE_NOT_BUILT_IN && result != CURLE_UNKNOWN_OPTION) /* then there is no directory */
+        return result;
+#if LIBCURL_VERSION_NUM >= 0x075700
+    curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);
+#endif
+    return curl_easy_setopt(easy, CURLOPT_CAINFO, ca_file);
+}
+
 static CURLcode set_options(struct http_transfer *transfer, const struct http_request *request)
 {
     CURL *easy = transfer->easy;
@@ -155,7 +170,7 @@ static CURLcode set_options(struct http_transfer *transfer, const struct http_re
     if (!result)
         result = curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     if (!result && request->ca_file)
-        result = curl_easy_setopt(easy, CURLOPT_CAINFO, request->ca_file);
+        result = trust_only(easy, request->ca_file);
     return result;
 }
 

@@ -114,11 +114,11 @@ PEOPLE = "".join([
 ])
 
 
-def make_ca(folder: Path) -> None:
+def make_ca(folder: Path, name: str = "CA of the test") -> None:
     """ca.pem, and cert.pem with key.pem for localhost."""
     run = {"check": True, "cwd": folder, "capture_output": True}
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                    "-keyout", "ca-key.pem", "-out", "ca.pem", "-days", "30", "-subj", "/CN=CA of the test"], **run)
+                    "-keyout", "ca-key.pem", "-out", "ca.pem", "-days", "30", "-subj", f"/CN={name}"], **run)
     subprocess.run(["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
                     "key.pem", "-out", "request.pem", "-subj", "/CN=localhost"], **run)
     (folder / "ext").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
