@@ -12,6 +12,7 @@
 #include "base/must.h"
 #include "base/secret.h"
 #include "credential/credential_private.h"
+#include "log/diag.h"
 #include "metrics/metrics.h"
 
 /* Answers that a purge has overtaken before we give up. */
@@ -270,6 +271,14 @@ static bool is_overtaken(const struct lookup *lookup, const struct question *que
            !cache_is_current(lookup->stores->cache, question->stamp, question->user, question->credential);
 }
 
+/* An operator who wonders why a token is nobody's finds here what each store made of it. */
+static void say_why_not(const struct lookup *lookup, const struct question *question)
+{
+    if (lookup->is_token && question->error.kind != ERROR_NONE)
+        diag(DIAG_DEBUG, NULL, "login: store %s does not know the token: %s", question->slot->setup.name,
+             question->error.sentence);
+}
+
 static enum step go_on(struct lookup **lookup, const struct question *question)
 {
     if (is_overtaken(*lookup, question)) {
@@ -283,6 +292,7 @@ static enum step go_on(struct lookup **lookup, const struct question *question)
     }
     if (question->outcome != STORE_NOT_FOUND)
         return tell_answer(*lookup, question);
+    say_why_not(*lookup, question);
     (*lookup)->index++;
     return walk(lookup);
 }

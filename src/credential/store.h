@@ -28,7 +28,8 @@ enum store_outcome {
     STORE_FOUND,     /* RECORDS: `fields` is the record. PASSWORDS, TOKENS: right; `fields` has what is known, in a
                         record's fields (or NULL). TOKENS: "name" is the user, if there is one, "claims" what the token
                         says of itself */
-    STORE_NOT_FOUND, /* the store works and does not know that user (or does not claim that token): the next may */
+    STORE_NOT_FOUND, /* the store works and does not know that user (or does not claim that token; `error`, or NULL,
+                        says why, for the log): the next may */
     STORE_REFUSED,   /* PASSWORDS, TOKENS: known, and wrong (or expired; `error`, or NULL, says which, for the log): no
                         other store is asked. TOKENS: `fields` is {"reason": "expired"}, a word of token/verdict.h */
     STORE_FAILED,    /* no verdict: `error` says why, without secrets; the attempt is a temporary failure */

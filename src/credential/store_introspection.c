@@ -2,6 +2,8 @@
  *
  * Bearer tokens of any form, which the server that made them judges (RFC 7662). It sees each token that is brought
  * here, also those that were never its own: this store goes last, behind those that know their tokens by themselves.
+ * Of one that is not its own it says no more than of one that has ended, "not active"; so that is the next store's to
+ * judge.
  *
  * Good answers are kept only when the operator names a `cache_ttl`: that is how long a withdrawn token goes on opening
  * the gate.
@@ -171,7 +173,7 @@ static void judge(const struct introspection_ask *work, json_t *answer, size_t a
     if (json_is_true(json_object_get(answer, "active")))
         verdict = token_fields_judge(&store->fields, answer, &fields);
     if (verdict != TOKEN_GOOD) {
-        token_refuse(ask, verdict);
+        token_turn_away(ask, verdict);
         return;
     }
     if (store->cache && answer_len <= CACHED_LIMIT_BYTES)

@@ -127,7 +127,7 @@ static void pass_on(struct jwt_ask *work)
     ask->on_done(ask, STORE_NOT_FOUND, NULL, NULL);
 }
 
-static void refuse(struct jwt_ask *work, enum token_verdict verdict) { token_refuse(let_go(work), verdict); }
+static void turn_away(struct jwt_ask *work, enum token_verdict verdict) { token_turn_away(let_go(work), verdict); }
 
 static void fail(struct jwt_ask *work, const struct error *error)
 {
@@ -158,7 +158,7 @@ static void look_for_newer(struct jwt_ask *work, enum token_verdict verdict)
         fault = *jwt_keys_fault(keys);
         fail(work, &fault);
     } else {
-        refuse(work, verdict);
+        turn_away(work, verdict);
     }
 }
 
@@ -169,7 +169,7 @@ static void let_in(struct jwt_ask *work, struct jwt *jwt)
     struct store_ask *ask;
 
     if (verdict != TOKEN_GOOD) {
-        refuse(work, verdict);
+        turn_away(work, verdict);
         return;
     }
     ask = let_go(work);
@@ -187,7 +187,7 @@ static void judge(struct jwt_ask *work, struct jwt *jwt)
     else if (may_be_newer(jwt, verdict))
         look_for_newer(work, verdict);
     else
-        refuse(work, verdict);
+        turn_away(work, verdict);
 }
 
 static bool is_ours(const struct store *store, const struct jwt *jwt)
@@ -209,7 +209,7 @@ static void work_on(struct jwt_ask *work)
     if (is_ours(work->store, &jwt))
         judge(work, &jwt);
     else
-        pass_on(work);
+        turn_away(work, TOKEN_ISSUER);
     jwt_done(&jwt);
 }
 

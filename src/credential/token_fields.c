@@ -53,12 +53,16 @@ enum token_verdict token_fields_judge(const struct token_fields *fields, json_t 
     return verdict == TOKEN_GOOD ? claims_record(&fields->rules, claims, fields_out) : verdict;
 }
 
-void token_refuse(struct store_ask *ask, enum token_verdict verdict)
+/* Not known here, rather than wrong: a server of RFC 7662 says "not active" of tokens that were never its own, too. */
+static bool may_be_anothers(enum token_verdict verdict) { return verdict == TOKEN_INACTIVE || verdict == TOKEN_ISSUER; }
+
+void token_turn_away(struct store_ask *ask, enum token_verdict verdict)
 {
-    json_t *fields = json_pack("{s:s}", "reason", token_verdict_name(verdict));
+    bool is_refused = !may_be_anothers(verdict);
+    json_t *fields = is_refused ? json_pack("{s:s}", "reason", token_verdict_name(verdict)) : NULL;
     struct error error = {0};
 
     error_set(&error, ERROR_PERM, "%s", token_verdict_sentence(verdict));
-    ask->on_done(ask, STORE_REFUSED, fields, &error);
+    ask->on_done(ask, is_refused ? STORE_REFUSED : STORE_NOT_FOUND, fields, &error);
     json_decref(fields);
 }

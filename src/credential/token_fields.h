@@ -24,7 +24,8 @@ void token_fields_done(struct token_fields *fields);
  * reference. */
 enum token_verdict token_fields_judge(const struct token_fields *fields, json_t *claims, json_t **fields_out);
 
-/* Ends the ask as REFUSED, with {"reason": "expired"} and the same as a sentence. */
-void token_refuse(struct store_ask *ask, enum token_verdict verdict);
+/* Ends the ask: as NOT_FOUND where the token may be one that another store knows (another issuer's, not active), else
+ * as REFUSED with {"reason": "expired"}; either with a sentence that says why. */
+void token_turn_away(struct store_ask *ask, enum token_verdict verdict);
 
 #endif

@@ -31,8 +31,8 @@ def jwt_store(address: str, more: str = "", keys: str = "") -> str:
     return f"[store.sso]\ndriver = 'jwt'\nissuer = '{address}'\naudience = '{AUDIENCE}'\n{keys}\n{more}\n"
 
 
-def introspection_store(address: str, more: str = "") -> str:
-    return (f"[store.opaque]\ndriver = 'introspection'\nendpoint = '{address}/introspect'\nclient_id = '{CLIENT[0]}'\n"
+def introspection_store(address: str, more: str = "", name: str = "opaque") -> str:
+    return (f"[store.{name}]\ndriver = 'introspection'\nendpoint = '{address}/introspect'\nclient_id = '{CLIENT[0]}'\n"
             f"client_secret = '{CLIENT[1]}'\n{more}\n")
 
 
@@ -312,6 +312,31 @@ def test_a_withdrawn_token_is_refused_at_once():
         assert login(daemon, "2YotnFZFEjr1zCsicMWpAA") == "olga olga"
         issuer.introspects({})
         assert login(daemon, "2YotnFZFEjr1zCsicMWpAA").startswith(REFUSED)
+
+
+def test_a_token_of_the_second_introspection_server():
+    """To the first one it is not active, which is all that such a server says of what was never its own."""
+    with Issuer() as first, Issuer() as second:
+        tables = [introspection_store(first.address, name="first"),
+                  introspection_store(second.address, "issuer = 'https://second.example'", name="second")]
+        with start("stores = ['first', 'second']", *tables, parts=("kumo.set_diagnostic_log_filter 'debug'", WHO_AM_I)
+                   ) as daemon:
+            first.introspects({"of-the-first": {"active": True, "username": "ann"}})
+            second.introspects({"of-the-second": {"active": True, "username": "olga", "iss": "https://second.example"},
+                                "of-a-third": {"active": True, "username": "eve", "iss": "https://third.example"},
+                                "ended": {"active": True, "username": "olga", "iss": "https://second.example", "exp": 1}})
+            assert login(daemon, "of-the-first") == "ann ann"
+            assert login(daemon, "of-the-second") == "olga olga"
+            assert second.counts() == {"/introspect": 1}
+            daemon.err.wait("login: store first does not know the token: the token is not active")
+            assert login(daemon, "of-a-third").startswith(REFUSED)
+            daemon.err.wait("login: store second does not know the token: the token comes from another issuer")
+            daemon.err.wait("result=bad_token")
+            assert login(daemon, "ended").startswith(REFUSED)
+            daemon.err.wait("login: store second: the token has expired")
+            daemon.err.wait("result=expired")
+            first.behaves(status=500)  # it may have known: no verdict
+            assert login(daemon, "of-the-second").startswith("454 4.7.0")
 
 
 # ---- TLS and settings ----

@@ -87,8 +87,8 @@ static void answers_are_judged(void **state)
         {"{\"active\":true,\"username\":\"ann\",\"sub\":\"u1\",\"scope\":\"mail.send\"}", "ann"},
         {"{\"active\":true,\"sub\":\"u1\",\"scope\":\"mail.send x\"}", "u1"},
         {"{\"active\":true,\"username\":null,\"sub\":\"u1\",\"scope\":\"mail.send x\"}", "u1"},
-        {"{\"active\":false}", "inactive"},
-        {"{\"active\":false,\"username\":\"ann\",\"scope\":\"mail.send\"}", "inactive"},
+        {"{\"active\":false}", "(not found)"},
+        {"{\"active\":false,\"username\":\"ann\",\"scope\":\"mail.send\"}", "(not found)"},
         {"{\"active\":true,\"username\":\"ann\"}", "missing_scope"},
         {"{\"active\":true,\"username\":\"ann\",\"scope\":\"mail.sender\"}", "missing_scope"},
         {"{\"active\":true,\"scope\":\"mail.send\"}", "no_user"},
@@ -126,9 +126,22 @@ static void audience_and_issuer_are_checked_when_asked_for(void **state)
     answer("{\"active\":true,\"email\":\"a@b.example\",\"aud\":\"web\",\"iss\":\"https://id.example\"}");
     expect_token(&store, "the-token-itself", "wrong_audience");
     answer("{\"active\":true,\"email\":\"a@b.example\",\"aud\":\"smtp\"}");
-    expect_token(&store, "the-token-itself", "wrong_issuer");
+    expect_token(&store, "the-token-itself", "(not found)");
     answer("{\"active\":true,\"username\":\"a\",\"aud\":\"smtp\",\"iss\":\"https://id.example\"}");
     expect_token(&store, "the-token-itself", "no_user");
+    token_store_close(&store);
+}
+
+/* The server says "not active" of what was never its own, too: the next store may know it. */
+static void what_is_not_the_servers_own_is_passed_on(void **state)
+{
+    struct test_store store = open_store("issuer = 'https://id.example'\naudience = 'smtp'\n");
+
+    (void)state;
+    answer("{\"active\":false}");
+    expect_passed_on(&store, "the-token-itself", "the token is not active");
+    answer("{\"active\":true,\"username\":\"ann\",\"iss\":\"https://other.example\",\"aud\":\"x\",\"exp\":1}");
+    expect_passed_on(&store, "the-token-itself", "the token comes from another issuer");
     token_store_close(&store);
 }
 
@@ -199,7 +212,7 @@ static void nothing_is_kept_unless_asked_for(void **state)
     answer("{\"active\":true,\"username\":\"ann\"}");
     expect_token(&store, "the-token-itself", "ann");
     answer("{\"active\":false}"); /* withdrawn: at once */
-    expect_token(&store, "the-token-itself", "inactive");
+    expect_token(&store, "the-token-itself", "(not found)");
     assert_int_equal(atomic_load(&server->requests) - before, 2);
     token_store_close(&store);
 }
@@ -214,11 +227,11 @@ static void a_good_answer_is_kept_for_its_time(void **state)
     expect_token(&store, "the-token-itself", "ann");
     answer("{\"active\":false}");
     expect_token(&store, "the-token-itself", "ann");
-    expect_token(&store, "the-token-itsel", "inactive"); /* another token */
-    expect_token(&store, "the-token-itsel", "inactive"); /* a refusal is not kept */
+    expect_token(&store, "the-token-itsel", "(not found)"); /* another token */
+    expect_token(&store, "the-token-itsel", "(not found)"); /* a refusal is not kept */
     assert_int_equal(atomic_load(&server->requests) - before, 3);
     pass_ms(60000);
-    expect_token(&store, "the-token-itself", "inactive");
+    expect_token(&store, "the-token-itself", "(not found)");
     token_store_close(&store);
 }
 
@@ -232,12 +245,12 @@ static void nothing_is_kept_beyond_the_tokens_own_end(void **state)
     answer("{\"active\":false}");
     expect_token(&store, "the-token-itself", "ann");
     pass_ms(30000);
-    expect_token(&store, "the-token-itself", "inactive");
+    expect_token(&store, "the-token-itself", "(not found)");
     /* within the leeway, but over */
     answer_with_expiry("{\"active\":true,\"username\":\"ann\",\"exp\":%lld}", now_s() - 5);
     expect_token(&store, "the-token-itself", "ann");
     answer("{\"active\":false}");
-    expect_token(&store, "the-token-itself", "inactive");
+    expect_token(&store, "the-token-itself", "(not found)");
     token_store_close(&store);
 }
 
@@ -252,7 +265,7 @@ static void a_purge_forgets_at_once(void **state)
     expect_token(&store, "the-token-itself", "ann");
     store.driver->purge(store.store);
     answer("{\"active\":false}");
-    expect_token(&store, "the-token-itself", "inactive");
+    expect_token(&store, "the-token-itself", "(not found)");
     /* an answer that was on its way is believed once and not kept */
     answer("{\"active\":true,\"username\":\"ann\"}");
     token_begin(&store, &test, "another-token");
@@ -261,7 +274,7 @@ static void a_purge_forgets_at_once(void **state)
     assert_string_equal(word_of(&test), "ann");
     ask_forget(&test);
     answer("{\"active\":false}");
-    expect_token(&store, "another-token", "inactive");
+    expect_token(&store, "another-token", "(not found)");
     assert_int_equal(atomic_load(&server->requests) - before, 4);
     token_store_close(&store);
 }
@@ -356,6 +369,7 @@ int main(void)
         cmocka_unit_test(a_long_token_is_sent_and_a_longer_one_is_not),
         cmocka_unit_test(answers_are_judged),
         cmocka_unit_test(audience_and_issuer_are_checked_when_asked_for),
+        cmocka_unit_test(what_is_not_the_servers_own_is_passed_on),
         cmocka_unit_test(no_other_status_is_a_verdict),
         cmocka_unit_test(a_server_that_misbehaves_gives_no_verdict),
         cmocka_unit_test(asks_do_not_wait_for_each_other),
