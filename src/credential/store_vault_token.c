@@ -131,35 +131,6 @@ static char *read_file(const char *path, struct error *error)
     return found;
 }
 
-static bool is_same_file(const struct stat *a, const struct stat *b)
-{
-    return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size &&
-           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
-}
-
-/* A file that is gone or broken leaves the token that we have. */
-static void look_at_file(struct vault_keeper *keeper, bool is_doubted)
-{
-    struct stat now;
-    char *token;
-
-    keeper->look_ms = now_of(keeper) + LOOK_EVERY_MS;
-    if (stat(keeper->token_file, &now)) {
-        error_set(&keeper->last, ERROR_TEMP, "there is no token file %s", keeper->token_file);
-        return;
-    }
-    if (keeper->token && is_same_file(&now, &keeper->seen) && !is_doubted)
-        return;
-    token = read_file(keeper->token_file, &keeper->last);
-    if (!token)
-        return;
-    keeper->seen = now;
-    if (keeper->token && span_eq(span_of(token), span_of(keeper->token)))
-        secret_free(token);
-    else
-        set_token(keeper, token);
-}
-
 /* ---- asking for a token ---- */
 
 static void plan(struct vault_keeper *keeper);
@@ -310,12 +281,64 @@ static void plan(struct vault_keeper *keeper)
         timer_start(&keeper->timer, due_ms > now_ms ? due_ms - now_ms : 0);
 }
 
+/* ---- tokens that are given to us ---- */
+
+/* Nobody has told us the lease of such a token: renewing it tells. That others renew it as well (Vault Agent) does no
+ * harm, nor does a refusal: the token is then used as it is. */
+static void learn_lease(struct vault_keeper *keeper)
+{
+    MUST(!can_login(keeper)); /* so nobody waits for what is cancelled here */
+    http_cancel(keeper->transfer);
+    keeper->transfer = NULL;
+    keeper->lease = (struct vault_lease){.granted_ms = now_of(keeper), .lease_ms = 1, .is_renewable = true};
+    take_step(keeper, VAULT_STEP_RENEW);
+}
+
+static void take_given(struct vault_keeper *keeper, char *token)
+{
+    set_token(keeper, token);
+    learn_lease(keeper);
+}
+
+static bool is_same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+/* A file that is gone or broken leaves the token that we have. */
+static void look_at_file(struct vault_keeper *keeper, bool is_doubted)
+{
+    struct stat now;
+    char *token;
+
+    keeper->look_ms = now_of(keeper) + LOOK_EVERY_MS;
+    if (stat(keeper->token_file, &now)) {
+        error_set(&keeper->last, ERROR_TEMP, "there is no token file %s", keeper->token_file);
+        return;
+    }
+    if (keeper->token && is_same_file(&now, &keeper->seen) && !is_doubted)
+        return;
+    token = read_file(keeper->token_file, &keeper->last);
+    if (!token)
+        return;
+    keeper->seen = now;
+    if (keeper->token && span_eq(span_of(token), span_of(keeper->token)))
+        secret_free(token);
+    else
+        take_given(keeper, token);
+}
+
+/* ---- the timer ---- */
+
 static void on_due(void *ctx)
 {
     struct vault_keeper *keeper = ctx;
     enum vault_step step;
     uint64_t due_ms;
 
+    if (keeper->token_file) /* another token may have come while nobody asked */
+        look_at_file(keeper, false);
     if (keeper->transfer)
         return;
     step = vault_lease_next(&keeper->lease, can_login(keeper), &due_ms);
@@ -345,12 +368,10 @@ void vault_keeper_start(struct vault_keeper *keeper, const struct store_house *h
 {
     keeper->house = *house;
     timer_init(&keeper->timer, house->loop, on_due, keeper);
-    /* Nobody has told us the lease of a token that was given to us: renewing it tells. Who writes a token file
-     * renews it. */
-    if (!can_login(keeper) && keeper->token) {
-        keeper->lease = (struct vault_lease){.granted_ms = now_of(keeper), .lease_ms = 1, .is_renewable = true};
-        take_step(keeper, VAULT_STEP_RENEW);
-    }
+    if (keeper->token_file)
+        look_at_file(keeper, false);
+    else if (keeper->token)
+        learn_lease(keeper);
 }
 
 void vault_keeper_free(struct vault_keeper *keeper)

@@ -27,6 +27,7 @@ class Vault(WebServer):
         self.sealed = False
         self.standby = False
         self.hang_logins = False
+        self.hang_renewals = False
         self.ttl = 3600.0
         self.renewable = True
         self.renewals_left = 1000
@@ -131,6 +132,9 @@ class Vault(WebServer):
         token = request.headers.get("X-Vault-Token")
         with self.lock:
             self.counts["renewals"] += 1
+        if self.hang_renewals:
+            return self.hang(request)
+        with self.lock:
             if not self.is_good(token):
                 return self.denied(request)
             known = self.tokens[token]

@@ -302,6 +302,89 @@ static void a_token_file_is_read_again(void **state)
     test_store_close(&store);
 }
 
+static struct test_store open_with_file(const char *token)
+{
+    char more[1024];
+
+    snprintf(more, sizeof more, "token_file = '%s'\npath = 'users/{user}'", in_dir("token"));
+    write_file("token", token);
+    return open_vault(more);
+}
+
+static void a_token_of_a_file_is_renewed_before_it_ends(void **state)
+{
+    json_int_t renewals = count_of("renewals"), refused = count_of("refused");
+    struct test_store store;
+
+    (void)state;
+    tell("{\"set\": {\"ttl\": 3}}");
+    tell("{\"grant\": {\"token\": \"hvs.short-one\"}}");
+    store = open_with_file("hvs.short-one\n");
+    assert_stored(&store, "ann", "tiger");
+    wait_count(&store, "renewals", renewals + 3);
+    tell("{\"grant\": {\"token\": \"hvs.short-two\"}}");
+    write_file("token", "hvs.short-two\n");
+    pass(&store, 1100);
+    assert_stored(&store, "ann", "tiger");
+    wait_count(&store, "renewals", count_of("renewals") + 3);
+    assert_int_equal(count_of("refused"), refused);
+    tell("{\"set\": {\"ttl\": 3600}}");
+    test_store_close(&store);
+}
+
+/* From the start on: a night without logins must not cost the token. */
+static void a_token_of_a_file_is_renewed_while_nobody_asks(void **state)
+{
+    json_int_t renewals = count_of("renewals");
+    uint64_t end_ms = clock_mono_ms() + 60000;
+    struct test_store store;
+
+    (void)state;
+    tell("{\"set\": {\"ttl\": 3}}");
+    tell("{\"grant\": {\"token\": \"hvs.quiet-one\"}}");
+    store = open_with_file("hvs.quiet-one");
+    while (count_of("renewals") < renewals + 3 && clock_mono_ms() < end_ms)
+        pass(&store, 100);
+    assert_true(count_of("renewals") >= renewals + 3);
+    tell("{\"set\": {\"ttl\": 3600}}");
+    test_store_close(&store);
+}
+
+static void a_token_of_a_file_that_is_not_renewable_is_used_as_it_is(void **state)
+{
+    json_int_t renewals = count_of("renewals");
+    struct test_store store;
+
+    (void)state;
+    tell("{\"grant\": {\"token\": \"hvs.agents\", \"renewable\": false}}");
+    store = open_with_file("hvs.agents");
+    wait_count(&store, "renewals", renewals + 1);
+    pass(&store, 1100);
+    assert_stored(&store, "ann", "tiger");
+    assert_int_equal(count_of("renewals"), renewals + 1); /* asked for once */
+    test_store_close(&store);
+}
+
+/* A renewal of the token before has nothing to say about the one that came meanwhile. */
+static void a_renewal_is_dropped_when_the_file_changes(void **state)
+{
+    json_int_t renewals = count_of("renewals");
+    struct test_store store;
+
+    (void)state;
+    tell("{\"set\": {\"hang_renewals\": true}}");
+    tell("{\"grant\": {\"token\": \"hvs.stuck\"}}");
+    store = open_with_file("hvs.stuck");
+    wait_count(&store, "renewals", renewals + 1);
+    tell("{\"set\": {\"hang_renewals\": false}}");
+    tell("{\"revoke\": true}");
+    tell("{\"grant\": {\"token\": \"hvs.next\"}}");
+    write_file("token", "hvs.next");
+    assert_stored(&store, "ann", "tiger");
+    wait_count(&store, "renewals", renewals + 2);
+    test_store_close(&store);
+}
+
 static void kubernetes_shows_its_current_token(void **state)
 {
     struct test_store store;
@@ -512,6 +595,10 @@ int main(void)
         cmocka_unit_test(what_cannot_be_renewed_is_logged_in_anew),
         cmocka_unit_test(a_revoked_token_is_replaced_once),
         cmocka_unit_test(a_token_file_is_read_again),
+        cmocka_unit_test(a_token_of_a_file_is_renewed_before_it_ends),
+        cmocka_unit_test(a_token_of_a_file_is_renewed_while_nobody_asks),
+        cmocka_unit_test(a_token_of_a_file_that_is_not_renewable_is_used_as_it_is),
+        cmocka_unit_test(a_renewal_is_dropped_when_the_file_changes),
         cmocka_unit_test(kubernetes_shows_its_current_token),
         cmocka_unit_test(a_login_that_hangs_can_be_left),
         cmocka_unit_test(settings_that_cannot_be),
