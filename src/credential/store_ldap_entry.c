@@ -2,22 +2,25 @@
  *
  * From the attributes of a directory's entry to a record. Lists stay lists, so that the commas of a distinguished name
  * divide nothing; booleans and times are LDAP's own (RFC 4517, sections 3.3.3 and 3.3.13) or what records have anyway.
+ * Tables have no form of LDAP's and are JSON, as in a column of a database.
  */
 #include "credential/store_ldap.h"
 
 #include <string.h>
 
 #include "base/mem.h"
+#include "credential/store_fields.h"
 
-enum shape { SHAPE_TEXT, SHAPE_FLAG, SHAPE_TIME, SHAPE_LIST, SHAPE_GROUPS, SHAPE_SECRETS };
+enum shape { SHAPE_TEXT, SHAPE_FLAG, SHAPE_TIME, SHAPE_LIST, SHAPE_GROUPS, SHAPE_PASSWORDS, SHAPE_TABLES };
 
 static const struct {
     const char *name;
     enum shape shape;
 } shapes[] = {
-    {"name", SHAPE_TEXT},      {"tenant", SHAPE_TEXT},   {"disabled", SHAPE_FLAG},    {"not_before", SHAPE_TIME},
-    {"not_after", SHAPE_TIME}, {"tenants", SHAPE_LIST},  {"senders", SHAPE_LIST},     {"may_act_as", SHAPE_LIST},
-    {"networks", SHAPE_LIST},  {"groups", SHAPE_GROUPS}, {"password", SHAPE_SECRETS},
+    {"name", SHAPE_TEXT},      {"tenant", SHAPE_TEXT},   {"disabled", SHAPE_FLAG},      {"not_before", SHAPE_TIME},
+    {"not_after", SHAPE_TIME}, {"tenants", SHAPE_LIST},  {"senders", SHAPE_LIST},       {"may_act_as", SHAPE_LIST},
+    {"networks", SHAPE_LIST},  {"groups", SHAPE_GROUPS}, {"password", SHAPE_PASSWORDS}, {"secrets", SHAPE_TABLES},
+    {"limits", SHAPE_TEXT},
 };
 #define SHAPE_COUNT (sizeof shapes / sizeof *shapes)
 
@@ -75,6 +78,17 @@ static json_t *group_of(struct span value, bool by_name)
     return name ? name : text_of(value);
 }
 
+/* A table, or a list of tables; what is in them the reader of records judges. */
+static json_t *tables_of(struct span value)
+{
+    json_t *tables = json_loadb(value.data, value.len, JSON_REJECT_DUPLICATES, NULL);
+
+    if (json_is_object(tables) || json_is_array(tables))
+        return tables;
+    store_fields_free(tables);
+    return NULL;
+}
+
 static json_t *value_of(enum shape shape, struct span value, bool groups_by_name)
 {
     switch (shape) {
@@ -84,9 +98,11 @@ static json_t *value_of(enum shape shape, struct span value, bool groups_by_name
         return time_of(value);
     case SHAPE_GROUPS:
         return group_of(value, groups_by_name);
+    case SHAPE_TABLES:
+        return tables_of(value);
     case SHAPE_TEXT:
     case SHAPE_LIST:
-    case SHAPE_SECRETS:
+    case SHAPE_PASSWORDS:
         break;
     }
     return text_of(value);
@@ -94,11 +110,26 @@ static json_t *value_of(enum shape shape, struct span value, bool groups_by_name
 
 /* ---- one field ---- */
 
+static bool is_list(enum shape shape, size_t count)
+{
+    return shape == SHAPE_LIST || shape == SHAPE_GROUPS || shape == SHAPE_TABLES ||
+           (shape == SHAPE_PASSWORDS && count > 1);
+}
+
+/* The tables of several values are one list: a directory gives them in no order. */
+static void add_value(json_t *list, enum shape shape, json_t *value)
+{
+    if (shape == SHAPE_TABLES && json_is_array(value))
+        json_array_extend(list, value);
+    else
+        json_array_append(list, value);
+    json_decref(value);
+}
+
 json_t *directory_field(const char *field, struct berval *const *values, size_t count, bool groups_by_name,
                         struct error *error)
 {
     enum shape shape = shapes[shape_index(field)].shape;
-    bool is_list = shape == SHAPE_LIST || shape == SHAPE_GROUPS || (shape == SHAPE_SECRETS && count > 1);
     json_t *list = json_array();
     json_t *only;
 
@@ -106,14 +137,14 @@ json_t *directory_field(const char *field, struct berval *const *values, size_t 
         json_t *value = value_of(shape, span_make(values[i]->bv_val, values[i]->bv_len), groups_by_name);
 
         if (value) {
-            json_array_append_new(list, value);
+            add_value(list, shape, value);
             continue;
         }
         error_set(error, ERROR_TEMP, "the directory has something for %s that is not what it should be", field);
-        json_decref(list);
+        store_fields_free(list);
         return NULL;
     }
-    if (is_list)
+    if (is_list(shape, count))
         return list;
     only = count == 1 ? json_incref(json_array_get(list, 0)) : NULL;
     json_decref(list);
@@ -137,7 +168,7 @@ json_t *directory_record(LDAP *ld, LDAPMessage *entry, const struct directory_se
         if (values)
             ldap_value_free_len(values);
         if (count > 0 && (!field || json_object_set_new(record, attribute->field, field))) {
-            json_decref(record);
+            store_fields_free(record);
             return NULL;
         }
     }

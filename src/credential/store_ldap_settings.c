@@ -122,6 +122,14 @@ static bool is_attribute_name(const char *name)
     return *name && strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.;") == strlen(name);
 }
 
+/* A directory that judges is not asked for what it judges by. */
+static bool can_fill(const struct store *store, const char *field)
+{
+    bool is_judged = !strcmp(field, "password") || !strcmp(field, "secrets");
+
+    return directory_field_is_known(field) && !(store->judges && is_judged);
+}
+
 static void add_attribute(struct store *store, const char *field, const char *name)
 {
     store->attributes[store->attribute_count++] = (struct directory_attribute){mem_strdup(field), mem_strdup(name)};
@@ -141,7 +149,7 @@ static void read_attributes(struct store *store, struct settings *settings)
         settings_fault(settings, "attributes", "must be a table: field of the record = \"attribute\"");
     json_object_foreach((json_t *)(uintptr_t)map, field, name)
     {
-        if (!directory_field_is_known(field) || (store->judges && !strcmp(field, "password")))
+        if (!can_fill(store, field))
             settings_fault(settings, "attributes", "has a field that no attribute can fill: %.40s", field);
         else if (!json_is_string(name) || !is_attribute_name(json_string_value(name)))
             settings_fault(settings, "attributes", "must name an attribute for %s", field);

@@ -111,6 +111,14 @@ PEOPLE = "".join([
     person("twin", "userPassword: y", dn="twin2"),
     person("a*b", "userPassword: starred"),
     person("c,d+e", "userPassword: comma", dn="c\\2cd\\2be"),
+    # secrets: one in each value, or a list of them; and limits
+    person("shop", 'description: {"label": "till", "password": "{PLAIN}till-1", "scopes": ["relay"]}',
+           'description: {"label": "web", "password": "{PLAIN}web-1", "not_after": "2001-01-01T00:00:00Z"}',
+           'departmentNumber: {"sessions": 1}'),
+    person("apps", 'description: [{"label": "one", "password": "{PLAIN}1", "networks": "192.0.2.0/24"}, '
+                   '{"label": "two", "password": "{PLAIN}2"}]'),
+    person("torn", 'description: [{"label": "till", "password": "{PLAIN}torn-1"'),
+    person("limitless", 'departmentNumber: none'),
 ])
 
 

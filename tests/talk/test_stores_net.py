@@ -259,6 +259,28 @@ def test_ldap(slapd, driver):
         no_secret_in(daemon, ACCOUNT_PASSWORD, "panther")
 
 
+def test_ldap_gives_secrets_and_limits(slapd):
+    store = ldap(slapd, "ldap", "attributes = { secrets = 'description', limits = 'departmentNumber' }\n")
+    with daemon_with(store) as daemon:
+        expect(daemon, "shop", "web-1", REFUSED)  # has ended
+        expect(daemon, "apps", "1", REFUSED)  # from another network
+        expect(daemon, "apps", "2", "235")
+        expect(daemon, "torn", "torn-1", LATER)
+        with Talk(daemon.port) as client:
+            assert client.login("shop", "till-1").startswith("235")
+            expect(daemon, "shop", "till-1", "421 4.7.0 limit sessions")
+        home_is_well(daemon)
+        no_secret_in(daemon, "till-1", "torn-1")
+
+
+@pytest.mark.parametrize("limits, reply", [("", "235"), (", limits = 'departmentNumber'", LATER)])
+def test_ldap_bind_gives_limits(slapd, limits, reply):
+    """The directory judges; what it says besides has to make sense."""
+    slapd.password("judged", "limitless")
+    with daemon_with(ldap(slapd, "ldap-bind", f"attributes = {{ name = 'uid'{limits} }}\n")) as daemon:
+        expect(daemon, "limitless", "judged", reply)
+
+
 def test_ldap_bind_never_sends_an_empty_password(slapd):
     with daemon_with(ldap(slapd, "ldap-bind")) as daemon:
         assert not login(daemon, "ann", "").startswith("2")

@@ -73,6 +73,41 @@ static void an_entry_is_a_record(void **state)
     test_store_close(&store);
 }
 
+#define TABLES "attributes = { secrets = 'description', limits = 'departmentNumber' }\n"
+
+static const struct credential_secret *secret_of(const struct credential *credential, const char *label)
+{
+    for (size_t i = 0; i < credential->secret_count; i++)
+        if (!strcmp(credential->secrets[i].label, label))
+            return &credential->secrets[i];
+    fail_msg("no secret %s", label);
+    return NULL;
+}
+
+static void secrets_and_limits_are_json(void **state)
+{
+    struct test_store store = open_ldap(&store_ldap, PEOPLE TABLES);
+    struct test_ask ask = ask_store(&store, "shop", NULL);
+
+    (void)state;
+    assert_int_equal(ask.outcome, STORE_FOUND);
+    assert_int_equal(ask.credential->secret_count, 2);
+    assert_string_equal(secret_of(ask.credential, "till")->stored, "{PLAIN}till-1");
+    assert_int_equal(secret_of(ask.credential, "till")->scopes, CREDENTIAL_RELAY);
+    assert_int_equal(secret_of(ask.credential, "web")->not_after_ms, INT64_C(978307200000));
+    assert_int_equal(json_integer_value(json_object_get(ask.credential->limits, "sessions")), 1);
+    ask_forget(&ask);
+    ask = ask_store(&store, "apps", NULL);
+    assert_int_equal(ask.outcome, STORE_FOUND);
+    assert_int_equal(ask.credential->secret_count, 2);
+    assert_int_equal(secret_of(ask.credential, "one")->networks.count, 1);
+    assert_null(ask.credential->limits);
+    ask_forget(&ask);
+    expect_failed(&store, "torn", NULL, "the directory has something for secrets");
+    assert_int_equal(ask_outcome(&store, "ann", NULL), STORE_FOUND); /* has neither */
+    test_store_close(&store);
+}
+
 static void groups_may_be_whole_names(void **state)
 {
     struct test_store store = open_ldap(&store_ldap, PEOPLE ATTRIBUTES "groups_as = 'dn'");
@@ -418,6 +453,7 @@ static void settings_that_cannot_be(void **state)
         {&store_ldap, "uri = 'ldaps://x'\nbase = 'dc=x'\nca_file = '/nowhere'", "ca_file"},
         {&store_ldap_bind, "uri = 'ldaps://x'\ndn = 'uid=x,dc=x'", "{user}"},
         {&store_ldap_bind, "uri = 'ldaps://x'\nbase = 'dc=x'\nattributes = { password = 'userPassword' }", "password"},
+        {&store_ldap_bind, "uri = 'ldaps://x'\nbase = 'dc=x'\nattributes = { secrets = 'description' }", "secrets"},
     };
 
     (void)state;
@@ -496,6 +532,14 @@ static void values_become_fields(void **state)
         {"password", "{SSHA}x", "\"{SSHA}x\""},
         {"password", "\xff", NULL},
         {"name", "ann", "\"ann\""},
+        {"limits", "{\"sessions\":1}", "\"{\\\"sessions\\\":1}\""}, /* the reader of records takes it apart */
+        {"secrets", "{\"label\":\"a\"}", "[{\"label\": \"a\"}]"},
+        {"secrets", "[{\"label\":\"a\"},{}]", "[{\"label\": \"a\"}, {}]"},
+        {"secrets", "[]", "[]"},
+        {"secrets", "{\"label\":\"a\",\"label\":\"b\"}", NULL},
+        {"secrets", "{} {}", NULL},
+        {"secrets", "\"x\"", NULL},
+        {"secrets", "", NULL},
     };
 
     (void)state;
@@ -529,6 +573,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_entry_is_a_record),
+        cmocka_unit_test(secrets_and_limits_are_json),
         cmocka_unit_test(groups_may_be_whole_names),
         cmocka_unit_test(a_name_is_never_a_filter),
         cmocka_unit_test(an_entry_has_one_name),
