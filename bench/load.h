@@ -5,6 +5,7 @@
 #ifndef BENCH_LOAD_H
 #define BENCH_LOAD_H
 
+#include <openssl/ssl.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -30,7 +31,7 @@ struct dialogue {
 };
 
 struct login {
-    const char *mechanism; /* PLAIN, LOGIN, SCRAM-SHA-256, OAUTHBEARER, XOAUTH2 or EXTERNAL */
+    const char *mechanism; /* PLAIN, LOGIN, SCRAM-SHA-256, -PLUS, SCRAM-SHA-1, OAUTHBEARER, XOAUTH2 or EXTERNAL */
     const char *user;
     const char *password; /* or the token */
 };
@@ -39,10 +40,12 @@ struct dialogue dialogue_new(enum mode mode, size_t bytes, const struct login *l
 
 /* ---- the client's side of SCRAM (load_scram.c) ---- */
 
-#define SCRAM_FIRST_BARE "n=%s,r=load-load-load-load-load"
+#define SCRAM_FIRST_BYTES 256
 
+bool scram_is_it(const struct login *login);
+void scram_first(const struct login *login, char out[SCRAM_FIRST_BYTES]);
 /* The line that answers a challenge (base64). The salted password is made once: it is the server that is measured. */
-char *scram_final(const struct login *login, const char *challenge);
+char *scram_final(const struct login *login, SSL *tls, const char *challenge);
 
 /* ---- the clients (load_client.c) ---- */
 

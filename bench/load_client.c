@@ -290,7 +290,7 @@ static enum heard next_step(struct connection *connection)
     }
     if (step_of(connection)->is_proof) {
         connection->line[connection->line_len] = '\0';
-        connection->proof = scram_final(dialogue->login, connection->line + 4);
+        connection->proof = scram_final(dialogue->login, connection->ssl, connection->line + 4);
         if (!connection->proof)
             return HEARD_WRONG;
     }

@@ -62,11 +62,12 @@ static void add_login(struct dialogue *dialogue, const struct login *login, cons
         add_line(dialogue, "AUTH LOGIN\r\n", "3");
         add_line(dialogue, make_line("", login->user, strlen(login->user)), "3");
         add_line(dialogue, make_line("", login->password, strlen(login->password)), code);
-    } else if (!strcmp(login->mechanism, "SCRAM-SHA-256")) {
-        char first[256];
+    } else if (scram_is_it(login)) {
+        char first[SCRAM_FIRST_BYTES], before[64];
 
-        snprintf(first, sizeof first, "n,," SCRAM_FIRST_BARE, login->user);
-        add_line(dialogue, make_line("AUTH SCRAM-SHA-256 ", first, strlen(first)), "3");
+        scram_first(login, first);
+        snprintf(before, sizeof before, "AUTH %s ", login->mechanism);
+        add_line(dialogue, make_line(before, first, strlen(first)), "3");
         add_line(dialogue, "", "3")->is_proof = true;
         add_line(dialogue, "\r\n", code);
     } else if (!strcmp(login->mechanism, "EXTERNAL")) {

@@ -109,7 +109,7 @@ class Ceiling(Server):
 
 class Gatepost(Server):
     def __init__(self, build: Path, directory: Path, policy: str, sink_port: int = 0, *, name: str = "",
-                 files: dict[str, str] | None = None, client_ca: Path | None = None, failure_delay: str = "0s",
+                 files: dict[str, str] | None = None, client_ca: Path | None = None, mechanism: str = "", failure_delay: str = "0s",
                  under: list[str] | None = None, flags: list[str] | None = None):
         """`files` are written into its folder, @DIR@ in them is its name; `under`: the command that runs the program."""
         self.name = name or f"gatepost-{policy}"
@@ -120,6 +120,8 @@ class Gatepost(Server):
         self.env = {**os.environ, "GATEPOST_BENCH_DIR": str(self.dir), "GATEPOST_BENCH_SINK_PORT": str(sink_port)}
         self.env["GATEPOST_BENCH_FAILURE_DELAY"] = failure_delay
         self.env["GATEPOST_LUA_PATH"] = str(self.dir / "?.lua")
+        if mechanism:  # that is not offered unasked
+            self.env["GATEPOST_BENCH_MECHANISM"] = mechanism
         if client_ca:
             self.env["GATEPOST_BENCH_CLIENT_CA"] = str(client_ca)
 

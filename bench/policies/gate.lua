@@ -10,6 +10,7 @@ kumo.on('init', function()
   common.start {
     relay_hosts = {},
     auth_failure_delay = os.getenv 'GATEPOST_BENCH_FAILURE_DELAY',
+    auth_mechanisms = os.getenv 'GATEPOST_BENCH_MECHANISM' and { os.getenv 'GATEPOST_BENCH_MECHANISM' },
     tls_required_client_ca = os.getenv 'GATEPOST_BENCH_CLIENT_CA',
   }
 end)
