@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A web service that judges passwords (POST /verify) and gives records (GET /users/NAME, POST /record).
 
-It knows ann, whose password is tiger. Some user names make it misbehave. As a program it prints one line of JSON with
+It knows ann, whose password is tiger. Some user names make it misbehave. As a program (with a port, or without) it prints one line of JSON with
 its address, and answers each line on standard input with the last request it has seen.
 """
 
@@ -13,12 +13,12 @@ from web import WebServer
 
 
 class Callout(WebServer):
-    def __init__(self, users: dict | None = None, tls: tuple[str, str] | None = None):
+    def __init__(self, users: dict | None = None, tls: tuple[str, str] | None = None, port: int = 0):
         self.users = users or {"ann": {"password": "tiger", "groups": ["staff"]}}
         self.last: dict = {}
         self.requests = 0
         self.down = False
-        self.serve(tls)
+        self.serve(tls, port)
 
     def answer(self, request, status, body=b"", length=None):
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -75,7 +75,7 @@ class Callout(WebServer):
 
 
 def main():
-    service = Callout()
+    service = Callout(port=int(sys.argv[1]) if len(sys.argv) > 1 else 0)
     print(json.dumps({"address": service.address}), flush=True)
     for _ in sys.stdin:
         print(json.dumps(service.last), flush=True)

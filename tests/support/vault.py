@@ -6,7 +6,7 @@ Kubernetes and JWT; tokens that end, can be renewed, are revoked; sealed, standb
 server may do besides: hang, answer garbage, cut, redirect. How a single read misbehaves is said by the last part of
 its path, so that others go on meanwhile.
 
-As a program it prints one line of JSON with its address and takes commands on standard input, one a line:
+As a program (with a port, or without) it prints one line of JSON with its address and takes commands on standard input, one a line:
   {"set": {"sealed": true}}   {"put": ["secret", "users/ann", {...}]}   {"revoke": true}   {"counts": true}
 each answered with a line of JSON.
 """
@@ -22,7 +22,7 @@ ROOT_TOKEN = "hvs.root-token-of-the-test"
 
 
 class Vault(WebServer):
-    def __init__(self, tls: tuple[str, str] | None = None):
+    def __init__(self, tls: tuple[str, str] | None = None, port: int = 0):
         self.lock = threading.RLock()
         self.sealed = False
         self.standby = False
@@ -37,7 +37,7 @@ class Vault(WebServer):
         self.tokens = {ROOT_TOKEN: {"ends": None, "renewable": False}}
         self.data = {"secret": {}, "kv": {}, "team/secret": {}}
         self.counts = {"logins": 0, "renewals": 0, "reads": 0, "refused": 0}
-        self.serve(tls)
+        self.serve(tls, port)
 
     # ---- what the test says ----
 
@@ -222,7 +222,7 @@ class Vault(WebServer):
 
 
 def main():
-    vault = Vault()
+    vault = Vault(port=int(sys.argv[1]) if len(sys.argv) > 1 else 0)
     vault.put("secret", "users/ann", {"password": "tiger", "groups": "staff,ops", "tenant": "lions"})
     vault.put("secret", "users/key", {"key": "tiger"})
     vault.put("kv", "users/ann", {"password": "leopard"})

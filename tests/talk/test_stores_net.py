@@ -14,7 +14,8 @@ from callout import Callout
 from gatepost import BUILD, DEADLINE, Daemon, Talk, make_dir, until
 from policies import policy
 from slapd import ACCOUNT, ACCOUNT_PASSWORD, SUFFIX, Slapd, make_ca
-from vault import Vault
+from vault import ROOT_TOKEN, Vault
+from web import WebProcess
 
 SETUP = "local auth = require 'gatepost.auth'\nauth:setup { 'auth.toml' }\n"
 REFUSED = "535 5.7.8"
@@ -87,6 +88,29 @@ def vault():
 def approle(vault, more: str = "", timeout: str = PATIENT) -> str:
     return (f"driver = 'vault'\naddress = '{vault.address}'\npath = 'users/{{user}}'\nauth = 'approle'\n"
             f"role_id = 'relay-role'\nsecret_id = 's3cret-id'\ntimeout = '{timeout}'\n{more}")
+
+
+@pytest.mark.parametrize("program, store", [
+    ("vault.py", f"driver = 'vault'\npath = 'users/{{user}}'\ntoken = '{ROOT_TOKEN}'\naddress = '@ADDRESS@'\n"),
+    ("callout.py", "driver = 'http'\nurl = '@ADDRESS@/verify'\n"),
+    ("callout.py", "driver = 'http-record'\nurl = '@ADDRESS@/users/{user}'\n"),
+], ids=["vault", "http", "http-record"])
+def test_a_web_server_paused_killed_and_back(program, store):
+    with WebProcess(program) as server, \
+            daemon_with(store.replace("@ADDRESS@", server.address) + f"timeout = '{IMPATIENT}'") as daemon:
+        until_in(daemon, "ann", "tiger")
+        server.stop()
+        try:
+            with meanwhile(daemon, "ann", "tiger") as replies:
+                pass
+            assert replies[0].startswith(LATER)
+        finally:
+            server.cont()
+        until_in(daemon, "ann", "tiger")
+        server.kill()
+        expect(daemon, "ann", "tiger", LATER)
+        server.start()
+        until_in(daemon, "ann", "tiger")
 
 
 # ---- Vault ----
