@@ -124,6 +124,7 @@ static int add_missing(unsigned issues, const char *id, const char *hostname, in
 /* A MIME-Version other than 1.0 gives way to the right one. */
 static int copy_message(struct span message, unsigned issues, struct buf *out, struct error *error)
 {
+    size_t added = buf_len(out);
     struct headers headers;
     bool failed = false;
 
@@ -136,7 +137,11 @@ static int copy_message(struct span message, unsigned issues, struct buf *out, s
         failed = failed || buf_append(out, "\r\n", 2);
     failed = failed || buf_append_span(out, span_from(message, headers.block.len));
     headers_done(&headers);
-    return failed ? error_set(error, ERROR_PERM, "the message would grow too large") : 0;
+    if (failed)
+        return error_set(error, ERROR_PERM, "the message would grow too large");
+    if (added > 0 && headers_begin_folded(span_from(buf_span(out), added)))
+        return error_set(error, ERROR_PERM, "the message begins with a folded line: no header can stand before it");
+    return 0;
 }
 
 int conformance_fix(struct span message, unsigned issues, const char *id, const char *hostname, int64_t now_ms,

@@ -14,7 +14,7 @@
 /* Left free in front of a new body, so that the next trace header costs no copy of the message. */
 #define FRONT_ROOM_BYTES 1024
 
-/* Up to four pieces become the new body. */
+/* The pieces become the new body. */
 static int set_pieces(struct message *message, const struct span *pieces, size_t count, struct error *error)
 {
     size_t len = 0;
@@ -48,6 +48,8 @@ int message_prepend_lines(struct message *message, struct span lines, struct err
 
     if (need_body(message, &pieces[1], error))
         return -1;
+    if (headers_begin_folded(pieces[1]))
+        return error_set(error, ERROR_PERM, "the message begins with a folded line: no header can stand before it");
     if (message_prepend_in_place(message, lines))
         return 0;
     return set_pieces(message, pieces, 2, error);
@@ -71,18 +73,18 @@ static int append_lines(struct message *message, struct span lines, struct error
 {
     struct span body;
     struct headers headers;
-    struct span pieces[4];
+    struct span pieces[5];
 
     if (need_body(message, &body, error) || headers_parse(body, &headers, error))
         return -1;
     pieces[0] = headers.block;
     pieces[1] = ends_line(headers.block) ? SPAN_LIT("") : SPAN_LIT("\r\n");
     pieces[2] = lines;
-    pieces[3] = span_from(body, headers.block.len); /* the empty line and what follows */
+    /* the empty line anew: it may have been a CR alone, and for whom that is none the body would continue our field */
+    pieces[3] = SPAN_LIT("\r\n");
+    pieces[4] = span_from(body, headers.body_at);
     headers_done(&headers);
-    if (pieces[3].len == 0)
-        pieces[3] = SPAN_LIT("\r\n");
-    return set_pieces(message, pieces, 4, error);
+    return set_pieces(message, pieces, 5, error);
 }
 
 int message_append_header(struct message *message, struct span name, struct span value, bool encode,

@@ -9,7 +9,8 @@
 #include "message/headers.h"
 #include "message/message.h"
 
-/* `lines`: whole header fields, each with its CRLF, as header_write makes them. */
+/* `lines`: whole header fields, each with its CRLF, as header_write makes them. -1 too (ERROR_PERM) where the message
+ * begins with a folded line, which would become part of the last of them. */
 int message_prepend_lines(struct message *message, struct span lines, struct error *error)
     __attribute__((warn_unused_result));
 

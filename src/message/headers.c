@@ -131,6 +131,20 @@ bool header_is_named(const struct header *header, struct span name)
     return span_ieq(header->name, name) || is_named_when_cleaned(header, name);
 }
 
+/* An LF is none: it ends a line for all who do not insist on CRLF. */
+static bool is_control(char c) { return ((unsigned char)c < ' ' && c != '\t' && c != '\n') || c == 0x7f; }
+
+bool headers_begin_folded(struct span message)
+{
+    size_t at = 0;
+
+    if (span_starts_with(message, SPAN_LIT("\r\n")))
+        return false;
+    while (at < message.len && is_control(message.data[at]))
+        at++;
+    return at < message.len && (message.data[at] == ' ' || message.data[at] == '\t');
+}
+
 const struct header *headers_find(const struct headers *headers, struct span name, const struct header *previous)
 {
     for (size_t i = previous ? (size_t)(previous - headers->items) + 1 : 0; i < headers->count; i++)

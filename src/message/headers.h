@@ -42,6 +42,10 @@ void headers_done(struct headers *headers);
  * one. */
 bool header_is_named(const struct header *header, struct span name);
 
+/* Does the text begin with what continues a field: a blank, controls before it overlooked as some reader does? Whatever
+ * field were put before it would end in that line, as if whoever put it there had written it. */
+bool headers_begin_folded(struct span message);
+
 /* The first field of that name after `previous` (NULL: from the top); NULL when there is none. */
 const struct header *headers_find(const struct headers *headers, struct span name, const struct header *previous);
 

@@ -236,8 +236,14 @@ static void show_next(struct session *session)
 {
     struct receive_reception *reception = session->reception;
     bool first = buf_len(&reception->ids) == 0;
+    struct smtp_reply refusal;
 
     reception->message = message_of_link(list_take_first(&reception->pending));
+    /* again: headers were removed since, and policy may have put another text there */
+    if (reception_check_first_line(bytes_span(message_body(reception->message)), &refusal)) {
+        refuse(session, &refusal);
+        return;
+    }
     if (!charge(reception)) {
         refusef(session, 452, "4.3.1 too much mail is coming in just now; try again later");
         return;

@@ -34,6 +34,9 @@ int reception_split(struct receive_reception *reception, const struct policy_res
 int reception_make_message(struct receive_reception *reception, struct transaction *transaction,
                            struct smtp_reply *refusal_out) __attribute__((warn_unused_result));
 
+/* Ours will stand before it. -1 with the reply to give where its first line would become part of them. */
+int reception_check_first_line(struct span text, struct smtp_reply *refusal_out) __attribute__((warn_unused_result));
+
 /* end_of_data_trace.c: our marks; Received and who logged in first, the supplemental header when policy has seen it. */
 int reception_add_trace(struct receive_reception *reception) __attribute__((warn_unused_result));
 int reception_add_supplemental(struct receive_reception *reception, struct error *error)

@@ -107,13 +107,23 @@ static void describe(struct message *message, const struct receive_reception *re
         message_meta_set(message, GATE_WATCHERS_META, watchers);
 }
 
-/* Loops, and headers with more fields than can be searched. */
+int reception_check_first_line(struct span text, struct smtp_reply *refusal_out)
+{
+    if (!headers_begin_folded(text))
+        return 0;
+    smtp_reply_setf(refusal_out, 554, "5.6.0 the first line of a message must not begin with a blank");
+    return -1;
+}
+
+/* Loops, headers with more fields than can be searched, and a first line that continues what is not there. */
 static int check_header(struct receive_reception *reception, struct span text, struct smtp_reply *refusal_out)
 {
     struct headers headers;
     struct error error;
     size_t hops;
 
+    if (reception_check_first_line(text, refusal_out))
+        return -1;
     if (headers_parse(text, &headers, &error)) {
         smtp_reply_setf(refusal_out, 554, "5.6.0 the message has too many header fields");
         return -1;

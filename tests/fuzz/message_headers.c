@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Header sections: fields cover the section exactly, removing a name leaves none of it,
- * and what conformance fixes is fixed.
+ * what is put before it is continued by none of it, and what conformance fixes is fixed.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -43,6 +43,21 @@ static void try_remove(struct span text, struct span name)
     message_free(message);
 }
 
+static void try_prepend(struct span text)
+{
+    struct message *message = message_new();
+    struct headers headers;
+    struct error error;
+
+    message_set_body(message, bytes_copy(text));
+    if (message_prepend_header(message, SPAN_LIT("Login"), SPAN_LIT("ann"), false, &error) == 0 &&
+        headers_parse(bytes_span(message_body(message)), &headers, &error) == 0) {
+        MUST(span_eq(headers.items[0].whole, SPAN_LIT("Login: ann\r\n")));
+        headers_done(&headers);
+    }
+    message_free(message);
+}
+
 static void try_fix(struct span text)
 {
     struct error error;
@@ -74,6 +89,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (headers.count > 0)
         try_remove(text, headers.items[size % headers.count].name);
     headers_done(&headers);
+    try_prepend(text);
     try_fix(text);
     return 0;
 }

@@ -434,6 +434,22 @@ def test_who_logged_in_is_told_to_those_who_come_after(sink):
     assert re.findall("(?im)^.*x-authenticated-id.*$", header) == ["X-Authenticated-Id: scott"]
 
 
+@pytest.mark.parametrize("text", [b"\tadmin@corp.example\r\n", b" admin\r\n", b" \r\n", b"X-Tenant: blue\r\n\x0b\tadmin\r\n"])
+def test_nothing_of_the_clients_continues_what_we_say(text):
+    """In a chunk as in data; and also where a header that we take away stood before it."""
+    listener = RELAY_FROM_LOOPBACK + ", auth_failure_delay = '0s', trace_headers = { authenticated_id = 'X-Id' }"
+    files = {"auth.toml": "[user.scott]\npassword = '{PLAIN}tiger'\nsenders = ['*']\ntenants = ['blue']\n"
+                          "[identity]\ntenant_header = 'X-Tenant'\n"}
+    with Daemon(policy(SETUP, smart_host(1), listener=listener), files=files) as daemon, Talk(daemon.port) as client:
+        assert client.login("scott", "tiger").startswith("235")
+        assert client.mail("scott@tiger.example", ["you@dest.example"], text + MESSAGE).startswith("554 5.6.0 the first line")
+        client.expect("MAIL FROM:<scott@tiger.example>", "250")
+        client.expect("RCPT TO:<you@dest.example>", "250")
+        client.send(b"BDAT %d LAST\r\n" % len(text) + text)
+        assert client.read_reply().startswith("554 5.6.0 the first line")
+        assert client.mail("scott@tiger.example", ["you@dest.example"], MESSAGE).startswith("250")
+
+
 def test_nobody_is_nobody(sink):
     assert not re.search("(?i)authenticated", received(sink, "authenticated_id = 'X-Authenticated-Id'", FORGED, login=False))
 

@@ -483,7 +483,7 @@ def tenants():
     ("two", b"X-Tenant: green\r\nX-Tenant: blue\r\n", "550 5.7.1"), ("one", b"x-tenant\t:\tgreen\r\n", "550 5.7.1"),
     ("one", b"X-Tenant:\r\n green\r\n", "550 5.7.1"), ("one", b"X-Tenant: gr\r\n een\r\n", "550 5.7.1"),
     ("one", b"\xef\xbb\xbfX-Tenant: green\r\n", "blue"), ("one", b"X-Tenant\xc2\xa0: green\r\n", "blue"),
-    ("one", b" X-Tenant: green\r\n", "blue"), ("one", b"X-Tenant\r\n : green\r\n", "blue"),
+    ("one", b" X-Tenant: green\r\n", "554 5.6.0"), ("one", b"X-Tenant\r\n : green\r\n", "blue"),
 ])
 def test_tenants(tenants, user, header, outcome):
     daemon, sink = tenants
@@ -492,7 +492,7 @@ def test_tenants(tenants, user, header, outcome):
         to = f"{user}{abs(hash((header, outcome)))}@dest.example"
         before = len(sink.wait(0))
         reply = client.mail("a@b.example", [to], header + text("a@b.example"))
-        if outcome.startswith("550"):
+        if outcome.startswith("55"):
             assert reply.startswith(outcome), reply
             return
         assert reply.startswith("250"), reply

@@ -215,8 +215,46 @@ static void edits(void **state)
     message_set_body(message, bytes_copy(SPAN_LIT("A: 1\rB: 2\n\nC: body\r\n")));
     assert_int_equal(message_remove_named(message, SPAN_LIT("B"), &error), 0);
     assert_true(span_eq(bytes_span(message_body(message)), SPAN_LIT("A: 1\r\n\nC: body\r\n")));
+    /* what is appended ends in an empty line for everybody */
+    message_set_body(message, bytes_copy(SPAN_LIT("A: 1\r\n\r\tbody\r\n")));
+    assert_int_equal(message_append_header(message, SPAN_LIT("Q"), SPAN_LIT("9"), false, &error), 0);
+    assert_true(span_eq(bytes_span(message_body(message)), SPAN_LIT("A: 1\r\nQ: 9\r\n\r\n\tbody\r\n")));
     message_set_body(message, NULL);
     assert_int_equal(message_append_header(message, SPAN_LIT("Q"), SPAN_LIT("9"), false, &error), -1);
+    message_free(message);
+}
+
+static void nothing_is_put_before_a_folded_line(void **state)
+{
+    static const struct {
+        struct span text;
+        bool is_folded;
+    } cases[] = {
+#define CASE(text, is_folded) {{text, sizeof text - 1}, is_folded}
+        CASE(" a", true),       CASE("\ta", true),    CASE(" \r\nA: b", true), CASE("\r\ta", true),
+        CASE("\0\x7f a", true), CASE("\v\f\t", true), CASE(" ", true),         CASE("\r\r a", true),
+        CASE("", false),        CASE("A: b", false),  CASE("\r\n a", false),   CASE("\n a", false),
+        CASE("\0A: b", false),  CASE("\0", false),    CASE("A\r\n a", false),  CASE("\r\r\n a", false),
+#undef CASE
+    };
+    struct message *message = message_new();
+    unsigned flags = CONFORMANCE_MISSING_DATE_HEADER;
+    struct error error;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        int expected = cases[i].is_folded ? -1 : 0;
+        struct buf out;
+
+        if (headers_begin_folded(cases[i].text) != cases[i].is_folded)
+            fail_msg("case %zu", i);
+        message_set_body(message, bytes_copy(cases[i].text));
+        assert_int_equal(message_prepend_header(message, SPAN_LIT("P"), SPAN_LIT("0"), false, &error), expected);
+        assert_int_equal(message_body_bytes(message), cases[i].text.len + (expected ? 0 : 6));
+        buf_init(&out, 1000);
+        assert_int_equal(conformance_fix(cases[i].text, flags, "id", "host", 0, &out, &error), expected);
+        buf_done(&out);
+    }
     message_free(message);
 }
 
@@ -353,6 +391,7 @@ int main(void)
         cmocka_unit_test(a_header_that_would_break_out_is_refused),
         cmocka_unit_test(encoded_values_are_folded_and_come_back),
         cmocka_unit_test(edits),
+        cmocka_unit_test(nothing_is_put_before_a_folded_line),
         cmocka_unit_test(address_lists),
         cmocka_unit_test(conformance),
         cmocka_unit_test(fixing_reaches_into_every_part),

@@ -384,6 +384,57 @@ static void forged_headers_are_removed(void **state)
     talk_close(&talk);
 }
 
+/* Or "X-Authenticated-Id: ann" would end in a line of ann's own. */
+static void our_headers_are_not_continued_by_the_text(void **state)
+{
+    static const struct {
+        const char *text;
+        bool lenient, is_taken;
+    } cases[] = {
+        {"\\tadmin@corp.test\\r\\nFrom: a@a.test\\r\\n\\r\\nx", false, false},
+        {" admin\\r\\n", false, false},
+        {" \\r\\nFrom: a@a.test\\r\\n\\r\\nx", false, false},
+        {"\v\\tadmin\\r\\n", false, false},
+        {"\\r\\tadmin\\r\\n", true, false},
+        {"\\0 admin\\r\\n", true, false},
+        /* at the top only when what stood there has been removed */
+        {"Return-Path: <x>\\r\\n\\0\\tadmin\\r\\n\\r\\nx", true, false},
+        {"Return-Path: <x>\\r\\n\\r\\tadmin\\r\\n", true, false},
+        {"X-Bad: x\\r\\n\v\\tadmin\\r\\n\\r\\nx", false, false},
+        /* these stand in nobody's header, or in the client's own */
+        {"Return-Path: <x>\\r\\n\\tfolded\\r\\nA: b\\r\\n\\r\\nx", false, true},
+        {"X-Bad: x\\r\\n\\tfolded\\r\\nA: b\\r\\n\\r\\nx", false, true},
+        {"A: b\\r\\n\\tfolded\\r\\n\\r\\n indented", false, true},
+        {"\\r\\n\\tindented\\r\\n", false, true},
+        {"\\n\\tindented\\n", true, true},
+        {"no header\\r\\n indented\\r\\n", false, true},
+        {"", false, true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        for (int chunked = 0; chunked < 2; chunked++) {
+            const char *end = chunked ? "\nS: 250 2.0.0 *\nC: BDAT 0 LAST" : "\\r\\n.\\r\\n";
+            size_t escapes = 0, len = strlen(cases[i].text);
+            char *script;
+
+            for (const char *c = cases[i].text; *c; c++)
+                escapes += *c == '\\';
+            script = chunked ? mem_printf(OPEN MAIL "C> BDAT %zu\\r\\n%s%s\nS: %s\nC: NOOP\nS: 250 *", len - escapes,
+                                          cases[i].text, end, cases[i].is_taken ? "250 OK*" : "554 5.6.0 *")
+                             : mem_printf(OPEN MAIL DATA "C> %s%s\nS: %s\nC: NOOP\nS: 250 *", cases[i].text, end,
+                                          cases[i].is_taken ? "250 OK*" : "554 5.6.0 *");
+            once("kumo.on('smtp_server_data', function(msg) msg:remove_x_headers { 'X-Bad' } end)",
+                 cases[i].lenient ? "{\"invalid_line_endings\": \"Allow\"}" : PLAIN_PARAMS, script,
+                 cases[i].is_taken ? 1 : 0);
+            free(script);
+        }
+    once("kumo.on('smtp_server_data', function(msg) msg:set_data('\\tadmin') end)", PLAIN_PARAMS,
+         OPEN MAIL DATA "C: .\nS: 554 5.6.0 *", 0);
+    once("kumo.on('smtp_server_message_received', function(msg) msg:set_data('\\tx') msg:prepend_header('A', 'b') end)",
+         PLAIN_PARAMS, OPEN MAIL DATA "C: .\nS: 451 4.3.0 *", 0);
+}
+
 static void loops_end(void **state)
 {
     (void)state;
@@ -626,6 +677,7 @@ int main(void)
         cmocka_unit_test(a_transaction_is_split),
         cmocka_unit_test(many_recipients_do_not_nest),
         cmocka_unit_test(forged_headers_are_removed),
+        cmocka_unit_test(our_headers_are_not_continued_by_the_text),
         cmocka_unit_test(loops_end),
         cmocka_unit_test(a_cut_connection_leaves_no_message),
         cmocka_unit_test(a_client_that_goes_away_frees_everything),
