@@ -294,22 +294,31 @@ static bool is_gone_already(struct session *session)
     return true;
 }
 
+/* Nobody is logged in, so nothing is to be taken from anybody's budget: the next login would find another's there. */
+static void refuse_session(struct session *session, const struct smtp_reply *refusal)
+{
+    budget_log_out(session);
+    auth_end(session, AUTH_REASON_BUDGET);
+    session_enter(session, SESSION_COMMAND);
+    session_reply_close(session, refusal);
+}
+
 static void on_budget(struct session *session, const struct smtp_reply *refusal)
 {
     if (refusal && refusal->code == 454) {
         auth_no_verdict(session, AUTH_REASON_STORE_ERROR);
         return;
     }
-    if (!refusal)
-        be_logged_in(session);
-    if (!refusal && is_gone_already(session))
+    if (refusal) {
+        refuse_session(session, refusal);
         return;
-    auth_end(session, refusal ? AUTH_REASON_BUDGET : AUTH_REASON_OK);
+    }
+    be_logged_in(session);
+    if (is_gone_already(session))
+        return;
+    auth_end(session, AUTH_REASON_OK);
     session_enter(session, SESSION_COMMAND);
-    if (refusal)
-        session_reply(session, refusal, SESSION_COMMAND);
-    else
-        session_replyf(session, 235, "2.7.0 authentication succeeded");
+    session_replyf(session, 235, "2.7.0 authentication succeeded");
 }
 
 /* Tokens and certificates open none of the record's secrets. */

@@ -187,8 +187,8 @@ size_t session_proxy_wanted(struct span have);
 
 /* ---- session_reply.c: answers ---- */
 
-/* Answers the command in hand and goes on in `next`. 421 closes, whatever `next` is. The last
- * act of a handler. */
+/* Answers the command in hand and goes on in `next`. 421 closes, whatever `next` is and whatever
+ * smtp_server_rewrite_response makes of it. The last act of a handler. */
 void session_reply(struct session *session, const struct smtp_reply *reply, enum session_state next);
 void session_replyf(struct session *session, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* Text of any length, lines separated by '\n'. */

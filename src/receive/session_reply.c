@@ -71,7 +71,7 @@ static void go_on(struct session *session)
 
 static void finish_reply(struct session *session, const struct smtp_reply *reply)
 {
-    if (reply->code == 421)
+    if (reply->code == 421) /* perhaps by policy's word */
         session->close_after_reply = true;
     /* however long we took, the client's own time begins now */
     session->last_input_ms = loop_now_ms(session->listener->loop);
@@ -137,6 +137,9 @@ static void answer(struct session *session, const struct smtp_reply *reply)
     MUST(!session->rewriting && session->waiting == WAITING_NOT);
     if (session->state == SESSION_CLOSED)
         return;
+    /* decided before policy finds other words: whoever said 421 may have left the session in no state to go on */
+    if (reply->code == 421)
+        session->close_after_reply = true;
     if (!policy_handles(session->listener->vm, POLICY_EVENT_SMTP_REWRITE_RESPONSE)) {
         finish_reply(session, reply);
         return;

@@ -5,6 +5,7 @@ Numbers are small and windows are hours, so nothing here depends on time but tha
 runs; where one does, a window slides and lets nothing through at once.
 """
 
+import base64
 import contextlib
 import json
 import re
@@ -103,6 +104,29 @@ def test_recipients_and_pipelining():
         client.send(MESSAGE + b"\r\n.\r\n")
         assert client.read_reply().startswith("250")
         assert send(client).startswith("452 4.7.1 limit recipients_per_day of budget b")
+
+
+@pytest.mark.parametrize("rewritten", ["451", "535", "235"])
+@pytest.mark.parametrize("wait", ["", "kumo.sleep(0.001)"])
+def test_a_session_too_many_is_closed_whatever_policy_makes_of_its_421(rewritten, wait):
+    """It holds nothing of the budget, and does not come back for another login."""
+    words = f"""
+kumo.on('smtp_server_rewrite_response', function(status, text)
+  {wait}
+  if status == 421 then return {rewritten}, text end
+end)
+"""
+    with daemon_of(users("ada", budgets="[budget.b]\nsessions = 1\n"), words, DROP) as daemon, session(daemon) as one:
+        with Talk(daemon.port) as other:
+            other.expect("EHLO me", "250")
+            other.starttls()
+            other.expect("EHLO me", "250")
+            other.send(2 * (b"AUTH PLAIN " + base64.b64encode(b"\0ada\0tiger") + b"\r\n"))
+            assert other.read_reply().startswith(f"{rewritten} 4.7.0 limit sessions of budget b is reached")
+            assert other.closed() and other.buffer == b""
+        assert send(one).startswith("250")
+        assert used(daemon, "ada", "sessions") == 1
+        assert json.loads(gatectl(daemon, "sessions", "list", "--json"))["sessions"][0]["user"] == "ada"
 
 
 def test_new_recipients():

@@ -280,6 +280,35 @@ static void a_policy_may_hang_up(void **state)
          OPEN MAIL DATA "C: .\nC: NOOP\nS: 421 4.7.0 no\nEOF", 0);
 }
 
+/* Other words for a 421 are no reason to go on. */
+static void a_421_closes_whatever_policy_makes_of_it(void **state)
+{
+    static const struct {
+        const char *lua, *script;
+    } cases[] = {
+        {"smtp_server_ehlo", "S: 220 *\nC: EHLO a\nC: NOOP\nS: 451 *\nEOF"},
+        {"smtp_server_mail_from", OPEN "C: MAIL FROM:<a@a>\nC: NOOP\nS: 451 *\nEOF"},
+        {"smtp_server_rcpt_to", OPEN "C: MAIL FROM:<a@a>\nC: RCPT TO:<b@b>\nC: NOOP\nS: 250 *\nS: 451 *\nEOF"},
+        {"smtp_server_data", OPEN MAIL DATA "C: .\nC: NOOP\nS: 451 *\nEOF"},
+        {"smtp_server_message_received", OPEN MAIL "C: BDAT 0 LAST\nC: NOOP\nS: 451 *\nEOF"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        for (int nap = 0; nap < 2; nap++) {
+            char *lua = mem_printf("kumo.on('%s', function() kumo.reject(421, '4.7.0 go') end)\n"
+                                   "kumo.on('smtp_server_rewrite_response', function(code, text) %s\n"
+                                   "if code == 421 then return 451, text end end)",
+                                   cases[i].lua, nap ? "kumo.sleep(1)" : "");
+
+            once(lua, PLAIN_PARAMS, cases[i].script, 0);
+            free(lua);
+        }
+    once("kumo.on('get_listener_domain', function() kumo.reject(421, '4.7.0 go') end)\n"
+         "kumo.on('smtp_server_rewrite_response', function(code, text) if code == 421 then return 451, text end end)",
+         NO_RELAY, OPEN "C: MAIL FROM:<a@a>\nC: RCPT TO:<b@b>\nC: NOOP\nS: 250 *\nS: 451 *\nEOF", 0);
+}
+
 /* The second look at whether it may be relayed has its own answers, too: nothing of the transaction is taken. */
 static void the_second_look_may_refuse_all(void **state)
 {
@@ -671,6 +700,7 @@ int main(void)
         cmocka_unit_test(strangers_cannot_relay),
         cmocka_unit_test(events_decide),
         cmocka_unit_test(a_policy_may_hang_up),
+        cmocka_unit_test(a_421_closes_whatever_policy_makes_of_it),
         cmocka_unit_test(the_second_look_may_refuse_all),
         cmocka_unit_test(chunks_are_mended_as_data_is),
         cmocka_unit_test(what_is_pipelined_while_we_wait_is_kept_in_bounds),

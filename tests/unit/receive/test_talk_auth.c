@@ -120,6 +120,15 @@ static void guessing_ends(void **state)
          "S: 535 5.7.8 *\nS: 535 5.7.8 *\nS: 421 4.7.0 *\nEOF");
 }
 
+/* 421 says that it is over, also where policy has said it and then finds other words. */
+static void a_421_for_a_login_closes_whatever_policy_makes_of_it(void **state)
+{
+    (void)state;
+    once("kumo.on('smtp_server_auth_plain', function() kumo.reject(421, '4.7.0 go') end)\n"
+         "kumo.on('smtp_server_rewrite_response', function(code, text) if code == 421 then return 535, text end end)",
+         PARAMS, CLEAR SECURE "C: AUTH PLAIN AGFsaWNlAHdyb25n\nC: AUTH PLAIN AGFsaWNlAHdyb25n\nS: 535 4.7.0 go\nEOF");
+}
+
 static void a_refusal_takes_its_time(void **state)
 {
     struct talk talk;
@@ -262,6 +271,7 @@ int main(void)
         cmocka_unit_test(an_auth_info_may_name_another),
         cmocka_unit_test(without_a_handler_nobody_gets_in),
         cmocka_unit_test(guessing_ends),
+        cmocka_unit_test(a_421_for_a_login_closes_whatever_policy_makes_of_it),
         cmocka_unit_test(a_refusal_takes_its_time),
         cmocka_unit_test(a_long_response_is_refused),
         cmocka_unit_test(a_login_does_not_let_relay_by_itself),
