@@ -116,6 +116,8 @@ static void on_answer(struct session *session, const struct policy_result *resul
     struct error error;
 
     if (result->outcome == POLICY_REJECTED || result->outcome == POLICY_DISCONNECT) {
+        if (result->outcome == POLICY_DISCONNECT)
+            session->close_after_reply = true;
         finish(session, RELAY_ANSWERED, &result->reply);
         return;
     }

@@ -274,6 +274,8 @@ static void a_policy_may_hang_up(void **state)
          OPEN "C: MAIL FROM:<a@a>\nC: NOOP\nS: 550 5.7.1 no\nEOF", 0);
     once("kumo.on('smtp_server_mail_from', function() kumo.reject(550, '5.7.1 no', 2) end)", PLAIN_PARAMS,
          OPEN "C: MAIL FROM:<a@a>\nC: NOOP\nS: 550 5.7.1 no\nS: 421 *\nEOF", 0);
+    once("kumo.on('get_listener_domain', function() kumo.reject(550, '5.7.1 no', 1) end)", NO_RELAY,
+         OPEN "C: MAIL FROM:<a@a>\nC: RCPT TO:<b@b>\nC: NOOP\nS: 250 *\nS: 550 5.7.1 no\nEOF", 0);
     once("kumo.on('smtp_server_data', function() kumo.reject(550, '5.7.1 no', 1) end)", PLAIN_PARAMS,
          OPEN MAIL DATA "C: .\nC: NOOP\nS: 550 5.7.1 no\nEOF", 0);
     once("kumo.on('smtp_server_message_received', function() kumo.reject(421, '4.7.0 no', 2) end)", PLAIN_PARAMS,
