@@ -165,8 +165,7 @@ bool span_is_ascii(struct span s)
     return true;
 }
 
-/* Length of the UTF-8 sequence at the start of `s`, or 0 when there is none. */
-static size_t utf8_length(struct span s)
+size_t span_utf8_char(struct span s)
 {
     unsigned char lead = (unsigned char)s.data[0];
     size_t len = lead < 0x80                    ? 1
@@ -193,7 +192,7 @@ static size_t utf8_length(struct span s)
 bool span_is_utf8(struct span s)
 {
     while (s.len > 0) {
-        size_t len = utf8_length(s);
+        size_t len = span_utf8_char(s);
 
         if (len == 0)
             return false;

@@ -55,6 +55,8 @@ int span_to_u64(struct span s, uint64_t *value_out) __attribute__((warn_unused_r
 
 /* Valid UTF-8 (no surrogates, no overlong forms). */
 bool span_is_utf8(struct span s);
+/* How many bytes the character at the start has; 0: there is none. Not for what is empty. */
+size_t span_utf8_char(struct span s);
 bool span_is_ascii(struct span s);
 
 /* How many bytes at the start stand for themselves in a JSON string and on a terminal: printable ASCII without

@@ -8,21 +8,22 @@
 
 #include <string.h>
 
+#include "gate/identity_signs.h"
 #include "smtp/address.h"
 
 #define USER_MARK "{user}"
 
-/* U+FF20 and U+FE6B: signs that look like an @, and that some programs take for one. */
-static bool has_other_at(struct span text)
+/* What looks like an @ to some, or would be seen in another order. */
+static bool has_odd_sign(struct span text)
 {
-    return memmem(text.data, text.len, "\xEF\xBC\xA0", 3) || memmem(text.data, text.len, "\xEF\xB9\xAB", 3);
+    return gate_has_other_at(text) || gate_has_turn(text) || gate_has_direction(text);
 }
 
 /* ---- reading ---- */
 
 static bool is_sound_local(struct span local)
 {
-    if (local.len == 0 || !span_is_utf8(local) || has_other_at(local) || memmem(local.data, local.len, "=?", 2))
+    if (local.len == 0 || !span_is_utf8(local) || has_odd_sign(local) || memmem(local.data, local.len, "=?", 2))
         return false;
     for (size_t i = 0; i < local.len; i++)
         if ((unsigned char)local.data[i] <= ' ' || strchr("()<>[]:;@\\,\"\x7f", local.data[i]))
@@ -64,7 +65,7 @@ static bool is_domain_char(char c)
 
 static bool is_domain(struct span domain)
 {
-    if (!is_dotted(domain) || !span_is_utf8(domain) || has_other_at(domain))
+    if (!is_dotted(domain) || !span_is_utf8(domain) || has_odd_sign(domain))
         return false;
     for (size_t i = 0; i < domain.len; i++)
         if (!is_domain_char(domain.data[i]))

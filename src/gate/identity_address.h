@@ -12,7 +12,7 @@
  * ann@example.com. A name in UTF-8 and its xn-- form are two names: whoever may use both lists both.
  *
  * What two readers could take for two different addresses is none here: a local part that holds an @, blanks,
- * brackets or an encoded word is not read at all.
+ * brackets or an encoded word is not read at all, nor is what is shown in another order than it stands in.
  */
 #ifndef GATEPOST_GATE_IDENTITY_ADDRESS_H
 #define GATEPOST_GATE_IDENTITY_ADDRESS_H

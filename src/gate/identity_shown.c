@@ -6,40 +6,23 @@
  */
 #include "base/buf.h"
 #include "gate/identity_header.h"
+#include "gate/identity_signs.h"
 #include "gate/identity_words.h"
 
 #define TEXT_LIMIT_BYTES ((size_t)128 * 1024)
 
 static bool ends_token(char c) { return gate_ends_atom(c) && c != '@'; }
 
-static const struct {
-    const char *letter;
-    const char *plain;
-} alike[] = {
-    {"\xEF\xBC\xA0", "@"}, /* U+FF20 */
-    {"\xEF\xB9\xAB", "@"}, /* U+FE6B */
-    {"\xE3\x80\x82", "."}, /* U+3002, and those below: dots of a domain to IDNA (RFC 3490, section 3.1) */
-    {"\xEF\xBC\x8E", "."}, /* U+FF0E */
-    {"\xEF\xBD\xA1", "."}, /* U+FF61 */
-};
-
-static const char *plain_of(struct span text)
-{
-    for (size_t i = 0; i < sizeof alike / sizeof *alike; i++)
-        if (span_starts_with(text, span_of(alike[i].letter)))
-            return alike[i].plain;
-    return NULL;
-}
-
 /* What looks like an @ or a dot is made one. */
 static int make_plain(struct span text, struct buf *out)
 {
     while (text.len > 0) {
-        const char *plain = plain_of(text);
+        size_t len = 1;
+        char plain = gate_sign_at(text, &len);
 
-        if (buf_append(out, plain ? plain : text.data, 1))
+        if (buf_append(out, plain ? &plain : text.data, 1))
             return -1;
-        text = span_from(text, plain ? 3 : 1);
+        text = span_from(text, len);
     }
     return 0;
 }
@@ -54,12 +37,13 @@ static struct span bare(struct span token)
     return token;
 }
 
-/* With something before the @, and a dotted name or a literal behind: a client may show it as an address. */
+/* With something before an @ (another @ will do), and a dotted name behind: a client may show it as an address. */
 static bool looks_like_address(struct span token)
 {
-    size_t at = span_find(token, '@');
+    struct span rest = span_from(token, 1);
 
-    return at > 0 && at < token.len && span_find(span_from(token, at), '.') < token.len - at;
+    rest = span_from(rest, span_find(rest, '@'));
+    return span_find(rest, '.') < rest.len;
 }
 
 struct search {
@@ -102,6 +86,12 @@ static int judge_tokens(struct search *search, struct span text)
     return 0;
 }
 
+/* Where the letters of an address stand is not where they are seen. */
+static bool is_turned(struct span text)
+{
+    return gate_has_turn(text) || (gate_has_direction(text) && span_find(text, '@') < text.len);
+}
+
 int gate_shown_judge(struct span shown, gate_covers_fn *covers, void *ctx, struct gate_finding *finding_out)
 {
     struct search search = {.covers = covers, .ctx = ctx, .finding = finding_out};
@@ -111,7 +101,9 @@ int gate_shown_judge(struct span shown, gate_covers_fn *covers, void *ctx, struc
     buf_init(&decoded, TEXT_LIMIT_BYTES);
     buf_init(&plain, TEXT_LIMIT_BYTES);
     if (gate_words_decode(shown, &decoded) || make_plain(buf_span(&decoded), &plain))
-        result = unclear(&search, "a name is in a charset that cannot be read");
+        result = unclear(&search, "a name is encoded in a way that cannot be read, or in several");
+    else if (is_turned(buf_span(&plain)))
+        result = unclear(&search, "a name is shown in another order than it stands in");
     else
         result = judge_tokens(&search, buf_span(&plain));
     buf_done(&decoded);

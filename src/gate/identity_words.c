@@ -1,105 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Encoded words of RFC 2047. What has to be known of a charset is only which of its bytes are ASCII: there are those
- * where each byte below 0x80 is, those where such a byte may be the second half of a character, and those that switch
- * with escape sequences. In any other (UTF-7, UTF-16) an @ can be written without a byte of that value.
+ * Encoded words of RFC 2047. The awkward truth is that a character may be cut in two by the end of a word: the RFC
+ * forbids it, and many clients put it together again. So the bytes of UTF-8 words that touch are read as one, which
+ * shows all that they could show one by one; with charsets where that is not so (a byte more or less changes the
+ * meaning of all behind it) such words are not read.
  */
 #include "gate/identity_words.h"
 
-#define WORD_LIMIT_BYTES ((size_t)128 * 1024)
+#include "gate/identity_charset.h"
 
-enum charset { CHARSET_UTF8, CHARSET_BYTES, CHARSET_PAIRS, CHARSET_SWITCHED, CHARSET_UNKNOWN };
-
-static const struct {
-    const char *prefix;
-    enum charset charset;
-} charsets[] = {
-    {"utf-8", CHARSET_UTF8},        {"utf8", CHARSET_UTF8},         {"us-ascii", CHARSET_BYTES},
-    {"ascii", CHARSET_BYTES},       {"ansi_x3", CHARSET_BYTES},     {"iso-8859-", CHARSET_BYTES},
-    {"iso8859-", CHARSET_BYTES},    {"iso_8859-", CHARSET_BYTES},   {"latin", CHARSET_BYTES},
-    {"windows-31j", CHARSET_PAIRS}, {"windows-125", CHARSET_BYTES}, {"windows-874", CHARSET_BYTES},
-    {"windows-949", CHARSET_PAIRS}, {"windows-936", CHARSET_PAIRS}, {"cp125", CHARSET_BYTES},
-    {"cp437", CHARSET_BYTES},       {"cp85", CHARSET_BYTES},        {"cp866", CHARSET_BYTES},
-    {"ibm437", CHARSET_BYTES},      {"ibm85", CHARSET_BYTES},       {"koi8", CHARSET_BYTES},
-    {"mac", CHARSET_BYTES},         {"x-mac", CHARSET_BYTES},       {"tis-620", CHARSET_BYTES},
-    {"viscii", CHARSET_BYTES},      {"shift", CHARSET_PAIRS},       {"sjis", CHARSET_PAIRS},
-    {"x-sjis", CHARSET_PAIRS},      {"cp9", CHARSET_PAIRS},         {"ms932", CHARSET_PAIRS},
-    {"euc-", CHARSET_PAIRS},        {"gb", CHARSET_PAIRS},          {"big5", CHARSET_PAIRS},
-    {"ks_c_", CHARSET_PAIRS},       {"johab", CHARSET_PAIRS},       {"iso-2022-", CHARSET_SWITCHED},
-};
-
-static enum charset charset_of(struct span name)
-{
-    name = span_head(name, span_find(name, '*')); /* RFC 2231's language */
-    for (size_t i = 0; i < sizeof charsets / sizeof *charsets; i++)
-        if (span_istarts_with(name, span_of(charsets[i].prefix)))
-            return charsets[i].charset;
-    return CHARSET_UNKNOWN;
-}
-
-/* ---- bytes to what is shown ---- */
-
-static int put(char c, struct buf *out) { return buf_append(out, (unsigned char)c < 0x80 ? &c : "?", 1); }
-
-static int show_pairs(struct span bytes, struct buf *out)
-{
-    for (size_t i = 0; i < bytes.len; i++) {
-        bool is_pair = (unsigned char)bytes.data[i] > 0x80 && i + 1 < bytes.len;
-
-        if (put(bytes.data[i], out))
-            return -1;
-        i += is_pair;
-    }
-    return 0;
-}
-
-/* ESC ( B and ESC ( J are back to ASCII; so is SI after SO. */
-static int show_switched(struct span bytes, struct buf *out)
-{
-    bool is_ascii = true;
-
-    for (size_t i = 0; i < bytes.len; i++) {
-        char c = bytes.data[i];
-
-        if (c == '\x1b') {
-            is_ascii = i + 1 < bytes.len && bytes.data[i + 1] == '(';
-            for (i++; i < bytes.len && (unsigned char)bytes.data[i] < 0x30;)
-                i++;
-            if (!is_ascii && i < bytes.len && bytes.data[i] == '$')
-                i++;
-        } else if (c == '\x0e' || c == '\x0f') {
-            is_ascii = c == '\x0f';
-        } else if (put(is_ascii ? c : '?', out)) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
-static int show_bytes(struct span bytes, struct buf *out)
-{
-    for (size_t i = 0; i < bytes.len; i++)
-        if (put(bytes.data[i], out))
-            return -1;
-    return 0;
-}
-
-static int show(enum charset charset, struct span bytes, struct buf *out)
-{
-    switch (charset) {
-    case CHARSET_UTF8:
-        return span_is_utf8(bytes) ? buf_append_span(out, bytes) : show_bytes(bytes, out);
-    case CHARSET_BYTES:
-        return show_bytes(bytes, out);
-    case CHARSET_PAIRS:
-        return show_pairs(bytes, out);
-    case CHARSET_SWITCHED:
-        return show_switched(bytes, out);
-    case CHARSET_UNKNOWN:
-        break;
-    }
-    return -1;
-}
+#define RUN_LIMIT_BYTES ((size_t)128 * 1024)
 
 /* ---- words ---- */
 
@@ -189,16 +99,34 @@ static bool find_word(struct span s, struct word *word_out, bool *may_end)
     return true;
 }
 
-static int take_word(const struct word *word, struct buf *out)
-{
-    struct buf bytes;
-    int result;
+/* ---- words that touch ---- */
 
-    buf_init(&bytes, WORD_LIMIT_BYTES);
-    result = (word->is_base64 ? decode_b : decode_q)(word->text, &bytes);
-    result = result ? result : show(charset_of(word->charset), buf_span(&bytes), out);
-    buf_done(&bytes);
+/* Those whose bytes are not shown yet. */
+struct run {
+    bool has_word;
+    enum gate_charset charset;
+    struct buf bytes;
+};
+
+static int end_run(struct run *run, bool is_followed, struct buf *out)
+{
+    int result = run->has_word ? gate_charset_show(run->charset, buf_span(&run->bytes), is_followed, out) : 0;
+
+    buf_clear(&run->bytes);
+    run->has_word = false;
     return result;
+}
+
+static int take_word(struct run *run, const struct word *word, struct buf *out)
+{
+    enum gate_charset charset = gate_charset_of(word->charset);
+    bool goes_on = run->charset == charset && charset == GATE_CHARSET_UTF8;
+
+    if (!goes_on && end_run(run, true, out))
+        return -1;
+    run->has_word = true;
+    run->charset = charset;
+    return (word->is_base64 ? decode_b : decode_q)(word->text, &run->bytes);
 }
 
 static size_t blanks_at(struct span text)
@@ -210,9 +138,9 @@ static size_t blanks_at(struct span text)
     return count;
 }
 
-int gate_words_decode(struct span text, struct buf *out)
+static int decode(struct span text, struct run *run, struct buf *out)
 {
-    bool after_word = false, may_end = true;
+    bool may_end = true;
 
     while (text.len > 0) {
         size_t blanks = blanks_at(text), used = blanks + 1;
@@ -220,16 +148,24 @@ int gate_words_decode(struct span text, struct buf *out)
 
         if (find_word(span_from(text, blanks), &word, &may_end)) {
             /* blanks between two words are no text */
-            if ((!after_word && buf_append(out, text.data, blanks)) || take_word(&word, out))
+            if ((!run->has_word && buf_append(out, text.data, blanks)) || take_word(run, &word, out))
                 return -1;
             used = blanks + word.len;
-            after_word = true;
-        } else {
-            if (buf_append_span(out, span_head(text, used)))
-                return -1;
-            after_word = false;
+        } else if (end_run(run, false, out) || buf_append_span(out, span_head(text, used))) {
+            return -1;
         }
         text = span_from(text, used);
     }
-    return 0;
+    return end_run(run, false, out);
+}
+
+int gate_words_decode(struct span text, struct buf *out)
+{
+    struct run run = {.has_word = false};
+    int result;
+
+    buf_init(&run.bytes, RUN_LIMIT_BYTES);
+    result = decode(text, &run, out);
+    buf_done(&run.bytes);
+    return result;
 }

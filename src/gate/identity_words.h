@@ -9,8 +9,8 @@
 
 #include "base/buf.h"
 
-/* Appends `text` decoded: ASCII as it is, UTF-8 as it is, letters of other charsets as '?'. -1 when there is a word
- * that a client may read and we cannot (a charset of which we do not know where its ASCII is, broken base64). */
+/* Appends `text` decoded, as gate_charset_show has it; UTF-8 that is broken as '?'. -1 when there is a word that a
+ * client may read and we cannot, or that two clients read in two ways. */
 int gate_words_decode(struct span text, struct buf *out) __attribute__((warn_unused_result));
 
 #endif

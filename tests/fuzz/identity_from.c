@@ -71,7 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     try_section(text);
     buf_init(&out, 1 << 20);
     if (gate_words_decode(text, &out) == 0)
-        MUST(buf_len(&out) <= size);
+        MUST(buf_len(&out) <= 3 * size); /* a mark of direction has one byte in some charsets */
     buf_done(&out);
     return 0;
 }

@@ -121,6 +121,8 @@ FROM_REFUSED = [
     b"=?utf-8?q?eve=40evil.example?=", b"=?utf-7?q?eve+AEA-evil.example?= <ann@ok.example>", b"J\xf6rg <ann@ok.example>",
     b"ann@ok.example\x01", b"<ann@ok.example", b'"Ann <ann@ok.example>', b"ann@ok.example@evil.example",
     b"ann@ok.example,", b"",
+    b"=?gb2312?b?ZXZlo8BldmlsLmV4YW1wbGU=?= <ann@ok.example>", b"=?utf-8?q?eve=EF?= =?utf-8?q?=BC=A0evil.example?= <ann@ok.example>",
+    b'"\xe2\x80\xaeelpmaxe.live@eve" <ann@ok.example>', b'"@eve@evil.example" <ann@ok.example>',
     b"ann@ok.example\r\nFrom: eve@evil.example", b"ann@ok.example\r\nfrom : eve@evil.example",
     b"ann@ok.example\r\nFROM\t:eve@evil.example", b"ann@ok.example\r\nFrom\r\n : eve@evil.example",
     b"ann@ok.example\r\nFrom\xc2\xa0: eve@evil.example", b"ann@ok.example\r\nF\x02rom: eve@evil.example",

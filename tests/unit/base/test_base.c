@@ -248,6 +248,10 @@ static void spans_split_and_compare(void **state)
     assert_false(span_is_utf8(SPAN_LIT("\xc0\xaf")));
     assert_false(span_is_utf8(SPAN_LIT("\xed\xa0\x80")));
     assert_false(span_is_utf8(SPAN_LIT("\xc3")));
+    assert_int_equal(span_utf8_char(SPAN_LIT("\xc3\xbc"
+                                             "x")),
+                     2);
+    assert_int_equal(span_utf8_char(SPAN_LIT("\xbcx")), 0);
 }
 
 static void arena_stops_at_its_ceiling(void **state)

@@ -3,7 +3,11 @@
  * The guard's rules: addresses and patterns; what a header shows, in every spelling that is known to hide something;
  * whose patterns and tenants are asked.
  */
+#include <iconv.h>
+
+#include "gate/identity_charset.h"
 #include "gate/identity_header.h"
+#include "gate/identity_signs.h"
 #include "gate/identity_words.h"
 #include "harness.h"
 
@@ -241,6 +245,108 @@ static const struct {
     {" =?utf-8?q?evil=40bad.example?=: ann@ok.example;", FOREIGN},
     {" =?utf-8?q?evil=40bad.example=3E?=\r\n <ann@ok.example>", FOREIGN},
 
+    /* another address, whose @ or dots are none to the eye of a program, in each charset that has such */
+    {" =?gb2312?b?Y2Vvo8BiYWQuZXhhbXBsZQ==?= <ann@ok.example>", FOREIGN},
+    {" =?gb2312?q?ceo=A3=C0bad.example?= <ann@ok.example>", FOREIGN},
+    {" =?GBK?q?ceo=A9=88bad.example?= <ann@ok.example>", FOREIGN},
+    {" =?gb18030?q?ceo=A3=C0bad=84=31=95=37example?= <ann@ok.example>", FOREIGN},
+    {" =?gb18030?q?ceo=40bad=81=36=A6=33example?= <ann@ok.example>", FOREIGN},
+    {" =?windows-936?q?ceo=A3=C0bad=A3=AEexample?= <ann@ok.example>", FOREIGN},
+    {" =?shift_jis?q?ceo=81=97bad.example?= <ann@ok.example>", FOREIGN},
+    {" =?windows-31j?q?ceo=81=97bad=81=44example?= <ann@ok.example>", FOREIGN},
+    {" =?shift_jis?q?ceo=81=97bad=A1example?= <ann@ok.example>", FOREIGN},
+    {" =?euc-jp?q?ceo=A1=F7bad.example?= <ann@ok.example>", FOREIGN},
+    {" =?euc-jp?q?ceo=A1=F7bad=8E=A1example?= <ann@ok.example>", FOREIGN},
+    {" =?iso-2022-jp?b?Y2VvGyRCIXcbKEJiYWQuZXhhbXBsZQ==?= <ann@ok.example>", FOREIGN},
+    {" =?iso-2022-jp-2?q?ceo=40bad=1B=28I=21=1B=28Bexample?= <ann@ok.example>", FOREIGN},
+    {" =?iso-2022-jp-2?q?ceo=1B=24A=23=40=1B=28Bbad.example?= <ann@ok.example>", FOREIGN},
+    {" =?iso-2022-kr?q?=1B=24=29Cceo=0E=23=40=0Fbad.example?= <ann@ok.example>", FOREIGN},
+    {" =?euc-kr?q?ceo=A3=C0bad.example?= <ann@ok.example>", FOREIGN},
+    {" =?ks_c_5601-1987?q?ceo=A3=C0bad=A3=AEexample?= <ann@ok.example>", FOREIGN},
+    {" =?big5?q?ceo=A2=49bad.example?= <ann@ok.example>", FOREIGN},
+    {" =?big5-hkscs?q?ceo=A2=4Ebad=A1=44example?= <ann@ok.example>", FOREIGN},
+    {" =?us-ascii?q?ceo=EF=BC=A0bad.example?= <ann@ok.example>", FOREIGN},
+    {" =?utf-8?q?ceo=EF=BC=A0bad.example?= <ann@ok.example>", FOREIGN},
+    {" =?utf-8?q?ceo=EF=BC=A0bad.example_=FF?= <ann@ok.example>", FOREIGN},
+    {" =?utf-8?q?ceo=EF=B9=ABbad=E2=80=A4example?= <ann@ok.example>", FOREIGN},
+
+    /* an @ that is the half of a character to one reader only */
+    {" =?shift_jis?q?ceo=B1=40bad.example?= <ann@ok.example>", FOREIGN},
+    {" =?shift_jis?q?ceo=EB=40bad.example?= <ann@ok.example>", FOREIGN},
+    {" =?gb2312?q?ceo=B0=40bad.example?= <ann@ok.example>", FOREIGN},
+    {" =?euc-jp?q?ceo=A1=40bad.example?= <ann@ok.example>", UNCLEAR},
+    {" =?euc-kr?q?ceo=A1=40bad.example?= <ann@ok.example>", UNCLEAR},
+    {" =?euc-jp?q?ceo=8F=A1=40bad.example?= <ann@ok.example>", UNCLEAR},
+    {" =?gb18030?q?ceo=81=30=40bad.example?= <ann@ok.example>", UNCLEAR},
+    {" =?iso-2022-jp?q?ceo=1B=24B_=40bad.example?= <ann@ok.example>", UNCLEAR},
+    {" =?iso-2022-jp?q?ceo=1B=24ZZ=40bad.example?= <ann@ok.example>", UNCLEAR},
+    {" =?iso-2022-jp?q?ceo=A1=40bad.example?= <ann@ok.example>", UNCLEAR},
+    {" =?x-mac-japanese?q?ceo=81=97bad.example?= <ann@ok.example>", UNCLEAR},
+    {" =?euc-tw?q?ceo=A2=E9bad.example?= <ann@ok.example>", UNCLEAR},
+    {" =?hz-gb-2312?q?ceo=7E=7B=23=40=7E=7Dbad.example?= <ann@ok.example>", UNCLEAR},
+    {" =?utf-8?q?ceo=00=40bad.example?= <ann@ok.example>", UNCLEAR},
+    {" =?utf-8?q?Ann=0A?= <ann@ok.example>", UNCLEAR},
+
+    /* a character cut in two by the end of a word */
+    {" =?utf-8?q?ceo=EF?= =?utf-8?q?=BC=A0bad.example?= <ann@ok.example>", FOREIGN},
+    {" =?utf-8?q?ceo=EF=BC?=\r\n =?UTF-8*en?b?oGJhZC5leGFtcGxl?= <ann@ok.example>", FOREIGN},
+    {" =?utf-8?q?ceo=EF?==?utf8?q?=BC?= \t =?utf-8?q?=A0bad.example?= <ann@ok.example>", FOREIGN},
+    {" =?utf-8?q?J=C3?= =?utf-8?q?=B6rg?= <ann@ok.example>", COVERED},
+    {" =?utf-8?q?ceo=EF?= x =?utf-8?q?=BC=A0bad.example?= <ann@ok.example>", COVERED},
+    {" =?gb2312?q?ceo=A3?= =?gb2312?q?=C0bad.example?= <ann@ok.example>", UNCLEAR},
+    {" =?gb2312?q?ceo=A3?= =?gbk?q?=C0bad.example?= <ann@ok.example>", UNCLEAR},
+    {" =?shift_jis?q?ceo=81?= =?shift_jis?q?=40bad.example?= <ann@ok.example>", UNCLEAR},
+    {" =?gb18030?q?ceo=81=36?= =?gb18030?q?=A7=31?= <ann@ok.example>", UNCLEAR},
+    {" =?iso-2022-jp?q?=1B=24B?= =?iso-2022-jp?q?ceo=40bad.example?= <ann@ok.example>", UNCLEAR},
+    {" =?shift_jis?q?=83=40=83?= <ann@ok.example>", COVERED},
+    {" =?shift_jis?q?=83=40?= =?shift_jis?q?=83=41?= <ann@ok.example>", COVERED},
+    {" =?iso-2022-jp?q?=1B=24B=3B=33?= <ann@ok.example>", COVERED},
+
+    /* as people of those languages write it */
+    {" =?gb2312?b?1cXI/Q==?= <ann@ok.example>", COVERED},
+    {" =?gb18030?q?=81=39=EE=39_=D5=C5?= <ann@ok.example>", COVERED},
+    {" =?big5?b?pEClQA==?= <ann@ok.example>", COVERED},
+    {" =?euc-kr?b?seizqg==?= <ann@ok.example>", COVERED},
+    {" =?ks_c_5601-1987?q?=B1=E8=C8A?= <ann@ok.example>", COVERED},
+    {" =?euc-jp?b?u7PFxA==?= <ann@ok.example>", COVERED},
+    {" =?euc-jp?q?=8E=B1=8F=B0=A1?= <ann@ok.example>", COVERED},
+    {" =?shift_jis?b?i0CKQItA?= <ann@ok.example>", COVERED},
+    {" =?windows-1251?q?=C0=ED=ED=E0?= <ann@ok.example>", COVERED},
+    {" =?iso-8859-1?q?J=F6rg?= <ann@ok.example>", COVERED},
+    {" =?iso-2022-kr?q?=1B=24=29C=0E1h=0F?= <ann@ok.example>", COVERED},
+    {" =?koi8-r?q?=E1=CE=CE=C1?= <ann@ok.example>", COVERED},
+    {" =?windows-1256?q?=FE=C7=E4=FE?= <ann@ok.example>", COVERED},
+
+    /* what is seen in another order */
+    {" =?utf-8?q?=E2=80=AEelpmaxe.dab=40oec?= <ann@ok.example>", UNCLEAR},
+    {" \"\xE2\x80\xAE"
+     "elpmaxe.dab@oec\" <ann@ok.example>",
+     UNCLEAR},
+    {" \"\xE2\x80\xAB"
+     "Ann\" <ann@ok.example>",
+     UNCLEAR},
+    {" \"\xE2\x81\xA7"
+     "Ann\xE2\x81\xA9\" <ann@ok.example>",
+     UNCLEAR},
+    {" (\xE2\x81\xA6) <ann@ok.example>", UNCLEAR},
+    {" =?utf-8?q?bad.example=E2=80=8F=40=E2=80=8Fceo?= <ann@ok.example>", UNCLEAR},
+    {" =?utf-8?q?bad.example=D8=9C=40=D8=9Cceo?= <ann@ok.example>", UNCLEAR},
+    {" =?windows-1255?q?bad.example=FE=40=FEceo?= <ann@ok.example>", UNCLEAR},
+    {" =?iso-8859-8-i?q?bad.example=FD=40=FDceo?= <ann@ok.example>", UNCLEAR},
+    {" =?gb18030?q?=81=36=A7=31elpmaxe.dab=40oec?= <ann@ok.example>", UNCLEAR},
+    {" =?gb18030?q?bad.example=81=36=A5=31=40ceo?= <ann@ok.example>", UNCLEAR},
+    {" =?utf-8?q?=E2=80=8FAnn=E2=80=8E?= <ann@ok.example>", COVERED},
+    {" \xE2\x80\xAEmoc.dab@ok.example", UNCLEAR},
+    {" <dab\xE2\x80\x8F@ok.example>", UNCLEAR},
+
+    /* more than one @ */
+    {" \"@ceo@bad.example\" <ann@ok.example>", FOREIGN},
+    {" \"@@bad.example\" <ann@ok.example>", FOREIGN},
+    {" \"ann@ok.example@bad.example\" <ann@ok.example>", FOREIGN},
+    {" \"ceo@bad.example@\" <ann@ok.example>", FOREIGN},
+    {" \"a@b@ok.example\" <ann@ok.example>", FOREIGN},
+    {" \"@ok.example @ann\" <ann@ok.example>", COVERED},
+
     /* what two readers read differently */
     {" =?utf-7?q?evil+AEA-bad.example?= <ann@ok.example>", UNCLEAR},
     {" =?utf-16?b?AGUAdgBpAGwAQABi?= <ann@ok.example>", UNCLEAR},
@@ -307,6 +413,85 @@ static void test_values(void **state)
         wrong++;
     }
     assert_int_equal(wrong, 0);
+}
+
+/* ---- charsets, as the C library has them ---- */
+
+static const char *const charsets[] = {"SHIFT_JIS",    "CP932",      "EUC-JP",      "EUC-KR",      "CP949",
+                                       "GB2312",       "GBK",        "CP936",       "GB18030",     "BIG5",
+                                       "BIG5-HKSCS",   "CP950",      "ISO-2022-JP", "ISO-2022-KR", "WINDOWS-1255",
+                                       "WINDOWS-1256", "ISO-8859-8", "ISO-8859-1",  "KOI8-R",      "UTF-8"};
+
+static struct span encode(iconv_t converter, struct span text, char *room, size_t size)
+{
+    char *in = (char *)(uintptr_t)text.data, *out = room;
+    size_t in_left = text.len, out_left = size;
+
+    iconv(converter, NULL, NULL, NULL, NULL);
+    if (iconv(converter, &in, &in_left, &out, &out_left) != 0)
+        return SPAN_LIT("");
+    iconv(converter, NULL, NULL, &out, &out_left);
+    return span_make(room, size - out_left);
+}
+
+static struct span utf8_of(unsigned c, char out[4])
+{
+    if (c < 0x800) {
+        out[0] = (char)(0xC0 | c >> 6);
+        out[1] = (char)(0x80 | (c & 0x3F));
+        return span_make(out, 2);
+    }
+    out[0] = (char)(0xE0 | c >> 12);
+    out[1] = (char)(0x80 | (c >> 6 & 0x3F));
+    out[2] = (char)(0x80 | (c & 0x3F));
+    return span_make(out, 3);
+}
+
+/* Whatever is no sign of ours may be anything but that. */
+static bool is_shown_as(struct span character, struct span shown)
+{
+    size_t len;
+    char plain = gate_sign_at(character, &len), seen = gate_sign_at(shown, &len);
+
+    if (plain)
+        return (shown.len == 1 && shown.data[0] == plain) || seen == plain;
+    if (gate_has_turn(character) || gate_has_direction(character))
+        return gate_has_turn(character) == gate_has_turn(shown) &&
+               gate_has_direction(character) == gate_has_direction(shown);
+    return !seen && !gate_has_turn(shown) && !gate_has_direction(shown) && span_find(shown, '.') == shown.len &&
+           shown.len > 0 && shown.data[0] != '@';
+}
+
+/* Each character that a charset has is read as far as it goes, and what looks like a sign of an address is one. */
+static void test_charsets(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof charsets / sizeof *charsets; i++) {
+        enum gate_charset charset = gate_charset_of(span_of(charsets[i]));
+        iconv_t converter = iconv_open(charsets[i], "UTF-8");
+        size_t count = 0;
+        struct buf shown;
+
+        assert_int_not_equal(charset, GATE_CHARSET_UNKNOWN);
+        if (converter == (iconv_t)-1)
+            continue; /* a C library without its tables */
+        buf_init(&shown, 100);
+        for (unsigned c = 0xA0; c < 0xFFFE; c++) {
+            char text[4], bytes[64];
+            struct span character = utf8_of(c, text), encoded;
+
+            encoded = c < 0xD800 || c > 0xDFFF ? encode(converter, character, bytes, sizeof bytes) : SPAN_LIT("");
+            if (encoded.len == 0)
+                continue;
+            buf_clear(&shown);
+            if (gate_charset_show(charset, encoded, true, &shown) || !is_shown_as(character, buf_span(&shown)))
+                fail_msg("%s: U+%04X is shown as '%s'", charsets[i], c, buf_cstr(&shown));
+            count++;
+        }
+        assert_true(count > 50);
+        buf_done(&shown);
+        iconv_close(converter);
+    }
 }
 
 static void test_a_nul_is_no_text(void **state)
@@ -668,14 +853,23 @@ static void test_faults(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_addresses),   cmocka_unit_test(test_long_addresses),
-        cmocka_unit_test(test_patterns),    cmocka_unit_test(test_sound_patterns),
-        cmocka_unit_test(test_values),      cmocka_unit_test(test_a_nul_is_no_text),
-        cmocka_unit_test(test_long_values), cmocka_unit_test(test_many_fields),
-        cmocka_unit_test(test_sections),    cmocka_unit_test(test_only_what_is_checked),
-        cmocka_unit_test(test_modes),       cmocka_unit_test(test_nobody_is_held_to_nothing),
-        cmocka_unit_test(test_null_sender), cmocka_unit_test(test_rewrite_to),
-        cmocka_unit_test(test_tenants),     cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_long_addresses),
+        cmocka_unit_test(test_patterns),
+        cmocka_unit_test(test_sound_patterns),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_charsets),
+        cmocka_unit_test(test_a_nul_is_no_text),
+        cmocka_unit_test(test_long_values),
+        cmocka_unit_test(test_many_fields),
+        cmocka_unit_test(test_sections),
+        cmocka_unit_test(test_only_what_is_checked),
+        cmocka_unit_test(test_modes),
+        cmocka_unit_test(test_nobody_is_held_to_nothing),
+        cmocka_unit_test(test_null_sender),
+        cmocka_unit_test(test_rewrite_to),
+        cmocka_unit_test(test_tenants),
+        cmocka_unit_test(test_faults),
     };
 
     return cmocka_run_group_tests(tests, start_all, stop_all);
