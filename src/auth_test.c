@@ -9,6 +9,7 @@
 
 #include "desk/desk.h"
 #include "gate/gate.h"
+#include "setup.h"
 
 static json_t *read_question(struct error *error)
 {
@@ -22,9 +23,16 @@ static json_t *read_question(struct error *error)
     return NULL;
 }
 
-static int ask(const json_t *question, struct error *error)
+static struct receive_params *listener_at(void *ctx, size_t i, const struct sockaddr **bound_out)
 {
-    struct desk *desk = desk_start(NULL, NULL, error);
+    return setup_listener_at(ctx, i, bound_out);
+}
+
+/* `setup` may be NULL: nothing is known of listeners. */
+static int ask(const json_t *question, struct setup *setup, struct error *error)
+{
+    static const struct desk_ops ops = {.listener_at = listener_at};
+    struct desk *desk = desk_start(setup ? &ops : NULL, setup, error);
     json_t *answer;
 
     if (!desk)
@@ -39,13 +47,45 @@ static int ask(const json_t *question, struct error *error)
     return 0;
 }
 
-int auth_test_run(const char *rules_path, struct error *error)
+/* Which listeners there are is known when init has asked for them. */
+static int ask_policy(const json_t *question, struct policy_vm *vm, struct error *error)
 {
-    struct gate_rules *rules = rules_path ? gate_rules_load(&rules_path, 1, error) : NULL;
-    json_t *question = !rules_path || rules ? read_question(error) : NULL;
-    int status = question ? ask(question, error) : -1;
+    struct setup *setup = NULL;
+    int status = 0;
 
-    json_decref(question);
+    if (json_object_get(question, "listener")) {
+        setup = setup_new(1, SETUP_TO_LOOK);
+        status = setup_run_init(setup, vm, error);
+    }
+    if (!status)
+        status = ask(question, setup, error);
+    setup_free(setup);
+    return status;
+}
+
+static int ask_rules(const char *path, const json_t *question, struct error *error)
+{
+    struct gate_rules *rules = gate_rules_load(&path, 1, error);
+    int status;
+
+    if (!rules)
+        return -1;
+    if (json_object_get(question, "listener"))
+        status = error_set(error, ERROR_PERM, "--auth-test: an auth.toml has no listeners, a policy has");
+    else
+        status = ask(question, NULL, error);
     gate_rules_unref(&rules);
+    return status;
+}
+
+int auth_test_run(const char *rules, struct policy_vm *vm, struct error *error)
+{
+    json_t *question = read_question(error);
+    int status;
+
+    if (!question)
+        return -1;
+    status = rules ? ask_rules(rules, question, error) : ask_policy(question, vm, error);
+    json_decref(question);
     return status;
 }

@@ -262,10 +262,7 @@ static struct receive_params *listener_at(void *ctx, size_t i, const struct sock
 {
     const struct house *house = ctx;
 
-    if (i >= house->setup->listener_count)
-        return NULL;
-    *bound_out = (const struct sockaddr *)&house->setup->listeners[i].bound;
-    return house->setup->listeners[i].params;
+    return setup_listener_at(house->setup, i, bound_out);
 }
 
 static int let_go(void *ctx, uint64_t *messages_out, struct error *error)
@@ -306,11 +303,12 @@ static int open_admin(struct house *house, struct error *error)
 static int open_house(struct house *house, struct error *error)
 {
     size_t workers = house->options->workers ? house->options->workers : core_count();
+    bool validates = house->options->action == OPTIONS_VALIDATE;
 
-    house->setup = setup_new(workers, house->options->action == OPTIONS_VALIDATE);
+    house->setup = setup_new(workers, validates ? SETUP_TO_VALIDATE : SETUP_TO_RUN);
     if (setup_run_init(house->setup, house->vm, error))
         return -1;
-    if (house->setup->validate_only)
+    if (validates)
         return 0;
     house->relay = relay_start(house->policy, house->setup, error);
     return house->relay ? open_admin(house, error) : -1;
@@ -321,10 +319,10 @@ static int run(struct house *house, struct error *error)
     if (house->options->action == OPTIONS_SCRIPT)
         return script_run(house->vm, house->options->script_args, house->options->script_arg_count, error);
     if (house->options->action == OPTIONS_AUTH_TEST)
-        return auth_test_run(house->options->rules, error);
+        return auth_test_run(house->options->rules, house->vm, error);
     if (open_house(house, error))
         return -1;
-    if (house->setup->validate_only) {
+    if (house->options->action == OPTIONS_VALIDATE) {
         printf("%s: fine\n", house->options->policy);
         return 0;
     }

@@ -17,14 +17,16 @@
 
 #define LISTENERS_MOST 64
 
-struct setup *setup_new(size_t worker_count, bool validate_only)
+struct setup *setup_new(size_t worker_count, enum setup_purpose purpose)
 {
     struct setup *setup = mem_zalloc(sizeof *setup);
 
     setup->worker_count = worker_count;
-    setup->validate_only = validate_only;
+    setup->purpose = purpose;
     return setup;
 }
+
+static bool opens(const struct setup *setup) { return setup->purpose == SETUP_TO_RUN; }
 
 static void listener_done(struct setup_listener *listener, size_t worker_count)
 {
@@ -74,7 +76,8 @@ static int bind_for_workers(struct setup *setup, struct setup_listener *listener
 static int start_esmtp_listener(void *ctx, struct receive_params *params, struct error *error)
 {
     struct setup *setup = ctx;
-    struct setup_listener listener = {.params = receive_params_ref(params), .share = receive_share_new()};
+    struct setup_listener listener = {
+        .params = receive_params_ref(params), .share = receive_share_new(), .bound = params->listen};
 
     if (setup->listener_count == LISTENERS_MOST) {
         listener_done(&listener, setup->worker_count);
@@ -82,7 +85,7 @@ static int start_esmtp_listener(void *ctx, struct receive_params *params, struct
     }
     listener.fds = mem_alloc(setup->worker_count * sizeof *listener.fds);
     memset(listener.fds, 0xff, setup->worker_count * sizeof *listener.fds);
-    if (!setup->validate_only && bind_for_workers(setup, &listener, error)) {
+    if (opens(setup) && bind_for_workers(setup, &listener, error)) {
         listener_done(&listener, setup->worker_count);
         return -1;
     }
@@ -121,7 +124,7 @@ static int configure_local_logs(void *ctx, const struct log_config *config, stru
 {
     struct setup *setup = ctx;
 
-    return setup->validate_only ? 0 : log_open(config, error);
+    return opens(setup) ? log_open(config, error) : 0;
 }
 
 /* ---- kumo.aaa.configure_acct_log ---- */
@@ -133,7 +136,7 @@ static int configure_acct_log(void *ctx, const struct log_config *config, struct
     if (setup->has_acct_log)
         return error_set(error, ERROR_PERM, "the accounting log is configured twice");
     setup->has_acct_log = true;
-    return setup->validate_only ? 0 : log_open(config, error);
+    return opens(setup) ? log_open(config, error) : 0;
 }
 
 /* ---- kumo.start_http_listener ---- */
@@ -198,6 +201,14 @@ static const struct house_ops house = {
     .validation_failed = validation_failed,
 };
 
+struct receive_params *setup_listener_at(const struct setup *setup, size_t i, const struct sockaddr **bound_out)
+{
+    if (i >= setup->listener_count)
+        return NULL;
+    *bound_out = (const struct sockaddr *)&setup->listeners[i].bound;
+    return setup->listeners[i].params;
+}
+
 void setup_reload_certificates(struct setup *setup)
 {
     struct error error;
@@ -259,12 +270,12 @@ int setup_run_init(struct setup *setup, struct policy_vm *vm, struct error *erro
     status = run_event(vm, POLICY_EVENT_PRE_INIT, error);
     if (!status)
         status = run_event(vm, POLICY_EVENT_INIT, error);
-    if (!status && setup->validate_only)
+    if (!status && setup->purpose == SETUP_TO_VALIDATE)
         status = run_event(vm, POLICY_EVENT_VALIDATE_CONFIG, error);
     policy_vm_set_owner(vm, NULL);
-    if (!status && setup->validate_only && setup->validation_failed)
+    if (!status && setup->purpose == SETUP_TO_VALIDATE && setup->validation_failed)
         return error_set(error, ERROR_PERM, "the configuration is not valid, as said above");
-    if (!status && !setup->validate_only && !setup->spool.path)
+    if (!status && opens(setup) && !setup->spool.path)
         return error_set(error, ERROR_PERM,
                          "the policy defines no spool: call kumo.define_spool { name = 'data', path = ... } in "
                          "kumo.on('init', ...)");

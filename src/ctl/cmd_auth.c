@@ -259,7 +259,7 @@ const struct ctl_command ctl_auth = {
              "  --mechanism M      by which SASL mechanism (PLAIN)\n"
              "  --password-stdin   reads the password, or the token, and tries it too\n"
              "  --authzid USER     wants to act as this one\n"
-             "  --listener IP:PORT where it connects to, of a running daemon\n"
+             "  --listener IP:PORT where it connects to: a listener of the daemon, or of a policy (--config)\n"
              "  --mail-from ADDR   whether that may be the sender\n"
              "  --config FILE      no running daemon: the rules of a policy (.lua) or an auth.toml\n"
              "  --run-as USER      with --config: the user to become; needed as root\n"

@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "base/secret.h"
+#include "base/span.h"
 #include "ctl/ask_password.h"
 #include "ctl/cmd_auth.h"
 
@@ -232,8 +233,8 @@ int auth_test(const struct auth_words *words)
         ctl_complain("auth test: who is it, and from where? --user USER --from IP");
         return CTL_USAGE;
     }
-    if (words->config && words->listener) {
-        ctl_complain("auth test: --listener is one of a running daemon");
+    if (words->config && words->listener && !span_ends_with(span_of(words->config), SPAN_LIT(".lua"))) {
+        ctl_complain("auth test: --listener is one of a policy (.lua) or of a running daemon");
         return CTL_USAGE;
     }
     question = make_question(words);

@@ -155,15 +155,45 @@ def test_a_store_that_fails_is_no_verdict(stdin):
     assert answer["by"]["store"]["result"] == "fails" and "people: " in answer["by"]["store"]["text"]
 
 
+def by_policy(daemon: Daemon, *args) -> subprocess.CompletedProcess:
+    env = {**os.environ, "GATEPOST_LUA_PATH": daemon.env["GATEPOST_LUA_PATH"]}
+    return subprocess.run([GATECTL, "auth", "test", "--config", daemon.policy, *RUN_AS, "--json", *args],
+                          capture_output=True, text=True, check=False, timeout=DEADLINE, env=env)
+
+
 def test_a_policys_rules_are_tested_without_running_it():
-    daemon = Daemon(POLICY, files={"auth.toml": RULES})
-    env = {"GATEPOST_LUA_PATH": daemon.env["GATEPOST_LUA_PATH"]}
-    shown = subprocess.run([GATECTL, "auth", "test", "--config", daemon.policy, *RUN_AS, "--user", "bob", "--from",
-                            "::1", "--json"], capture_output=True, text=True, check=False, timeout=DEADLINE,
-                           env={**os.environ, **env})
+    never = "kumo.on('init', function() error('init was run') end)"
+    daemon = Daemon(POLICY.replace("kumo.on('init'", never + "\nkumo.on('pre_init'", 1), files={"auth.toml": RULES})
+    shown = by_policy(daemon, "--user", "bob", "--from", "::1")
     assert shown.returncode == 1, shown
     assert json.loads(shown.stdout)["reason"] == "disabled"
     assert not (daemon.dir / "spool").exists()
+
+
+def test_a_policys_listeners_are_those_of_its_init():
+    """Nothing is bound, opened or made for that, and validate_config is not asked. Somebody may have the port."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        here = f"127.0.0.1:{taken.getsockname()[1]}"
+        text = POLICY.replace("kumo.start_esmtp_listener { listen = '127.0.0.1:0'",
+                              f"kumo.start_esmtp_listener {{ listen = '{here}', auth_mechanisms = {{ 'LOGIN' }}, "
+                              "peer = { ['192.0.2.9'] = { auth_mechanisms = { 'PLAIN' } } }")
+        assert here in text
+        text += "\nkumo.on('validate_config', function() error('validate_config was run') end)"
+        daemon = Daemon(text, files={"auth.toml": RULES})
+        for where, peer, result, decision in ((here, "192.0.2.9", "passes", "let_in"), (here, "192.0.2.7", "refuses", "refused"),
+                                              ("127.0.0.1:1", "192.0.2.9", "refuses", "refused")):
+            shown = by_policy(daemon, "--user", "ann", "--from", peer, "--listener", where)
+            assert shown.returncode == (decision != "let_in"), shown
+            answer = json.loads(shown.stdout)
+            [rule] = [rule for rule in answer["rules"] if rule["rule"] == "listener"]
+            assert (rule["result"], answer["decision"]) == (result, decision), answer
+        assert sorted(path.name for path in daemon.dir.iterdir() if path.name in ("spool", "logs")) == []
+
+
+def test_an_init_that_fails_is_told_where_a_listener_is_asked_for():
+    daemon = Daemon(POLICY + "\nkumo.on('pre_init', function() error('no listeners today') end)", files={"auth.toml": RULES})
+    shown = by_policy(daemon, "--user", "ann", "--from", "::1", "--listener", "127.0.0.1:25")
+    assert shown.returncode == 1 and "no listeners today" in shown.stderr and not shown.stdout, shown
 
 
 @pytest.mark.parametrize("args, word", [
@@ -188,7 +218,7 @@ def test_rules_that_cannot_be_read():
 
 @pytest.mark.parametrize("args", [[], ["nonsense"], ["unlock"], ["block"], ["purge"], ["show", "a", "b"], ["test"],
                                   ["test", "--user", "ann"], ["show", "--all"], ["purge", "ann", "--all"],
-                                  ["test", "--user", "ann", "--from", "::1", "--config", "x", "--listener", "[::1]:25"],
+                                  ["test", "--user", "ann", "--from", "::1", "--config", "x.toml", "--listener", "[::1]:25"],
                                   ["block", "ann", "--for", "soon"], ["block", "ann", "--for", "1ms"],
                                   ["block", "ann", "--sessions"], ["unlock", "ann", "--for", "1h"],
                                   ["show", "--config", "x"], ["purge", "ann", "--user", "bob"], ["purge", "--all", "ann"],
