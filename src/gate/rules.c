@@ -229,32 +229,48 @@ static struct gate_rules *make(const char *const *paths, size_t count, struct er
     return rules;
 }
 
-struct gate_rules *gate_rules_load(const char *const *paths, size_t count, struct error *error)
+/* Of this content: those that somebody holds already, or new ones. */
+static struct gate_rules *get(const char *const *paths, size_t count, struct error *error)
 {
     unsigned char digest[CRYPTO_SHA256_BYTES];
-    struct gate_rules *rules = NULL;
-    bool fails = false;
+    struct gate_rules *rules;
+
+    if (gate_rules_digest(paths, count, digest, error))
+        return NULL;
+    rules = find(digest);
+    if (rules)
+        return gate_rules_ref(rules);
+    rules = make(paths, count, error);
+    if (rules)
+        memcpy(rules->digest, digest, sizeof rules->digest);
+    return rules;
+}
+
+/* What there is one of in the process goes by these rules from now on, or nothing of it does. */
+static int put_in_force(struct gate_rules *rules, struct error *error)
+{
+    if (gate_shared_use(rules->shared, error))
+        return -1;
+    password_pool_limit(rules->pool_threads, rules->pool_queue_limit, rules->pool_time_limit_ms);
+    used_file_use(rules->last_used);
+    if (list_has(&rules->node))
+        list_remove(&all.list, &rules->node);
+    list_push_back(&all.list, &rules->node); /* the current ones */
+    return 0;
+}
+
+struct gate_rules *gate_rules_load(const char *const *paths, size_t count, struct error *error)
+{
+    struct gate_rules *rules;
+    bool fails;
 
     if (!count) {
         error_set(error, ERROR_PERM, "no file of rules was named");
         return NULL;
     }
     pthread_mutex_lock(&all.lock);
-    if (!gate_rules_digest(paths, count, digest, error)) {
-        rules = find(digest);
-        if (rules) {
-            gate_rules_ref(rules);
-            list_remove(&all.list, &rules->node);
-            list_push_back(&all.list, &rules->node); /* the current ones, again */
-        } else if ((rules = make(paths, count, error))) {
-            memcpy(rules->digest, digest, sizeof rules->digest);
-            password_pool_limit(rules->pool_threads, rules->pool_queue_limit, rules->pool_time_limit_ms);
-            list_push_back(&all.list, &rules->node);
-        }
-        fails = rules && gate_shared_use(rules->shared, error);
-        if (rules && !fails)
-            used_file_use(rules->last_used);
-    }
+    rules = get(paths, count, error);
+    fails = rules && put_in_force(rules, error);
     pthread_mutex_unlock(&all.lock);
     if (fails)
         gate_rules_unref(&rules);
@@ -300,7 +316,7 @@ void gate_rules_unref(struct gate_rules **rules_at)
     pthread_mutex_lock(&all.lock);
     if (atomic_fetch_sub_explicit(&rules->refs, 1, memory_order_acq_rel) > 1)
         rules = NULL;
-    else
+    else if (list_has(&rules->node))
         list_remove(&all.list, &rules->node);
     pthread_mutex_unlock(&all.lock);
     if (rules)

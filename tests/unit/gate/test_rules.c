@@ -4,6 +4,10 @@
  */
 #include "harness.h"
 
+#include <semaphore.h>
+
+#include "tally/tally.h"
+
 static const struct {
     const char *toml;
     const char *complaint; /* behind the path of the file */
@@ -105,6 +109,89 @@ static void test_offers(void **state)
     gate_rules_unref(&rules);
 }
 
+/* ---- what there is one of goes by the rules that were loaded last ---- */
+
+#define WAITING_MOST 16
+
+static sem_t has_begun, may_end;
+static size_t ended;
+
+static void hold(struct job *job)
+{
+    (void)job;
+    sem_post(&has_begun);
+    while (sem_wait(&may_end))
+        ;
+}
+
+static void count_end(struct job *job)
+{
+    (void)job;
+    ended++;
+}
+
+/* How many verifications may wait while the one thread is busy. */
+static size_t pool_room(void)
+{
+    struct job jobs[WAITING_MOST + 1] = {{.owner = 0}};
+    size_t waiting = 0, count;
+
+    assert_int_equal(sem_init(&has_begun, 0, 0) || sem_init(&may_end, 0, 0), 0);
+    ended = 0;
+    for (size_t i = 0; i <= WAITING_MOST; i++)
+        jobs[i] = (struct job){.run = hold, .done = count_end};
+    assert_int_equal(jobs_submit(password_pool(), &jobs[0], NULL), 0);
+    while (sem_wait(&has_begun))
+        ;
+    while (waiting < WAITING_MOST && !jobs_submit(password_pool(), &jobs[waiting + 1], NULL))
+        waiting++;
+    for (count = 0; count <= waiting; count++)
+        sem_post(&may_end);
+    while (ended < count)
+        loop_turn(test_loop, true);
+    return waiting;
+}
+
+#define ONE_WAITS "[user.ann]\npassword = 'p'\n[password]\nthreads = 1\nqueue_limit = 1\n"
+#define TWO_WAIT "[user.ann]\npassword = 'p'\n[password]\nthreads = 1\nqueue_limit = 2\n"
+
+/* A session that holds the former rules is all it takes for them to be found again. */
+static void test_a_revert_gives_the_pool_its_former_limits(void **state)
+{
+    struct gate_rules *former = rules_of(ONE_WAITS), *current, *again;
+
+    (void)state;
+    assert_int_equal(pool_room(), 1);
+    current = rules_of(TWO_WAIT);
+    assert_int_equal(pool_room(), 2);
+    again = rules_of(ONE_WAITS);
+    assert_ptr_equal(again, former);
+    assert_int_equal(pool_room(), 1);
+    gate_rules_unref(&former);
+    gate_rules_unref(&current);
+    gate_rules_unref(&again);
+}
+
+static void test_rules_that_fail_leave_all_as_it_was(void **state)
+{
+    char toml[1024];
+    struct gate_rules *rules = rules_of(TWO_WAIT), *current;
+    struct error error = {0};
+
+    (void)state;
+    assert_int_equal(tally_start(&error), 0);
+    snprintf(toml, sizeof toml, "%s[shared]\nredis = '127.0.0.1:1'\nsecret = '0123456789abcdef'\nprefix = '%0500d'\n",
+             ONE_WAITS, 0);
+    assert_null(try_rules(toml, &error));
+    assert_non_null(strstr(error.sentence, "the prefix of keys"));
+    assert_int_equal(pool_room(), 2);
+    current = gate_rules_current();
+    assert_ptr_equal(current, rules);
+    tally_stop();
+    gate_rules_unref(&current);
+    gate_rules_unref(&rules);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -112,6 +199,8 @@ int main(void)
         cmocka_unit_test(test_no_file),
         cmocka_unit_test(test_same_content_same_rules),
         cmocka_unit_test(test_offers),
+        cmocka_unit_test(test_a_revert_gives_the_pool_its_former_limits),
+        cmocka_unit_test(test_rules_that_fail_leave_all_as_it_was),
     };
 
     return cmocka_run_group_tests(tests, start_all, stop_all);
