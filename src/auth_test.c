@@ -65,7 +65,7 @@ static int ask_policy(const json_t *question, struct policy_vm *vm, struct error
 
 static int ask_rules(const char *path, const json_t *question, struct error *error)
 {
-    struct gate_rules *rules = gate_rules_load(&path, 1, error);
+    struct gate_rules *rules = gate_rules_load(&path, 1, NULL, NULL, error);
     int status;
 
     if (!rules)

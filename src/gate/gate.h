@@ -44,9 +44,13 @@ struct gate_rules;
 /* Under this name a policy's rules are attached to its VM (policy_vm_attached): the struct itself. */
 #define GATE_RULES_KEY "gatepost.auth"
 
+typedef void gate_file_fn(void *ctx, const char *path);
+
 /* The same files with the same content give the same rules, caches and all: every VM calls this. Blocks. NULL with
- * an error that names file, line and key. */
-struct gate_rules *gate_rules_load(const char *const *paths, size_t count, struct error *error);
+ * an error that names file, line and key. `on_file` (may be NULL) is told each file that they name and that is part of
+ * what they say, also when they cannot be used; it must not come back here. */
+struct gate_rules *gate_rules_load(const char *const *paths, size_t count, gate_file_fn *on_file, void *ctx,
+                                   struct error *error);
 /* Those that were loaded last among those in use: what an operator means who names none. A new reference, or NULL. */
 struct gate_rules *gate_rules_current(void);
 struct gate_rules *gate_rules_ref(struct gate_rules *rules);

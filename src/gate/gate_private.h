@@ -129,9 +129,9 @@ void gate_audit_done(struct gate_audit *audit);
 
 enum gate_token_records { GATE_TOKEN_USE_RECORDS, GATE_TOKEN_NEED_RECORDS, GATE_TOKEN_IGNORE_RECORDS };
 
-/* rules_digest.c: of what these files say. */
-int gate_rules_digest(const char *const *paths, size_t count, unsigned char out[CRYPTO_SHA256_BYTES],
-                      struct error *error) __attribute__((warn_unused_result));
+/* rules_digest.c: of what these files say. `on_file` as for gate_rules_load. */
+int gate_rules_digest(const char *const *paths, size_t count, gate_file_fn *on_file, void *ctx,
+                      unsigned char out[CRYPTO_SHA256_BYTES], struct error *error) __attribute__((warn_unused_result));
 
 struct gate_rules {
     atomic_uint refs;

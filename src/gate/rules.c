@@ -230,12 +230,13 @@ static struct gate_rules *make(const char *const *paths, size_t count, struct er
 }
 
 /* Of this content: those that somebody holds already, or new ones. */
-static struct gate_rules *get(const char *const *paths, size_t count, struct error *error)
+static struct gate_rules *get(const char *const *paths, size_t count, gate_file_fn *on_file, void *ctx,
+                              struct error *error)
 {
     unsigned char digest[CRYPTO_SHA256_BYTES];
     struct gate_rules *rules;
 
-    if (gate_rules_digest(paths, count, digest, error))
+    if (gate_rules_digest(paths, count, on_file, ctx, digest, error))
         return NULL;
     rules = find(digest);
     if (rules)
@@ -259,7 +260,8 @@ static int put_in_force(struct gate_rules *rules, struct error *error)
     return 0;
 }
 
-struct gate_rules *gate_rules_load(const char *const *paths, size_t count, struct error *error)
+struct gate_rules *gate_rules_load(const char *const *paths, size_t count, gate_file_fn *on_file, void *ctx,
+                                   struct error *error)
 {
     struct gate_rules *rules;
     bool fails;
@@ -269,7 +271,7 @@ struct gate_rules *gate_rules_load(const char *const *paths, size_t count, struc
         return NULL;
     }
     pthread_mutex_lock(&all.lock);
-    rules = get(paths, count, error);
+    rules = get(paths, count, on_file, ctx, error);
     fails = rules && put_in_force(rules, error);
     pthread_mutex_unlock(&all.lock);
     if (fails)

@@ -2,57 +2,39 @@
  *
  * What the files of rules say, as a digest: the same text, and the same files that it names, are the same rules.
  */
-#include <stdlib.h>
-#include <sys/stat.h>
+#include <string.h>
 
 #include "base/buf.h"
-#include "base/mem.h"
 #include "base/secret.h"
+#include "credential/named_files.h"
 #include "data/data.h"
 #include "gate/gate_private.h"
 
 #define RULES_TEXT_LIMIT (2 * DATA_FILE_LIMIT_BYTES)
 
-/* Files of ours that the settings name (secrets, keys) are part of what they say: a new one is new content. */
-static int add_named_file(const char *key, const json_t *value, const char *settings_path, struct buf *text)
+struct digesting {
+    struct buf text;
+    bool is_full;
+    gate_file_fn *on_file; /* or NULL */
+    void *ctx;
+};
+
+static void add_named_file(void *ctx, const char *path)
 {
-    const char *path = json_string_value(value), *slash = strrchr(settings_path, '/');
-    struct stat status = {0};
-    char *whole;
+    struct digesting *digesting = ctx;
 
-    if (!path || !span_ends_with(span_of(key), SPAN_LIT("_file")))
-        return 0;
-    whole = *path == '/' || !slash ? mem_strdup(path)
-                                   : mem_printf("%.*s/%s", (int)(slash - settings_path), settings_path, path);
-    if (stat(whole, &status)) /* whoever reads it will say so */
-        status = (struct stat){0};
-    free(whole);
-    return buf_appendf(text, "%lld %lld.%09ld %llu\n", (long long)status.st_size, (long long)status.st_mtim.tv_sec,
-                       status.st_mtim.tv_nsec, (unsigned long long)status.st_ino);
-}
-
-static int add_named_files(const json_t *value, const char *settings_path, struct buf *text)
-{
-    const char *key;
-    json_t *item;
-    size_t i;
-
-    json_array_foreach(value, i, item) if (add_named_files(item, settings_path, text)) return -1;
-    json_object_foreach((json_t *)value, key, item)
-    {
-        if (add_named_file(key, item, settings_path, text) || add_named_files(item, settings_path, text))
-            return -1;
-    }
-    return 0;
+    if (digesting->on_file) /* first: a change after the next line is one to be told of */
+        digesting->on_file(digesting->ctx, path);
+    digesting->is_full = named_file_write(path, &digesting->text) || digesting->is_full;
 }
 
 /* Each path and text with its end, so that moving bytes from one file to the next makes a difference. */
-static int add_file(const char *path, struct buf *text, struct error *error)
+static int add_file(struct digesting *digesting, const char *path, struct error *error)
 {
+    struct buf *text = &digesting->text;
     struct span parsed;
     json_t *value;
     size_t begin;
-    int result;
 
     if (buf_append(text, path, strlen(path) + 1))
         return error_set(error, ERROR_PERM, "%s: the files of rules are too large", path);
@@ -64,25 +46,27 @@ static int add_file(const char *path, struct buf *text, struct error *error)
         data_format_of(path) == DATA_TOML ? data_parse_toml(parsed, path, error) : data_parse_json(parsed, path, error);
     if (!value)
         return -1;
-    result = buf_appendf(text, "\n%zu\n", parsed.len) || add_named_files(value, path, text);
+    digesting->is_full = buf_appendf(text, "\n%zu\n", parsed.len);
+    named_files_each(value, path, add_named_file, digesting);
     json_decref(value);
-    return result ? error_set(error, ERROR_PERM, "%s: the files of rules are too large", path) : 0;
+    return digesting->is_full ? error_set(error, ERROR_PERM, "%s: the files of rules are too large", path) : 0;
 }
 
-int gate_rules_digest(const char *const *paths, size_t count, unsigned char out[CRYPTO_SHA256_BYTES],
-                      struct error *error)
+int gate_rules_digest(const char *const *paths, size_t count, gate_file_fn *on_file, void *ctx,
+                      unsigned char out[CRYPTO_SHA256_BYTES], struct error *error)
 {
+    struct digesting digesting = {.on_file = on_file, .ctx = ctx};
     unsigned char digest[CRYPTO_DIGEST_MOST_BYTES];
-    struct buf text;
+    struct buf *text = &digesting.text;
     int result = 0;
 
-    buf_init(&text, RULES_TEXT_LIMIT);
+    buf_init(text, RULES_TEXT_LIMIT);
     for (size_t i = 0; i < count && !result; i++)
-        result = add_file(paths[i], &text, error);
+        result = add_file(&digesting, paths[i], error);
     if (!result)
-        memcpy(out, digest, crypto_digest(CRYPTO_SHA256, buf_span(&text), digest));
-    if (text.data)
-        secret_wipe(text.data, text.capacity);
-    buf_done(&text);
+        memcpy(out, digest, crypto_digest(CRYPTO_SHA256, buf_span(text), digest));
+    if (text->data)
+        secret_wipe(text->data, text->capacity);
+    buf_done(text);
     return result;
 }

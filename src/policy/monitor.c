@@ -42,6 +42,22 @@ void monitor_forget_files(struct policy *policy)
     free(policy->watched);
 }
 
+/* A file as it is now, into a sum of all. */
+static void add_file(void *ctx, const char *path)
+{
+    uint64_t *sum = ctx;
+    struct stat st;
+    struct buf key;
+
+    if (stat(path, &st) != 0)
+        return;
+    buf_init(&key, 8192);
+    if (buf_appendf(&key, "%lld.%09ld %lld %llu %s", (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec,
+                    (long long)st.st_size, (unsigned long long)st.st_ino, path) == 0)
+        *sum += map_hash(buf_span(&key));
+    buf_done(&key);
+}
+
 static bool is_watched(const struct policy *policy, const char *path)
 {
     for (size_t i = 0; i < policy->watched_count; i++)
@@ -56,6 +72,7 @@ void policy_watch_file(struct policy *policy, const char *path)
     if (!is_watched(policy, path)) {
         policy->watched = mem_realloc(policy->watched, (policy->watched_count + 1) * sizeof *policy->watched);
         policy->watched[policy->watched_count++] = mem_strdup(path);
+        add_file(&policy->begun, path);
     }
     pthread_mutex_unlock(&policy->lock);
 }
@@ -89,37 +106,31 @@ static int eval_default(struct policy *policy, glob_file_fn *on_file, void *ctx,
     return status;
 }
 
-int policy_eval_monitor_globs(struct policy *policy, glob_file_fn *on_file, void *ctx, struct error *error)
+/* Under the lock. */
+static int eval(struct policy *policy, glob_file_fn *on_file, void *ctx, struct error *error)
 {
     int status = 0;
 
-    pthread_mutex_lock(&policy->lock);
     if (!policy->globs)
         status = eval_default(policy, on_file, ctx, error);
     for (size_t i = 0; i < policy->glob_count && status == 0; i++)
         status = glob_walk(policy->globs[i], on_file, ctx, error);
     for (size_t i = 0; i < policy->watched_count && status == 0; i++)
         on_file(ctx, policy->watched[i]);
+    return status;
+}
+
+int policy_eval_monitor_globs(struct policy *policy, glob_file_fn *on_file, void *ctx, struct error *error)
+{
+    int status;
+
+    pthread_mutex_lock(&policy->lock);
+    status = eval(policy, on_file, ctx, error);
     pthread_mutex_unlock(&policy->lock);
     return status;
 }
 
 /* ---- looking ---- */
-
-static void add_file(void *ctx, const char *path)
-{
-    uint64_t *sum = ctx;
-    struct stat st;
-    struct buf key;
-
-    if (stat(path, &st) != 0)
-        return;
-    buf_init(&key, 8192);
-    if (buf_appendf(&key, "%lld.%09ld %lld %llu %s", (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec,
-                    (long long)st.st_size, (unsigned long long)st.st_ino, path) == 0)
-        *sum += map_hash(buf_span(&key));
-    buf_done(&key);
-}
 
 static void complain(struct policy_monitor *monitor, const struct error *error)
 {
@@ -128,12 +139,20 @@ static void complain(struct policy_monitor *monitor, const struct error *error)
     monitor->complained = true;
 }
 
+/* That a file is watched from now on is no change of it: what it was then counts as seen. */
 static bool look(struct policy_monitor *monitor, uint64_t *sum_out)
 {
+    struct policy *policy = monitor->policy;
     struct error error = {0};
+    int status;
 
     *sum_out = 0;
-    if (policy_eval_monitor_globs(monitor->policy, add_file, sum_out, &error) < 0) {
+    pthread_mutex_lock(&policy->lock);
+    monitor->seen += policy->begun;
+    policy->begun = 0;
+    status = eval(policy, add_file, sum_out, &error);
+    pthread_mutex_unlock(&policy->lock);
+    if (status < 0) {
         complain(monitor, &error);
         return false;
     }
@@ -157,11 +176,13 @@ static void on_due(void *ctx)
 struct policy_monitor *policy_monitor_new(struct policy *policy, struct loop *loop, uint64_t interval_ms)
 {
     struct policy_monitor *monitor = mem_zalloc(sizeof *monitor);
+    uint64_t sum;
 
     monitor->policy = policy;
     monitor->interval_ms = interval_ms;
     timer_init(&monitor->timer, loop, on_due, monitor);
-    look(monitor, &monitor->seen);
+    look(monitor, &sum);
+    monitor->seen = sum;
     timer_start(&monitor->timer, interval_ms);
     return monitor;
 }

@@ -42,7 +42,8 @@ struct policy {
     pthread_mutex_t lock;
     char **watched; /* files besides */
     size_t watched_count;
-    char **globs; /* of the files to watch; NULL: those of the policy's folder */
+    uint64_t begun; /* what the monitor would have seen of those among them that it has not looked at yet */
+    char **globs;   /* of the files to watch; NULL: those of the policy's folder */
     size_t glob_count;
 };
 

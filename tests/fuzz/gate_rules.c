@@ -99,7 +99,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
     MUST(fd >= 0 && write(fd, data, size) == (ssize_t)size);
     close(fd);
-    rules = gate_rules_load((const char *const[]){path}, 1, &error);
+    rules = gate_rules_load((const char *const[]){path}, 1, NULL, NULL, &error);
     MUST(rules || strstr(error.sentence, path));
     gate_rules_unref(&rules);
     settle();

@@ -26,11 +26,15 @@ HOME = "[user.home]\npassword = '{PLAIN}castle'\n"
 
 
 @contextmanager
-def daemon_with(store: str, cache: str = CACHE, directory=None):
+def daemon_with(store: str, cache: str = CACHE, directory=None, files=None):
     text = policy(SETUP, listener=", auth_failure_delay = '0s'")
-    toml = f"stores = ['people', 'user']\n[store.people]\n{store}\n{cache}\n{HOME}"
-    with Daemon(text, directory=directory, files={"auth.toml": toml}) as daemon:
+    files = {"auth.toml": rules(store, cache), **(files or {})}
+    with Daemon(text, directory=directory, files=files) as daemon:
         yield daemon
+
+
+def rules(store: str, cache: str = CACHE, home: str = HOME) -> str:
+    return f"stores = ['people', 'user']\n[store.people]\n{store}\n{cache}\n{home}"
 
 
 def login(daemon, user: str, password: str) -> str:
@@ -249,6 +253,18 @@ def test_http_gives_records():
             expect(daemon, "ann", "lion", REFUSED)
             expect(daemon, "../users/ann", "tiger", REFUSED)
             home_is_well(daemon)
+
+
+def test_a_secret_in_a_file_is_read_again_when_it_changes():
+    with Callout() as service:
+        store = f"driver = 'http'\nurl = '{service.address}/verify'\ntimeout = '{PATIENT}'\nbearer_file = 'bearer'"
+        with daemon_with(store, files={"bearer": "first\n"}) as daemon:
+            expect(daemon, "ann", "tiger", "235")
+            assert service.last["authorization"] == "Bearer first"
+            daemon.replace("bearer", "second\n")
+            daemon.err.wait("a configuration file has changed")
+            expect(daemon, "ann", "tiger", "235")
+            assert service.last["authorization"] == "Bearer second"
 
 
 # ---- a directory ----

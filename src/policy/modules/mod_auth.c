@@ -94,6 +94,8 @@ static size_t check_paths(lua_State *L, int index, const char *paths[FILES_MOST]
     return (size_t)count;
 }
 
+static void watch(void *policy, const char *path) { policy_watch_file(policy, path); }
+
 static int l_setup(lua_State *L)
 {
     const char *paths[FILES_MOST];
@@ -104,7 +106,7 @@ static int l_setup(lua_State *L)
 
     for (size_t i = 0; i < count; i++)
         policy_watch_file(policy, paths[i]);
-    rules = gate_rules_load(paths, count, &error);
+    rules = gate_rules_load(paths, count, watch, policy, &error);
     if (!rules)
         return luaL_error(L, "%s", error.sentence);
     policy_push_owned(L, RULES_CLASS, rules, unref_rules);

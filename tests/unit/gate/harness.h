@@ -55,7 +55,7 @@ static inline struct gate_rules *try_rules(const char *toml, struct error *error
     assert_non_null(file);
     fputs(toml, file);
     fclose(file);
-    return gate_rules_load((const char *const[]){test_path}, 1, error);
+    return gate_rules_load((const char *const[]){test_path}, 1, NULL, NULL, error);
 }
 
 static inline struct gate_rules *rules_of(const char *toml)

@@ -59,9 +59,9 @@ static void test_no_file(void **state)
     struct error error = {0};
 
     (void)state;
-    assert_null(gate_rules_load((const char *const[]){"/nonexistent/auth.toml"}, 1, &error));
+    assert_null(gate_rules_load((const char *const[]){"/nonexistent/auth.toml"}, 1, NULL, NULL, &error));
     assert_non_null(strstr(error.sentence, "/nonexistent/auth.toml"));
-    assert_null(gate_rules_load(NULL, 0, &error));
+    assert_null(gate_rules_load(NULL, 0, NULL, NULL, &error));
 }
 
 static void test_same_content_same_rules(void **state)
@@ -77,6 +77,82 @@ static void test_same_content_same_rules(void **state)
     gate_rules_unref(&again);
     gate_rules_unref(&other);
     assert_null(first);
+}
+
+/* ---- the files that they name ---- */
+
+static struct buf told; /* the last parts of their paths */
+
+static void on_file(void *ctx, const char *path)
+{
+    assert_ptr_equal(ctx, &told);
+    assert_int_equal(buf_appendf(&told, "%s ", strrchr(path, '/') + 1), 0);
+}
+
+static void write_beside(const char *name, const char *text)
+{
+    char *path = mem_printf("%s.%s", test_path, name);
+    FILE *file = fopen(path, "we");
+
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+    free(path);
+}
+
+static void remove_beside(const char *name)
+{
+    char *path = mem_printf("%s.%s", test_path, name);
+
+    unlink(path);
+    free(path);
+}
+
+static struct gate_rules *load_telling(struct error *error)
+{
+    buf_clear(&told);
+    return gate_rules_load((const char *const[]){test_path}, 1, on_file, &told, error);
+}
+
+static void test_named_files_are_told_and_count(void **state)
+{
+    const char *name = strrchr(test_path, '/') + 1;
+    char *toml = mem_printf("stores = []\n[store.web]\ndriver = 'http'\nurl = 'https://a.example/'\n"
+                            "bearer_file = '%s.bearer'\nca_file = '/dev/null'\n"
+                            "[store.vault]\ndriver = 'vault'\naddress = 'https://v.example'\ntoken_file = '%s.token'\n"
+                            "[store.pods]\ndriver = 'vault'\naddress = 'https://v.example'\nauth = 'jwt'\nrole = 'r'\n"
+                            "jwt_file = '%s.jwt'\n",
+                            name, name, name);
+    char *expected = mem_printf("%s.bearer null ", name);
+    struct gate_rules *first, *again;
+    struct error error = {0};
+
+    (void)state;
+    buf_init(&told, 1024);
+    assert_null(try_rules(toml, &error));
+    assert_null(load_telling(&error)); /* there is no such file: it may come */
+    assert_string_equal(buf_cstr(&told), expected);
+    write_beside("bearer", "one");
+    write_beside("token", "one");
+    first = load_telling(&error);
+    assert_non_null(first);
+    assert_string_equal(buf_cstr(&told), expected);
+    write_beside("token", "another"); /* its store looks at it by itself */
+    write_beside("jwt", "another");
+    again = load_telling(&error);
+    assert_ptr_equal(again, first);
+    gate_rules_unref(&again);
+    write_beside("bearer", "another");
+    again = load_telling(&error);
+    assert_ptr_not_equal(again, first);
+    gate_rules_unref(&first);
+    gate_rules_unref(&again);
+    remove_beside("bearer");
+    remove_beside("token");
+    remove_beside("jwt");
+    buf_done(&told);
+    free(toml);
+    free(expected);
 }
 
 static bool offers(const struct gate_rules *rules, const char *name)
@@ -198,6 +274,7 @@ int main(void)
         cmocka_unit_test(test_faults),
         cmocka_unit_test(test_no_file),
         cmocka_unit_test(test_same_content_same_rules),
+        cmocka_unit_test(test_named_files_are_told_and_count),
         cmocka_unit_test(test_offers),
         cmocka_unit_test(test_a_revert_gives_the_pool_its_former_limits),
         cmocka_unit_test(test_rules_that_fail_leave_all_as_it_was),

@@ -529,6 +529,48 @@ static void changed_files_move_the_epoch(void **state)
     world_close(&world);
 }
 
+static void turn(struct world *world, int turns)
+{
+    while (turns--)
+        loop_turn(world->loop, true);
+}
+
+/* To watch a file is no change; that it appears, changes or goes is. */
+static void a_file_may_be_watched_besides(void **state)
+{
+    char dir[] = "/tmp/gatepost-monitor-XXXXXX";
+    char secret[300], later[300];
+    struct world world = {.options = {.add_modules = modules_open}};
+    struct policy_monitor *monitor;
+    uint64_t epoch;
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    snprintf(secret, sizeof secret, "%s/secret", dir);
+    snprintf(later, sizeof later, "%s/later", dir);
+    write_file(dir, "secret", "one");
+    world_open(&world, "");
+    epoch = policy_epoch(world.policy);
+    monitor = policy_monitor_new(world.policy, world.loop, 1);
+    policy_watch_file(world.policy, secret);
+    policy_watch_file(world.policy, secret);
+    policy_watch_file(world.policy, later);
+    turn(&world, 3);
+    assert_int_equal(policy_epoch(world.policy), epoch);
+    write_file(dir, "secret", "another");
+    while (policy_epoch(world.policy) == epoch)
+        turn(&world, 1);
+    epoch = policy_epoch(world.policy);
+    turn(&world, 3);
+    assert_int_equal(policy_epoch(world.policy), epoch);
+    write_file(dir, "later", "");
+    while (policy_epoch(world.policy) == epoch)
+        turn(&world, 1);
+    policy_monitor_free(monitor);
+    remove_tree(dir);
+    world_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -549,6 +591,7 @@ int main(void)
         cmocka_unit_test(memory_may_run_out_anywhere),
         cmocka_unit_test(vms_share_their_results),
         cmocka_unit_test(changed_files_move_the_epoch),
+        cmocka_unit_test(a_file_may_be_watched_besides),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
