@@ -115,13 +115,13 @@ static void tell(struct ask *ask, const struct answer *answer)
 /* A failure is not kept, but what the store said before may still serve. */
 static void consult_cache(struct ask *ask, struct answer *answer)
 {
-    struct cache *cache = ask->slot->stores->cache;
+    struct cache *cache = ask->slot->cache;
 
     if (answer->outcome != STORE_FAILED) {
-        cache_put(cache, ask->slot->index, ask->user, ask->stamp, answer->credential);
+        cache_put(cache, ask->slot->number, ask->user, ask->stamp, answer->credential);
         return;
     }
-    answer->credential = cache_get_stale(cache, ask->slot->index, ask->user);
+    answer->credential = cache_get_stale(cache, ask->slot->number, ask->user);
     if (!answer->credential)
         return;
     answer->outcome = STORE_FOUND;
@@ -242,7 +242,7 @@ static struct ask *ask_new(struct question *question)
 
 static void share(struct ask *ask)
 {
-    ask->stamp = cache_stamp(ask->slot->stores->cache, ask->user);
+    ask->stamp = cache_stamp(ask->slot->cache, ask->user);
     ask->is_shared = true;
     map_put(&ask->slot->shared, span_of_user(ask), ask);
 }
@@ -252,7 +252,7 @@ static struct ask *find_shared(const struct question *question)
 {
     struct ask *ask = map_find(&question->slot->shared, span_of(question->user));
 
-    if (!ask || cache_is_current(question->stores->cache, ask->stamp, ask->user, NULL))
+    if (!ask || cache_is_current(question->slot->cache, ask->stamp, ask->user, NULL))
         return ask;
     part_with(ask);
     return NULL;
@@ -263,7 +263,7 @@ static void refuse(struct question *question)
     struct slot *slot = question->slot;
 
     if (is_of_records(slot))
-        cache_not_asked(slot->stores->cache, slot->index, question->user);
+        cache_not_asked(slot->cache, slot->number, question->user);
     atomic_fetch_add_explicit(&slot->failures, 1, memory_order_relaxed);
     question_fail(question, ERROR_AGAIN, "too many wait for an answer already");
 }
@@ -295,7 +295,7 @@ static void abandon(struct ask *ask)
     struct slot *slot = ask->slot;
 
     if (is_of_records(slot))
-        cache_not_asked(slot->stores->cache, slot->index, ask->user);
+        cache_not_asked(slot->cache, slot->number, ask->user);
     call_back(ask);
     take_out(ask);
     ask_free(ask);

@@ -41,16 +41,20 @@ struct entry {
 
 struct shard {
     pthread_mutex_t lock;
+
+    /* under it */
+    struct cache_limits limits; /* but for the capacity, of which this is the shard's part: */
+    size_t positive_limit, negative_limit;
     struct map entries;
     struct list positive, negative; /* the eldest last */
     uint64_t evicted;
 };
 
 struct cache {
+    atomic_uint refs;
+
     /* fixed after start */
-    struct cache_limits limits;
     size_t shard_count;
-    size_t positive_limit, negative_limit; /* per shard */
 
     /* shared */
     atomic_uint_fast64_t purges;                      /* all that ever were */
@@ -68,21 +72,26 @@ static size_t share_of(size_t entries, size_t shards)
     return share ? share : 1;
 }
 
+/* The number of shards stays what it was for the first limits. */
 struct cache *cache_new(const struct cache_limits *limits)
 {
     struct cache *cache = mem_zalloc(sizeof *cache);
-    size_t negative = share_of(limits->capacity, NEGATIVE_PARTS);
 
-    cache->limits = *limits;
+    atomic_init(&cache->refs, 1);
     cache->shard_count = limits->capacity < SHARDED_FROM ? 1 : SHARDS;
-    cache->negative_limit = share_of(negative, cache->shard_count);
-    cache->positive_limit = share_of(limits->capacity - negative, cache->shard_count);
     for (size_t i = 0; i < cache->shard_count; i++) {
         pthread_mutex_init(&cache->shards[i].lock, NULL);
         map_init(&cache->shards[i].entries);
         list_init(&cache->shards[i].positive);
         list_init(&cache->shards[i].negative);
     }
+    cache_limit(cache, limits);
+    return cache;
+}
+
+struct cache *cache_ref(struct cache *cache)
+{
+    atomic_fetch_add_explicit(&cache->refs, 1, memory_order_relaxed);
     return cache;
 }
 
@@ -94,7 +103,7 @@ static void free_entry(void *value)
     free(entry);
 }
 
-void cache_free(struct cache *cache)
+static void cache_free(struct cache *cache)
 {
     for (size_t i = 0; i < cache->shard_count; i++) {
         metrics_add(METRIC_LOOKUP_CACHE_ENTRIES, -(int64_t)cache->shards[i].entries.count);
@@ -102,6 +111,15 @@ void cache_free(struct cache *cache)
         pthread_mutex_destroy(&cache->shards[i].lock);
     }
     free(cache);
+}
+
+void cache_unref(struct cache **cache)
+{
+    struct cache *gone = *cache;
+
+    *cache = NULL;
+    if (gone && atomic_fetch_sub_explicit(&gone->refs, 1, memory_order_acq_rel) == 1)
+        cache_free(gone);
 }
 
 /* ---- keys ---- */
@@ -167,35 +185,59 @@ static void evict(struct shard *shard, struct list *entries, size_t limit, struc
     }
 }
 
+static void limit_shard(struct shard *shard, const struct cache_limits *limits, size_t shards, struct list *gone)
+{
+    size_t negative = share_of(limits->capacity, NEGATIVE_PARTS);
+
+    shard->limits = *limits;
+    shard->negative_limit = share_of(negative, shards);
+    shard->positive_limit = share_of(limits->capacity - negative, shards);
+    evict(shard, &shard->positive, shard->positive_limit, gone);
+    evict(shard, &shard->negative, shard->negative_limit, gone);
+}
+
+void cache_limit(struct cache *cache, const struct cache_limits *limits)
+{
+    struct list gone;
+
+    list_init(&gone);
+    for (size_t i = 0; i < cache->shard_count; i++) {
+        pthread_mutex_lock(&cache->shards[i].lock);
+        limit_shard(&cache->shards[i], limits, cache->shard_count, &gone);
+        pthread_mutex_unlock(&cache->shards[i].lock);
+    }
+    free_gone(&gone);
+}
+
 /* ---- reading ---- */
 
-static bool may_serve_stale(const struct cache *cache, const struct entry *entry, uint64_t now)
+static bool may_serve_stale(const struct shard *shard, const struct entry *entry, uint64_t now)
 {
-    return entry->credential && now - entry->expires_ms < cache->limits.stale_for_ms;
+    return entry->credential && now - entry->expires_ms < shard->limits.stale_for_ms;
 }
 
 /* One may look afresh, and whoever comes while he looks may wait with him: for the next `recheck` long all others make
  * do with what is there, or guessing would be as good as a flood of the store. */
-static bool is_due_afresh(const struct cache *cache, struct entry *entry, enum lookup_mode mode, uint64_t now)
+static bool is_due_afresh(const struct shard *shard, struct entry *entry, enum lookup_mode mode, uint64_t now)
 {
     if (mode != LOOKUP_AFRESH)
         return false;
-    if (entry->rechecked_ms && now - entry->rechecked_ms < cache->limits.recheck_ms)
+    if (entry->rechecked_ms && now - entry->rechecked_ms < shard->limits.recheck_ms)
         return entry->is_rechecked;
     entry->rechecked_ms = now;
     return entry->is_rechecked = true;
 }
 
-static enum cache_answer answer_of(const struct cache *cache, struct entry *entry, enum lookup_mode mode)
+static enum cache_answer answer_of(const struct shard *shard, struct entry *entry, enum lookup_mode mode)
 {
     uint64_t now = clock_mono_ms();
-    bool has_failed = entry->failed_ms && now - entry->failed_ms < cache->limits.recheck_ms;
+    bool has_failed = entry->failed_ms && now - entry->failed_ms < shard->limits.recheck_ms;
     bool is_expired = now >= entry->expires_ms;
 
     /* or each login would wait for a store that hangs */
-    if (has_failed && (is_expired ? may_serve_stale(cache, entry, now) : mode == LOOKUP_AFRESH))
+    if (has_failed && (is_expired ? may_serve_stale(shard, entry, now) : mode == LOOKUP_AFRESH))
         return CACHE_STALE;
-    if (is_expired || is_due_afresh(cache, entry, mode, now))
+    if (is_expired || is_due_afresh(shard, entry, mode, now))
         return CACHE_MISS;
     return entry->credential ? CACHE_FOUND : CACHE_NOT_FOUND;
 }
@@ -212,7 +254,7 @@ enum cache_answer cache_get(struct cache *cache, uint32_t store, const char *use
     pthread_mutex_lock(&shard->lock);
     entry = map_find(&shard->entries, key);
     if (entry)
-        answer = answer_of(cache, entry, mode);
+        answer = answer_of(shard, entry, mode);
     if (answer == CACHE_FOUND || answer == CACHE_STALE) {
         entry->is_used = true;
         *credential_out = credential_ref(entry->credential);
@@ -221,12 +263,12 @@ enum cache_answer cache_get(struct cache *cache, uint32_t store, const char *use
     return answer;
 }
 
-static struct credential *take_stale(const struct cache *cache, struct entry *entry)
+static struct credential *take_stale(const struct shard *shard, struct entry *entry)
 {
     uint64_t now = clock_mono_ms();
 
     entry->is_rechecked = false;
-    if (!entry->credential || (now >= entry->expires_ms && !may_serve_stale(cache, entry, now)))
+    if (!entry->credential || (now >= entry->expires_ms && !may_serve_stale(shard, entry, now)))
         return NULL;
     entry->failed_ms = now;
     entry->is_used = true;
@@ -244,7 +286,7 @@ struct credential *cache_get_stale(struct cache *cache, uint32_t store, const ch
     pthread_mutex_lock(&shard->lock);
     entry = map_find(&shard->entries, key);
     if (entry)
-        credential = take_stale(cache, entry);
+        credential = take_stale(shard, entry);
     pthread_mutex_unlock(&shard->lock);
     return credential;
 }
@@ -296,7 +338,7 @@ static struct entry *entry_new(struct span key, struct credential *credential)
 }
 
 /* What was learned about the asking, and the right to another round, outlives the value. */
-static void replace(struct cache *cache, struct shard *shard, struct entry *entry, struct list *gone)
+static void replace(struct shard *shard, struct entry *entry, struct list *gone)
 {
     struct span key = span_make(entry->key, entry->key_len);
     struct entry *former = map_put(&shard->entries, key, entry);
@@ -308,10 +350,10 @@ static void replace(struct cache *cache, struct shard *shard, struct entry *entr
         entry->is_used = former->is_used && entry->credential;
     }
     entry->expires_ms =
-        clock_mono_ms() + (entry->credential ? cache->limits.positive_ttl_ms : cache->limits.negative_ttl_ms);
+        clock_mono_ms() + (entry->credential ? shard->limits.positive_ttl_ms : shard->limits.negative_ttl_ms);
     list_push_front(list_of(shard, entry), &entry->node);
-    evict(shard, &shard->positive, cache->positive_limit, gone);
-    evict(shard, &shard->negative, cache->negative_limit, gone);
+    evict(shard, &shard->positive, shard->positive_limit, gone);
+    evict(shard, &shard->negative, shard->negative_limit, gone);
 }
 
 void cache_put(struct cache *cache, uint32_t store, const char *user, struct cache_stamp stamp,
@@ -328,7 +370,7 @@ void cache_put(struct cache *cache, uint32_t store, const char *user, struct cac
     pthread_mutex_lock(&shard->lock);
     if (cache_is_current(cache, stamp, user, credential)) {
         metrics_count(METRIC_LOOKUP_CACHE_ENTRIES);
-        replace(cache, shard, entry_new(key, credential), &gone);
+        replace(shard, entry_new(key, credential), &gone);
     }
     pthread_mutex_unlock(&shard->lock);
     free_gone(&gone);
@@ -336,17 +378,28 @@ void cache_put(struct cache *cache, uint32_t store, const char *user, struct cac
 
 /* ---- purging ---- */
 
+/* Which entries are to go. */
+struct choice {
+    const char *user;      /* NULL: everybody's */
+    const uint32_t *store; /* NULL: of all stores */
+};
+
 /* By the name he was asked for, whatever its case, or by the one his record gave him. */
-static bool is_of(const struct entry *entry, const char *user)
+static bool is_of_user(const struct entry *entry, const char *user)
 {
     struct span asked = span_from(span_make(entry->key, entry->key_len), sizeof(uint32_t));
 
-    if (!user || span_ieq(asked, span_of(user)))
-        return true;
-    return entry->credential && span_ieq(span_of(entry->credential->name), span_of(user));
+    return span_ieq(asked, span_of(user)) ||
+           (entry->credential && span_ieq(span_of(entry->credential->name), span_of(user)));
 }
 
-static void purge_list(struct shard *shard, struct list *entries, const char *user, struct list *gone)
+static bool is_chosen(const struct entry *entry, const struct choice *choice)
+{
+    return (!choice->user || is_of_user(entry, choice->user)) &&
+           (!choice->store || memcmp(entry->key, choice->store, sizeof *choice->store) == 0);
+}
+
+static void drop_from(struct shard *shard, struct list *entries, const struct choice *choice, struct list *gone)
 {
     struct list_node *node = list_first(entries);
 
@@ -354,10 +407,27 @@ static void purge_list(struct shard *shard, struct list *entries, const char *us
         struct list_node *next = list_next(entries, node);
         struct entry *entry = CONTAINER_OF(node, struct entry, node);
 
-        if (is_of(entry, user))
+        if (is_chosen(entry, choice))
             take_out(shard, entry, gone);
         node = next;
     }
+}
+
+static size_t drop(struct cache *cache, const struct choice *choice)
+{
+    struct list gone;
+    size_t count;
+
+    list_init(&gone);
+    for (size_t i = 0; i < cache->shard_count; i++) {
+        pthread_mutex_lock(&cache->shards[i].lock);
+        drop_from(&cache->shards[i], &cache->shards[i].positive, choice, &gone);
+        drop_from(&cache->shards[i], &cache->shards[i].negative, choice, &gone);
+        pthread_mutex_unlock(&cache->shards[i].lock);
+    }
+    count = gone.count;
+    free_gone(&gone);
+    return count;
 }
 
 static void count_purge(struct cache *cache, const char *user)
@@ -371,21 +441,11 @@ static void count_purge(struct cache *cache, const char *user)
 
 size_t cache_purge(struct cache *cache, const char *user)
 {
-    struct list gone;
-    size_t count;
-
-    list_init(&gone);
     count_purge(cache, user);
-    for (size_t i = 0; i < cache->shard_count; i++) {
-        pthread_mutex_lock(&cache->shards[i].lock);
-        purge_list(&cache->shards[i], &cache->shards[i].positive, user, &gone);
-        purge_list(&cache->shards[i], &cache->shards[i].negative, user, &gone);
-        pthread_mutex_unlock(&cache->shards[i].lock);
-    }
-    count = gone.count;
-    free_gone(&gone);
-    return count;
+    return drop(cache, &(struct choice){.user = user});
 }
+
+void cache_forget_store(struct cache *cache, uint32_t store) { drop(cache, &(struct choice){.store = &store}); }
 
 void cache_count(struct cache *cache, struct cache_counts *counts_out)
 {

@@ -21,6 +21,7 @@
 #include "credential/credential.h"
 #include "credential/lookup.h"
 #include "credential/store.h"
+#include "crypto/digest.h"
 #include "loop/loop.h"
 
 /* ---- records: credential.c, record.c ---- */
@@ -53,7 +54,7 @@ extern const struct store_driver store_introspection;
 struct store *store_table_open(struct settings *settings, struct settings *users, struct error *error);
 struct credential *store_table_find(const struct store *store, const char *user); /* borrowed; may be NULL */
 
-/* ---- the cache of one set of stores: cache.c. From any thread ---- */
+/* ---- the cache of sets of stores that follow one another: cache.c. From any thread ---- */
 
 struct cache_limits {
     uint64_t positive_ttl_ms, negative_ttl_ms;
@@ -71,7 +72,10 @@ struct cache_limits {
 struct cache;
 
 struct cache *cache_new(const struct cache_limits *limits) __attribute__((returns_nonnull));
-void cache_free(struct cache *cache);
+struct cache *cache_ref(struct cache *cache);
+void cache_unref(struct cache **cache);
+/* Goes by these from now on, also with what it has. */
+void cache_limit(struct cache *cache, const struct cache_limits *limits);
 
 enum cache_answer {
     CACHE_MISS, /* ask the store */
@@ -80,7 +84,7 @@ enum cache_answer {
     CACHE_STALE, /* a record past its time; the store failed a moment ago */
 };
 
-/* `store` is the store's index. A reference in *credential_out with FOUND and STALE. */
+/* `store` is the slot's number. A reference in *credential_out with FOUND and STALE. */
 enum cache_answer cache_get(struct cache *cache, uint32_t store, const char *user, enum lookup_mode mode,
                             struct credential **credential_out);
 
@@ -101,21 +105,22 @@ struct credential *cache_get_stale(struct cache *cache, uint32_t store, const ch
 /* After a miss: the store was not asked after all, or nobody waited for what it says. */
 void cache_not_asked(struct cache *cache, uint32_t store, const char *user);
 
-size_t cache_purge(struct cache *cache, const char *user); /* NULL: everybody */
+size_t cache_purge(struct cache *cache, const char *user);    /* NULL: everybody */
+void cache_forget_store(struct cache *cache, uint32_t store); /* nobody asks it any more */
 
 struct cache_counts {
     uint64_t entries, evicted;
 };
 void cache_count(struct cache *cache, struct cache_counts *counts_out);
 
-/* ---- a set of stores: stores.c, stores_open.c ---- */
+/* ---- one store: slot.c ---- */
 
 #define STORES_MOST 32
 
 struct store_setup {
     const char *name;
     const struct store_driver *driver;
-    struct store *store; /* opened; the set closes it */
+    struct store *store; /* opened; the slot closes it */
     uint64_t timeout_ms;
     size_t waiting_limit; /* asks that wait or are out; beyond it they fail at once */
     size_t concurrency;   /* asks that are out */
@@ -125,53 +130,83 @@ struct store_setup {
 #define STORE_WAITING_USUAL 1024
 #define STORE_CONCURRENCY_USUAL 64
 
+/* What a store is made of, as a digest: store_identity.c. */
+struct store_identity {
+    bool is_known; /* else it is like no other */
+    unsigned char digest[CRYPTO_SHA256_BYTES];
+};
+
+/* A store, in all sets that have it: those of former rules and of the new ones, while its settings stay the same. */
 struct slot {
-    /* fixed after opening */
-    struct stores *stores;
+    atomic_uint refs;
+
+    /* fixed after making */
     struct store_setup setup;
-    uint32_t index;
+    struct store_identity identity;
+    uint32_t number;     /* no other slot has it, before or after: its entries in the cache are known by it */
+    struct cache *cache; /* counted */
 
     /* owned by the lookup thread */
+    struct list_node node; /* among those it has started */
+    bool is_started, is_closed;
     struct map shared;  /* asks for a record that more may wait for, by user */
     struct list out;    /* asks that the driver has */
     struct list queued; /* asks that wait for their turn */
     bool is_dispatching;
     bool has_warned; /* of passwords that are as good as plain */
+    struct mail close_mail;
+
+    /* under the lock of service.c, until it is sent */
+    bool is_start_sent;
+    struct mail start_mail;
 
     /* shared */
     atomic_uint_fast64_t asks, failures, took_us;
+
+    /* under the lock of slot.c */
+    struct list_node alive;
 };
+
+/* Takes the opened store. `identity` may be NULL. One reference. */
+struct slot *slot_new(const struct store_setup *setup, const struct store_identity *identity, struct cache *cache)
+    __attribute__((returns_nonnull));
+struct slot *slot_ref(struct slot *slot);
+void slot_unref(struct slot **slot); /* closes it on the lookup thread when it was the last */
+void slot_close(struct slot *slot);  /* the driver; asks must be over */
+void slot_free(struct slot *slot);   /* after slot_close */
+
+/* All that are not closed; between these two none is. From any thread. */
+void slots_lock(void);
+void slots_unlock(void);
+struct slot *slots_next(const struct slot *slot); /* NULL: the first; NULL behind the last */
+
+/* Of the table `name` of [store.*]. */
+struct store_identity store_identity_of(struct settings *all, const char *name);
+bool store_identity_equal(const struct store_identity *a, const struct store_identity *b);
+
+void figures_collect(void *ctx, struct buf *out); /* for metrics: figures.c */
+
+/* ---- a set of stores: stores.c, stores_open.c ---- */
 
 struct stores {
     atomic_uint refs;
 
     /* fixed after opening */
-    struct slot *slots;
+    struct slot **slots; /* counted */
     size_t slot_count;
-    struct cache *cache;
-
-    /* owned by the lookup thread */
-    struct list_node node; /* among those it has started */
-    bool is_started, is_closed;
-    struct mail start_mail, close_mail;
+    struct cache *cache; /* counted */
+    struct cache_limits limits;
 
     /* shared */
     atomic_uint_fast64_t hits, misses, negative_hits, stale;
-
-    /* under the lock of figures.c */
-    struct list_node alive;
 };
 
-/* Takes the opened stores. One reference. */
+/* Takes the references of `slots`, which have that cache, and starts those that are not. One reference. */
+struct stores *stores_of_slots(struct slot *const *slots, size_t count, struct cache *cache,
+                               const struct cache_limits *limits) __attribute__((returns_nonnull));
+/* Takes the opened stores; with a cache of their own. */
 struct stores *stores_make(const struct store_setup *setups, size_t count, const struct cache_limits *limits)
     __attribute__((returns_nonnull));
-void stores_close(struct stores *stores); /* the drivers; asks must be over */
-void stores_free(struct stores *stores);  /* after stores_close */
-
-/* Of all sets that are alive, by store: figures.c. From any thread */
-void figures_add(struct stores *stores);
-void figures_remove(struct stores *stores);
-void figures_collect(void *ctx, struct buf *out); /* for metrics */
 
 /* ---- questions: question.c, asks.c ---- */
 
@@ -186,9 +221,8 @@ enum question_fate {
 /* One lookup's wish to know from one store. Goes to the lookup thread by mail and comes back with the result. */
 struct question {
     struct mail mail, cancel_mail;
-    atomic_uint refs;      /* the round trip is one, a cancel on its way another */
-    struct stores *stores; /* counted */
-    struct slot *slot;
+    atomic_uint refs;  /* the round trip is one, a cancel on its way another */
+    struct slot *slot; /* counted */
     struct loop *home;
 
     /* fixed: the question */
@@ -240,7 +274,7 @@ void lookup_on_question(struct question *question);
 /* -1 when the thread does not run: the question is then still the caller's. */
 int service_ask(struct question *question) __attribute__((warn_unused_result));
 void service_cancel(struct question *question);
-void service_start_stores(struct stores *stores); /* when it does not run: with the first question */
-void service_close_stores(struct stores *stores); /* the last reference is gone */
+void service_start_slot(struct slot *slot); /* once; when it does not run: with the first question */
+void service_close_slot(struct slot *slot); /* the last reference is gone */
 
 #endif

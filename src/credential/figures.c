@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * How each store does, for /metrics: by its name in the file, so that the figures of a set that a reload is replacing
- * and of the one that replaces it are one line. A counter falls when the former set goes; who reads counters is used
+ * How each store does, for /metrics: by its name in the file, so that the figures of a store that a reload is replacing
+ * and of the one that replaces it are one line. A counter falls when the former one goes; who reads counters is used
  * to that from restarts.
  */
 #include <inttypes.h>
-#include <pthread.h>
 #include <string.h>
 
 #include "base/must.h"
@@ -18,23 +17,6 @@ struct figures {
     const char *name;
     uint64_t asks, failures, took_us;
 };
-
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct list alive = {.head = {&alive.head, &alive.head}}; /* stores */
-
-void figures_add(struct stores *stores)
-{
-    pthread_mutex_lock(&lock);
-    list_push_back(&alive, &stores->alive);
-    pthread_mutex_unlock(&lock);
-}
-
-void figures_remove(struct stores *stores)
-{
-    pthread_mutex_lock(&lock);
-    list_remove(&alive, &stores->alive);
-    pthread_mutex_unlock(&lock);
-}
 
 static struct figures *find(struct figures *all, size_t *count, const char *name)
 {
@@ -101,14 +83,10 @@ void figures_collect(void *ctx, struct buf *out)
     size_t len = buf_len(out);
 
     (void)ctx;
-    pthread_mutex_lock(&lock);
-    for (struct list_node *node = list_first(&alive); node; node = list_next(&alive, node)) {
-        struct stores *stores = CONTAINER_OF(node, struct stores, alive);
-
-        for (size_t i = 0; i < stores->slot_count; i++)
-            add_slot(all, &count, &stores->slots[i]);
-    }
+    slots_lock(); /* the names are theirs */
+    for (struct slot *slot = slots_next(NULL); slot; slot = slots_next(slot))
+        add_slot(all, &count, slot);
     if (count && write_all(out, all, count))
         buf_truncate(out, len);
-    pthread_mutex_unlock(&lock);
+    slots_unlock();
 }

@@ -173,7 +173,7 @@ static enum step read_cache(struct lookup **lookup, struct slot *slot, const cha
 {
     struct stores *stores = (*lookup)->stores;
     struct credential *credential = NULL;
-    enum cache_answer answer = cache_get(stores->cache, slot->index, user, (*lookup)->mode, &credential);
+    enum cache_answer answer = cache_get(slot->cache, slot->number, user, (*lookup)->mode, &credential);
     enum step step;
 
     count_cache(stores, answer);
@@ -210,7 +210,7 @@ static const char *name_for(const struct slot *slot, const char *user, char room
 
 static enum step try_store(struct lookup **lookup)
 {
-    struct slot *slot = &(*lookup)->stores->slots[(*lookup)->index];
+    struct slot *slot = (*lookup)->stores->slots[(*lookup)->index];
     char room[CREDENTIAL_TEXT_LIMIT + 1];
     const char *user = name_for(slot, (*lookup)->user, room);
 
@@ -265,10 +265,10 @@ static enum step tell_answer(struct lookup *lookup, const struct question *quest
 }
 
 /* A purge since the store was asked: ask again, but not for ever. */
-static bool is_overtaken(const struct lookup *lookup, const struct question *question)
+static bool is_overtaken(const struct question *question)
 {
     return question->slot->setup.driver->kind == STORE_RECORDS && question->outcome != STORE_FAILED &&
-           !cache_is_current(lookup->stores->cache, question->stamp, question->user, question->credential);
+           !cache_is_current(question->slot->cache, question->stamp, question->user, question->credential);
 }
 
 /* An operator who wonders why a token is nobody's finds here what each store made of it. */
@@ -281,7 +281,7 @@ static void say_why_not(const struct lookup *lookup, const struct question *ques
 
 static enum step go_on(struct lookup **lookup, const struct question *question)
 {
-    if (is_overtaken(*lookup, question)) {
+    if (is_overtaken(question)) {
         if (++(*lookup)->tries == TRIES_MOST)
             return tell_failed(*lookup, question->slot, ERROR_AGAIN, "the cache is being purged again and again");
         return walk(lookup);
@@ -348,13 +348,13 @@ void lookup_cancel(struct lookup *lookup)
     lookup_free(lookup);
 }
 
+/* Also the stores of other sets: rules that nobody loads any more may be found again. */
 size_t stores_purge(struct stores *stores, const char *user)
 {
-    for (size_t i = 0; i < stores->slot_count; i++) {
-        const struct store_setup *setup = &stores->slots[i].setup;
-
-        if (setup->driver->purge)
-            setup->driver->purge(setup->store);
-    }
+    slots_lock();
+    for (struct slot *slot = slots_next(NULL); slot; slot = slots_next(slot))
+        if (slot->setup.driver->purge)
+            slot->setup.driver->purge(slot->setup.store);
+    slots_unlock();
     return cache_purge(stores->cache, user);
 }

@@ -26,10 +26,16 @@ void lookup_stop(void);                /* asks still out end as STORE_FAILED (ca
 struct stores; /* counted; immutable but for its cache */
 
 /* Reads `stores` (the order), the [store.NAME] tables, [cache], and [user.NAME] for driver "table". Opens the stores;
- * the lookup thread starts them. NULL with an error that names file, line and key. */
-struct stores *stores_open(struct settings *root, struct error *error);
+ * the lookup thread starts them. NULL with an error that names file, line and key.
+ *
+ * `former` (may be NULL) are those of the rules of before. A store of theirs whose own table and files say the same is
+ * not opened but shared, with all it has: records, keys, tokens, questions on their way. One that says something else
+ * is new, and knows nothing of what the other was told. Users in [user.NAME] are always read anew. */
+struct stores *stores_open(struct settings *root, struct stores *former, struct error *error);
 struct stores *stores_ref(struct stores *stores);
-void stores_unref(struct stores **stores); /* closes them on the lookup thread when it was the last */
+void stores_unref(struct stores **stores); /* a store of no other set is closed, on the lookup thread */
+/* Of all that have a cache in common, these say how long it keeps what, from now on. */
+void stores_use(struct stores *stores);
 
 bool stores_have(const struct stores *stores, enum store_kind kind);
 
@@ -65,7 +71,8 @@ struct lookup *lookup_token(struct stores *stores, struct loop *loop, const char
                             const struct ip *peer, lookup_done_fn *on_done, void *ctx);
 void lookup_cancel(struct lookup *lookup); /* NULL is fine */
 
-/* Drops what the cache knows of `user` (NULL: of everybody), in all threads at once. Returns how many entries. */
+/* Drops what the cache knows of `user` (NULL: of everybody), in all threads at once, and in the former and following
+ * sets as well. Returns how many entries. */
 size_t stores_purge(struct stores *stores, const char *user);
 
 struct stores_counts {

@@ -31,6 +31,13 @@ static void tell(const char *path, const char *settings_path, named_file_fn *on_
     free(whole);
 }
 
+void named_files_of(const char *key, const json_t *value, const char *settings_path, named_file_fn *on_file, void *ctx)
+{
+    if (json_is_string(value) && names_file(key))
+        tell(json_string_value(value), settings_path, on_file, ctx);
+    named_files_each(value, settings_path, on_file, ctx);
+}
+
 void named_files_each(const json_t *table, const char *settings_path, named_file_fn *on_file, void *ctx)
 {
     const char *key;
@@ -38,12 +45,7 @@ void named_files_each(const json_t *table, const char *settings_path, named_file
     size_t i;
 
     json_array_foreach(table, i, item) named_files_each(item, settings_path, on_file, ctx);
-    json_object_foreach((json_t *)table, key, item)
-    {
-        if (json_is_string(item) && names_file(key))
-            tell(json_string_value(item), settings_path, on_file, ctx);
-        named_files_each(item, settings_path, on_file, ctx);
-    }
+    json_object_foreach((json_t *)table, key, item) named_files_of(key, item, settings_path, on_file, ctx);
 }
 
 int named_file_write(const char *path, struct buf *out)

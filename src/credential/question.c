@@ -20,8 +20,7 @@ struct question *question_new(struct slot *slot, struct loop *home, const char *
     atomic_init(&question->refs, 1);
     pthread_mutex_init(&question->lock, NULL);
     list_node_init(&question->node);
-    question->stores = stores_ref(slot->stores);
-    question->slot = slot;
+    question->slot = slot_ref(slot);
     question->home = home;
     question->user = user ? mem_strdup(user) : NULL;
     question->secret = secret.len ? mem_alloc(secret.len) : NULL;
@@ -47,7 +46,7 @@ void question_unref(struct question **question)
     credential_unref(&gone->credential);
     json_decref(gone->fields);
     pthread_mutex_destroy(&gone->lock);
-    stores_unref(&gone->stores);
+    slot_unref(&gone->slot);
     free(gone);
 }
 

@@ -3,7 +3,7 @@
  * The lookup thread: started before there is anybody to ask, and ended when nobody asks any more. What comes while it
  * does not run is refused under the same lock with which it starts and stops, so that nothing is posted to a thread
  * that would not look. Stores are started and closed here, and never from within a call of their own: the last to let
- * go of a set sends it here by mail.
+ * go of one sends it here by mail.
  */
 #include <stdlib.h>
 
@@ -21,7 +21,7 @@ static struct {
 
     /* owned by the thread */
     struct store_house house;
-    struct list started; /* stores */
+    struct list started; /* slots */
     bool is_closing;
 } service = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -29,52 +29,50 @@ static _Thread_local bool is_lookup_thread;
 
 /* ---- stores, on the thread ---- */
 
-static void start_stores(struct stores *stores)
+static void start_slot(struct slot *slot)
 {
-    if (stores->is_started)
+    if (slot->is_started)
         return;
-    stores->is_started = true;
-    list_push_back(&service.started, &stores->node);
-    for (size_t i = 0; i < stores->slot_count; i++) {
-        const struct store_setup *setup = &stores->slots[i].setup;
-
-        if (setup->driver->start)
-            setup->driver->start(setup->store, &service.house);
-    }
+    slot->is_started = true;
+    list_push_back(&service.started, &slot->node);
+    if (slot->setup.driver->start)
+        slot->setup.driver->start(slot->setup.store, &service.house);
 }
 
-/* On the thread; or on any, when the stores were never started or the thread has closed them as it ended. */
-static void finish_stores(struct stores *stores)
+/* On the thread; or on any, when the store was never started or the thread has closed it as it ended. */
+static void finish_slot(struct slot *slot)
 {
-    if (list_has(&stores->node))
-        list_remove(&service.started, &stores->node);
-    stores_close(stores);
-    stores_free(stores);
+    if (list_has(&slot->node))
+        list_remove(&service.started, &slot->node);
+    slot_close(slot);
+    slot_free(slot);
 }
 
 static void on_start_mail(struct mail *mail)
 {
-    struct stores *stores = CONTAINER_OF(mail, struct stores, start_mail);
+    struct slot *slot = CONTAINER_OF(mail, struct slot, start_mail);
 
     if (!service.is_closing)
-        start_stores(stores);
-    stores_unref(&stores);
+        start_slot(slot);
+    slot_unref(&slot);
 }
 
-static void on_close_mail(struct mail *mail) { finish_stores(CONTAINER_OF(mail, struct stores, close_mail)); }
+static void on_close_mail(struct mail *mail) { finish_slot(CONTAINER_OF(mail, struct slot, close_mail)); }
 
-void service_start_stores(struct stores *stores)
+/* Of several sets that have it, the first sends the mail. */
+void service_start_slot(struct slot *slot)
 {
     pthread_mutex_lock(&service.lock);
-    if (service.is_running) {
-        stores->start_mail.deliver = on_start_mail;
-        loop_post(service.thread.loop, &stores_ref(stores)->start_mail);
+    if (service.is_running && !slot->is_start_sent) {
+        slot->is_start_sent = true;
+        slot->start_mail.deliver = on_start_mail;
+        loop_post(service.thread.loop, &slot_ref(slot)->start_mail);
     }
     pthread_mutex_unlock(&service.lock);
 }
 
 /* The stopper holds the lock while the thread ends, so the thread itself must not want it. */
-void service_close_stores(struct stores *stores)
+void service_close_slot(struct slot *slot)
 {
     bool is_ours = is_lookup_thread;
     bool is_sent;
@@ -83,13 +81,13 @@ void service_close_stores(struct stores *stores)
         pthread_mutex_lock(&service.lock);
     is_sent = is_ours ? !service.is_closing : service.is_running;
     if (is_sent) {
-        stores->close_mail.deliver = on_close_mail;
-        loop_post(is_ours ? loop_current() : service.thread.loop, &stores->close_mail);
+        slot->close_mail.deliver = on_close_mail;
+        loop_post(is_ours ? loop_current() : service.thread.loop, &slot->close_mail);
     }
     if (!is_ours)
         pthread_mutex_unlock(&service.lock);
     if (!is_sent)
-        finish_stores(stores);
+        finish_slot(slot);
 }
 
 /* ---- questions ---- */
@@ -98,11 +96,11 @@ static void on_ask_mail(struct mail *mail)
 {
     struct question *question = CONTAINER_OF(mail, struct question, mail);
 
-    if (service.is_closing || question->stores->is_closed) {
+    if (service.is_closing || question->slot->is_closed) {
         question_fail(question, ERROR_CANCELLED, "the stores are being closed");
         return;
     }
-    start_stores(question->stores);
+    start_slot(question->slot);
     asks_take(question);
 }
 
@@ -157,7 +155,7 @@ static int open_service(void *ctx, struct loop *loop, struct error *error)
 static bool is_closing_some(void)
 {
     for (struct list_node *node = list_first(&service.started); node; node = list_next(&service.started, node))
-        if (atomic_load(&CONTAINER_OF(node, struct stores, node)->refs) == 0)
+        if (atomic_load(&CONTAINER_OF(node, struct slot, node)->refs) == 0)
             return true;
     return false;
 }
@@ -171,13 +169,12 @@ static void close_service(void *ctx)
         loop_turn(service.house.loop, false);
     service.is_closing = true;
     while ((node = list_first(&service.started))) {
-        struct stores *stores = stores_ref(CONTAINER_OF(node, struct stores, node));
+        struct slot *slot = slot_ref(CONTAINER_OF(node, struct slot, node));
 
-        for (size_t i = 0; i < stores->slot_count; i++)
-            asks_end(&stores->slots[i]);
+        asks_end(slot);
         list_remove(&service.started, node);
-        stores_close(stores);
-        stores_unref(&stores);
+        slot_close(slot);
+        slot_unref(&slot);
     }
     http_client_free(service.house.http);
     service.house.http = NULL;

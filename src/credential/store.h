@@ -64,7 +64,8 @@ struct store_driver {
     enum store_kind kind;
     bool ignores_case; /* of names: they are asked for in lower case, unless the settings say otherwise */
 
-    /* Reads the settings (and ends with settings_end): no I/O but reading files of ours. Any thread. */
+    /* Reads the settings (and ends with settings_end): no I/O but reading files of ours. Any thread. A reload calls it
+     * again when the table, or a file that it names in a key ending in "_file", has changed; else the store goes on. */
     struct store *(*open)(struct settings *settings, struct error *error);
     /* The first call on the lookup thread: connections, timers, refreshing. May be NULL. Failing to reach a server
      * is not an error here: it shows when somebody asks. */

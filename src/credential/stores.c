@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The drivers there are, and a set of stores as one object: counted, shared by all threads, closed on the lookup
- * thread when the last lookup and the last VM have let go of it, so that a reload needs no pause.
+ * The drivers there are, and a set of stores as one object: counted, shared by all threads. It goes when the last
+ * lookup and the last VM have let go of it, so that a reload needs no pause, and lets go of its stores; those that the
+ * next set has as well go on (slot.c).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -31,53 +32,36 @@ const struct store_driver *store_driver_find(const char *name)
 
 /* ---- one set ---- */
 
-static void slot_init(struct slot *slot, struct stores *stores, const struct store_setup *setup, uint32_t index)
-{
-    slot->stores = stores;
-    slot->setup = *setup;
-    slot->setup.name = mem_strdup(setup->name);
-    slot->index = index;
-    map_init(&slot->shared);
-    list_init(&slot->out);
-    list_init(&slot->queued);
-}
-
-struct stores *stores_make(const struct store_setup *setups, size_t count, const struct cache_limits *limits)
+struct stores *stores_of_slots(struct slot *const *slots, size_t count, struct cache *cache,
+                               const struct cache_limits *limits)
 {
     struct stores *stores = mem_zalloc(sizeof *stores);
 
     MUST(count <= STORES_MOST);
     atomic_init(&stores->refs, 1);
-    stores->slots = mem_zalloc((count + 1) * sizeof *stores->slots);
+    stores->slots = mem_zalloc((count + 1) * sizeof(struct slot *));
     stores->slot_count = count;
-    stores->cache = cache_new(limits);
-    list_node_init(&stores->node);
-    for (size_t i = 0; i < count; i++)
-        slot_init(&stores->slots[i], stores, &setups[i], (uint32_t)i);
-    figures_add(stores);
-    service_start_stores(stores);
+    stores->cache = cache_ref(cache);
+    stores->limits = *limits;
+    for (size_t i = 0; i < count; i++) {
+        stores->slots[i] = slots[i];
+        service_start_slot(slots[i]);
+    }
     return stores;
 }
 
-void stores_close(struct stores *stores)
+struct stores *stores_make(const struct store_setup *setups, size_t count, const struct cache_limits *limits)
 {
-    if (stores->is_closed)
-        return;
-    stores->is_closed = true;
-    for (size_t i = 0; i < stores->slot_count; i++)
-        stores->slots[i].setup.driver->close(stores->slots[i].setup.store);
-}
+    struct cache *cache = cache_new(limits);
+    struct slot *slots[STORES_MOST];
+    struct stores *stores;
 
-void stores_free(struct stores *stores)
-{
-    figures_remove(stores);
-    for (size_t i = 0; i < stores->slot_count; i++) {
-        map_done(&stores->slots[i].shared, NULL);
-        free((char *)(uintptr_t)stores->slots[i].setup.name);
-    }
-    free(stores->slots);
-    cache_free(stores->cache);
-    free(stores);
+    MUST(count <= STORES_MOST);
+    for (size_t i = 0; i < count; i++)
+        slots[i] = slot_new(&setups[i], NULL, cache);
+    stores = stores_of_slots(slots, count, cache, limits);
+    cache_unref(&cache);
+    return stores;
 }
 
 struct stores *stores_ref(struct stores *stores)
@@ -92,14 +76,21 @@ void stores_unref(struct stores **stores)
     struct stores *gone = *stores;
 
     *stores = NULL;
-    if (gone && atomic_fetch_sub_explicit(&gone->refs, 1, memory_order_acq_rel) == 1)
-        service_close_stores(gone);
+    if (!gone || atomic_fetch_sub_explicit(&gone->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    for (size_t i = 0; i < gone->slot_count; i++)
+        slot_unref(&gone->slots[i]);
+    cache_unref(&gone->cache);
+    free(gone->slots);
+    free(gone);
 }
+
+void stores_use(struct stores *stores) { cache_limit(stores->cache, &stores->limits); }
 
 bool stores_have(const struct stores *stores, enum store_kind kind)
 {
     for (size_t i = 0; i < stores->slot_count; i++)
-        if (stores->slots[i].setup.driver->kind == kind)
+        if (stores->slots[i]->setup.driver->kind == kind)
             return true;
     return false;
 }
@@ -116,5 +107,5 @@ void stores_count(struct stores *stores, struct stores_counts *counts_out)
                                          .entries = cache.entries,
                                          .evicted = cache.evicted};
     for (size_t i = 0; i < stores->slot_count; i++)
-        counts_out->failures += atomic_load(&stores->slots[i].failures);
+        counts_out->failures += atomic_load(&stores->slots[i]->failures);
 }

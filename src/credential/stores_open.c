@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * From an operator's file to a set of stores: [store.NAME] with what all drivers share, the order in `stores`, [cache],
- * and [user.NAME], which is a store of its own named "user" where no [store.NAME] of driver "table" reads it.
+ * and [user.NAME], which is a store of its own named "user" where no [store.NAME] of driver "table" reads it. What the
+ * former set has in the same words is taken from there.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,9 @@ struct opening {
     struct settings *root;
     struct settings *all;   /* [store.*]; may be NULL */
     struct settings *users; /* [user.*]; may be NULL */
-    struct store_setup setups[STORES_MOST];
+    struct stores *former;  /* may be NULL */
+    struct cache *cache;
+    struct slot *slots[STORES_MOST];
     size_t count;
     bool has_table;
     struct error *error;
@@ -70,30 +73,53 @@ static struct store *open_store(struct opening *opening, struct settings *settin
     return setup->driver->open(settings, opening->error);
 }
 
+/* Of the former set, if it says the same; but a table's users stand outside of it. Borrowed; may be NULL. */
+static struct slot *find_former(const struct opening *opening, const struct store_identity *identity)
+{
+    for (size_t i = 0; opening->former && i < opening->former->slot_count; i++) {
+        struct slot *slot = opening->former->slots[i];
+
+        if (slot->setup.driver != &store_table && store_identity_equal(&slot->identity, identity))
+            return slot;
+    }
+    return NULL;
+}
+
+static int add_slot(struct opening *opening, struct slot *slot)
+{
+    if (!slot)
+        return -1;
+    opening->slots[opening->count++] = slot;
+    opening->has_table = opening->has_table || slot->setup.driver == &store_table;
+    return 0;
+}
+
+/* NULL with the error set. */
+static struct slot *make_slot(struct opening *opening, const char *name, const struct store_identity *identity)
+{
+    struct store_setup setup = {.name = name};
+
+    setup.store = open_store(opening, settings_table(opening->all, name), &setup);
+    return setup.store ? slot_new(&setup, identity, opening->cache) : NULL;
+}
+
 static int add_store(struct opening *opening, const char *name)
 {
-    struct store_setup *setup = &opening->setups[opening->count];
+    struct store_identity identity = store_identity_of(opening->all, name);
+    struct slot *slot = find_former(opening, &identity);
 
-    *setup = (struct store_setup){.name = name};
-    setup->store = open_store(opening, settings_table(opening->all, name), setup);
-    if (!setup->store)
-        return -1;
-    opening->count++;
-    opening->has_table = opening->has_table || setup->driver == &store_table;
-    return 0;
+    if (!slot)
+        return add_slot(opening, make_slot(opening, name, &identity));
+    settings_pass(settings_table(opening->all, name));
+    return add_slot(opening, slot_ref(slot));
 }
 
 static int add_users(struct opening *opening)
 {
-    struct store_setup *setup = &opening->setups[opening->count];
-
-    *setup = (struct store_setup){
+    struct store_setup setup = {
         .name = IMPLIED_STORE, .driver = &store_table, .store = store_table_open(NULL, opening->users, opening->error)};
-    if (!setup->store)
-        return -1;
-    opening->count++;
-    opening->has_table = true;
-    return 0;
+
+    return setup.store ? add_slot(opening, slot_new(&setup, NULL, opening->cache)) : -1;
 }
 
 /* ---- their order ---- */
@@ -111,7 +137,7 @@ static bool is_defined(const struct opening *opening, const char *name)
 static bool is_added(const struct opening *opening, const char *name)
 {
     for (size_t i = 0; i < opening->count; i++)
-        if (strcmp(opening->setups[i].name, name) == 0)
+        if (strcmp(opening->slots[i]->setup.name, name) == 0)
             return true;
     return false;
 }
@@ -200,19 +226,29 @@ static int add_all(struct opening *opening)
     return 0;
 }
 
-struct stores *stores_open(struct settings *root, struct error *error)
+static void let_go(struct opening *opening)
 {
-    struct opening opening = {.root = root, .error = error};
-    struct cache_limits limits;
-    int status = read_cache(root, &limits, error);
+    for (size_t i = 0; i < opening->count; i++)
+        slot_unref(&opening->slots[i]);
+}
 
+/* One cache for all sets that follow one another, so that a purge reaches whatever any of them may still ask, and so
+ * that its capacity is not had twice. */
+struct stores *stores_open(struct settings *root, struct stores *former, struct error *error)
+{
+    struct opening opening = {.root = root, .former = former, .error = error};
+    struct stores *stores = NULL;
+    struct cache_limits limits;
+
+    if (read_cache(root, &limits, error))
+        return NULL;
     opening.all = settings_table(root, "store");
     opening.users = settings_table(root, "user");
-    if (status == 0)
-        status = add_all(&opening);
-    if (status == 0)
-        return stores_make(opening.setups, opening.count, &limits);
-    for (size_t i = 0; i < opening.count; i++)
-        opening.setups[i].driver->close(opening.setups[i].store);
-    return NULL;
+    opening.cache = former ? cache_ref(former->cache) : cache_new(&limits);
+    if (add_all(&opening))
+        let_go(&opening);
+    else
+        stores = stores_of_slots(opening.slots, opening.count, opening.cache, &limits);
+    cache_unref(&opening.cache);
+    return stores;
 }

@@ -214,11 +214,16 @@ const char *settings_name_at(struct settings *settings, size_t index)
 
 /* ---- where, and what is wrong ---- */
 
+const char *settings_file(const struct settings *settings, const char *key)
+{
+    return settings->root->names[(uint64_t)settings_order_of(settings_place_of(settings, key)) >> SETTINGS_FILE_SHIFT];
+}
+
 /* "auth.toml:12: store.people.url" */
 static char *where_of(const struct settings *settings, const char *key)
 {
     uint64_t at = (uint64_t)settings_order_of(settings_place_of(settings, key));
-    const char *name = settings->root->names[at >> SETTINGS_FILE_SHIFT];
+    const char *name = settings_file(settings, key);
     unsigned line = (unsigned)((at & ((UINT64_C(1) << SETTINGS_FILE_SHIFT) - 1)) >> TOML_PLACE_LINE_SHIFT);
     char *path = settings_path_of(settings, key);
     const char *colon = *path ? ": " : "";
@@ -262,6 +267,8 @@ void settings_fault(struct settings *settings, const char *key, const char *form
 
 /* ---- the end ---- */
 
+void settings_pass(struct settings *settings) { settings->is_passed = true; }
+
 static const struct settings_fault *first_fault(const struct settings *settings)
 {
     const struct settings_fault *first = settings->fault;
@@ -286,6 +293,8 @@ static void look_for_leftover(const struct settings *settings, struct leftover *
     const char *key;
     json_t *value;
 
+    if (settings->is_passed)
+        return;
     json_object_foreach((json_t *)settings->table, key, value)
     {
         int64_t order = settings_order_of(settings_place_of(settings, key));

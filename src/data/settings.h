@@ -68,6 +68,12 @@ char *settings_secret(struct settings *settings, const char *key);
 void settings_fault(struct settings *settings, const char *key, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* The name of the file in which the key stands (NULL: the table itself). */
+const char *settings_file(const struct settings *settings, const char *key);
+
+/* Its keys are known to somebody who does not read them now: none of them is one that nobody asked for. */
+void settings_pass(struct settings *settings);
+
 /* "auth.toml:12: store.people.url", for messages about it later. */
 const char *settings_where(struct settings *settings, const char *key);
 

@@ -43,7 +43,7 @@ const char *settings_path(struct settings *settings, const char *key, const char
 
     if (!path || !*path)
         return path ? path : fallback;
-    name = settings->root->names[settings_order_of(settings_place_of(settings, key)) >> SETTINGS_FILE_SHIFT];
+    name = settings_file(settings, key);
     slash = strrchr(name, '/');
     if (*path == '/' || !slash)
         return path;

@@ -36,6 +36,7 @@ struct settings {
     const json_t *place; /* likewise; may be NULL */
     json_t *names;       /* of sub-tables, in order; made when asked for */
     struct map asked;    /* keys -> this */
+    bool is_passed;      /* settings_pass */
     struct settings_fault *fault;
 };
 

@@ -2,7 +2,8 @@
  *
  * The rules of auth.toml: read once for all threads. Every VM loads the same files, at start and at each reload; as
  * long as they say the same, all get the same rules, with the caches behind them. So a reload that is about something
- * else keeps the caches warm, and a process has one set of connections to its stores however many cores it has.
+ * else keeps the caches warm, and a process has one set of connections to its stores however many cores it has. When
+ * they say something else, the stores about which they say the same go on (credential/slot.c).
  */
 #include <stdlib.h>
 
@@ -158,11 +159,11 @@ static void read_last_used(struct gate_rules *rules, struct settings *root)
         settings_fault(root, "last_used", "%s", error.sentence);
 }
 
-static int read_rules(struct gate_rules *rules, struct settings *root, struct error *error)
+static int read_rules(struct gate_rules *rules, struct settings *root, struct stores *former, struct error *error)
 {
     static const char *const token_records[] = {"use", "need", "ignore", NULL};
 
-    rules->stores = stores_open(root, error);
+    rules->stores = stores_open(root, former, error);
     if (!rules->stores)
         return -1;
     gate_external_read(&rules->external, settings_table(root, "external"));
@@ -211,6 +212,14 @@ static void free_rules(struct gate_rules *rules)
     free(rules);
 }
 
+/* The former current ones: they stay alive while the lock is held. */
+static struct stores *former_stores(void)
+{
+    struct list_node *node = list_last(&all.list);
+
+    return node ? CONTAINER_OF(node, struct gate_rules, node)->stores : NULL;
+}
+
 static struct gate_rules *make(const char *const *paths, size_t count, struct error *error)
 {
     struct settings *root = settings_load(paths, count, error);
@@ -221,7 +230,7 @@ static struct gate_rules *make(const char *const *paths, size_t count, struct er
     rules = mem_zalloc(sizeof *rules);
     atomic_init(&rules->refs, 1);
     list_node_init(&rules->node);
-    if (read_rules(rules, root, error)) {
+    if (read_rules(rules, root, former_stores(), error)) {
         free_rules(rules);
         rules = NULL;
     }
@@ -253,6 +262,7 @@ static int put_in_force(struct gate_rules *rules, struct error *error)
     if (gate_shared_use(rules->shared, error))
         return -1;
     password_pool_limit(rules->pool_threads, rules->pool_queue_limit, rules->pool_time_limit_ms);
+    stores_use(rules->stores);
     used_file_use(rules->last_used);
     if (list_has(&rules->node))
         list_remove(&all.list, &rules->node);

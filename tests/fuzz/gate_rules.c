@@ -59,15 +59,15 @@ static void settle(void)
 static void find_lookup_loop(void)
 {
     static const struct store_driver driver = {.name = "loop", .start = on_start, .close = on_close};
-    static struct stores *stores; /* kept */
+    struct stores *stores;
     struct store_setup setup = {.name = "loop", .driver = &driver};
     struct cache_limits limits = {0};
 
     MUST(!sem_init(&is_settled, 0, 0));
     stores = stores_make(&setup, 1, &limits);
-    MUST(stores);
     while (sem_wait(&is_settled))
         ;
+    stores_unref(&stores);
 }
 
 /* ---- an input ---- */

@@ -177,6 +177,50 @@ def test_vault_away_for_a_stated_time(vault):
         expect(daemon, "bob", "leopard", "235")
 
 
+@pytest.mark.parametrize("auth", ["approle", "token_file"])
+def test_an_edit_about_others_leaves_vault_what_it_knows(vault, auth):
+    """What it said of ann, that it does not know home, and its token."""
+    store = approle(vault)
+    if auth == "token_file":
+        store = f"driver = 'vault'\naddress = '{vault.address}'\npath = 'users/{{user}}'\ntoken_file = 'token'"
+    cache = "[cache]\npositive_ttl = '1ms'\nnegative_ttl = '1h'\nstale_for = '1h'\nrecheck = '1ms'\n"
+    home = HOME.replace("castle", "tower")
+    with daemon_with(store, cache, files={"token": vault.grant("hvs.first")}) as daemon:
+        expect(daemon, "ann", "tiger", "235")
+        home_is_well(daemon)
+        vault.sealed = True
+        daemon.replace("token", vault.grant("hvs.second"))
+        daemon.replace("auth.toml", rules(store, cache, home))
+        daemon.reload()
+        expect(daemon, "home", "tower", "235")
+        expect(daemon, "ann", "tiger", "235")
+        expect(daemon, "ann", "lion", LATER)
+        daemon.replace("auth.toml", rules(store, cache.replace("stale_for = '1h'", "stale_for = 0"), home))
+        daemon.reload()
+        expect(daemon, "ann", "tiger", LATER)
+        vault.sealed = False
+        until_in(daemon, "ann", "tiger")
+    assert vault.counts["logins"] == (1 if auth == "approle" else 0)
+
+
+def test_an_edit_about_vault_begins_afresh(vault):
+    cache = "[cache]\npositive_ttl = '1h'\nnegative_ttl = '1h'\nstale_for = '1h'\n"
+    vault.put("secret", "others/ann", {"password": "{PLAIN}panther"})
+    with daemon_with(approle(vault), cache) as daemon:
+        expect(daemon, "ann", "tiger", "235")
+        home_is_well(daemon)
+        vault.sealed = True
+        daemon.replace("auth.toml", rules(approle(vault).replace("users/", "others/"), cache))
+        daemon.reload()
+        expect(daemon, "ann", "tiger", LATER)
+        expect(daemon, "home", "castle", LATER)
+        vault.sealed = False
+        until_in(daemon, "ann", "panther")
+        expect(daemon, "ann", "tiger", REFUSED)
+        home_is_well(daemon)
+    assert vault.counts["logins"] == 2
+
+
 def test_vault_that_hangs_holds_up_nobody_else(vault):
     with daemon_with(approle(vault)) as daemon:
         expect(daemon, "ann", "tiger", "235")

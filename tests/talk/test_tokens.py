@@ -272,6 +272,20 @@ def test_an_issuer_that_is_away_locks_nobody_out():
         assert login(daemon, key.mint(claims(issuer.address, "ann"))) == "ann ann"
 
 
+def test_an_edit_about_others_leaves_the_keys_of_an_issuer_that_is_away():
+    key = Key("ES256")
+    with Issuer(keys=[key]) as issuer, start(jwt_store(issuer.address), "[user.home]\npassword = 'castle'") as daemon:
+        token = key.mint(claims(issuer.address, "ann"))
+        assert login(daemon, token) == "ann ann"
+        issuer.kill()
+        daemon.replace("auth.toml", jwt_store(issuer.address) + "[user.home]\npassword = 'tower'")
+        daemon.reload()
+        assert login(daemon, token) == "ann ann"
+        daemon.replace("auth.toml", jwt_store(issuer.address, "leeway = '2m'") + "[user.home]\npassword = 'tower'")
+        daemon.reload()
+        assert login(daemon, token).startswith("454 4.7.0")
+
+
 @pytest.mark.parametrize("trouble", ["pause", "kill", "hang", "drip", "cut", "garbage", "redirect", "500", "401"])
 def test_no_verdict_without_the_introspection_server(trouble):
     key = Key("ES256")

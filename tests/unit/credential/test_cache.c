@@ -81,7 +81,7 @@ static void test_expiry(void **state)
     assert_int_equal(get(cache, 0, "bob"), CACHE_NOT_FOUND);
     put(cache, 0, "bob");
     assert_int_equal(get(cache, 0, "bob"), CACHE_FOUND);
-    cache_free(cache);
+    cache_unref(&cache);
 }
 
 static void test_keys_are_told_apart(void **state)
@@ -101,7 +101,7 @@ static void test_keys_are_told_apart(void **state)
     longest[CREDENTIAL_TEXT_LIMIT + 1] = '\0';
     put(cache, 0, longest);
     assert_int_equal(get(cache, 0, longest), CACHE_MISS);
-    cache_free(cache);
+    cache_unref(&cache);
 }
 
 static void test_stale_while_the_store_fails(void **state)
@@ -125,7 +125,7 @@ static void test_stale_while_the_store_fails(void **state)
     assert_false(has_stale(cache, "bob"));
     put(cache, 0, "bob"); /* the store is back */
     assert_int_equal(get(cache, 0, "bob"), CACHE_FOUND);
-    cache_free(cache);
+    cache_unref(&cache);
 }
 
 static void test_afresh_is_for_one_in_a_while(void **state)
@@ -152,7 +152,7 @@ static void test_afresh_is_for_one_in_a_while(void **state)
     cache_not_asked(cache, 0, "bob"); /* who looked has gone: that was the one look */
     assert_int_equal(get_afresh(cache, "bob"), CACHE_FOUND);
     cache_not_asked(cache, 0, "nobody");
-    cache_free(cache);
+    cache_unref(&cache);
 }
 
 static void test_flood_of_unknown_names(void **state)
@@ -177,7 +177,7 @@ static void test_flood_of_unknown_names(void **state)
     cache_count(cache, &counts);
     assert_int_equal(counts.entries, 70);
     assert_int_equal(counts.evicted, 99990);
-    cache_free(cache);
+    cache_unref(&cache);
 }
 
 static void test_second_chance(void **state)
@@ -196,7 +196,7 @@ static void test_second_chance(void **state)
     assert_int_equal(get(cache, 0, "once0"), CACHE_MISS);
     cache_count(cache, &counts);
     assert_int_equal(counts.entries, 70);
-    cache_free(cache);
+    cache_unref(&cache);
 }
 
 static void test_purge(void **state)
@@ -216,7 +216,7 @@ static void test_purge(void **state)
     assert_int_equal(cache_purge(cache, "bob"), 0);
     assert_int_equal(cache_purge(cache, NULL), 1);
     assert_int_equal(get(cache, 0, "ann"), CACHE_MISS);
-    cache_free(cache);
+    cache_unref(&cache);
 }
 
 static void test_answers_from_before_a_purge(void **state)
@@ -239,10 +239,66 @@ static void test_answers_from_before_a_purge(void **state)
     cache_put(cache, 0, "bob", cache_stamp(cache, "bob"), bob);
     assert_int_equal(get(cache, 0, "bob"), CACHE_FOUND);
     credential_unref(&bob);
-    cache_free(cache);
+    cache_unref(&cache);
+}
+
+/* ---- sets of stores that follow one another ---- */
+
+static void test_other_limits_count_at_once(void **state)
+{
+    struct cache_limits other = limits;
+    struct cache *cache = cache_new(&limits);
+    struct cache_counts counts;
+    char user[16];
+
+    (void)state;
+    for (int i = 0; i < 60; i++) {
+        snprintf(user, sizeof user, "user%d", i);
+        put(cache, 0, user);
+    }
+    now_ms += 1500;
+    assert_true(has_stale(cache, "user59"));
+    other.stale_for_ms = 400;
+    cache_limit(cache, &other);
+    assert_false(has_stale(cache, "user59"));
+    other.stale_for_ms = 600;
+    other.positive_ttl_ms = 2000;
+    other.capacity = 16;
+    cache_limit(cache, &other);
+    assert_true(has_stale(cache, "user59"));
+    cache_count(cache, &counts);
+    assert_int_equal(counts.entries, 14);
+    put(cache, 0, "user59");
+    now_ms += 1999;
+    assert_int_equal(get(cache, 0, "user59"), CACHE_FOUND);
+    cache_unref(&cache);
+}
+
+static void test_a_store_that_goes_takes_its_entries_and_no_others(void **state)
+{
+    struct cache *cache = cache_new(&limits), *again = cache_ref(cache);
+    struct cache_counts counts;
+
+    (void)state;
+    put(cache, 1, "bob");
+    put_named(cache, 1, "nobody", NULL);
+    put(cache, 2, "bob");
+    put_named(cache, 2, "nobody", NULL);
+    cache_forget_store(cache, 1);
+    assert_int_equal(get(cache, 1, "bob"), CACHE_MISS);
+    assert_int_equal(get(cache, 1, "nobody"), CACHE_MISS);
+    assert_int_equal(get(cache, 2, "bob"), CACHE_FOUND);
+    assert_int_equal(get(cache, 2, "nobody"), CACHE_NOT_FOUND);
+    cache_unref(&cache);
+    cache_count(again, &counts);
+    assert_int_equal(counts.entries, 2);
+    cache_unref(&again);
 }
 
 /* ---- many threads ---- */
+
+static const struct cache_limits big = {
+    .positive_ttl_ms = 1000, .negative_ttl_ms = 100, .stale_for_ms = 5000, .recheck_ms = 50, .capacity = 2048};
 
 static void *hammer(void *arg)
 {
@@ -269,20 +325,21 @@ static void *hammer(void *arg)
         }
         if (i % 1000 == 999)
             cache_purge(cache, user);
+        if (i % 5000 == 4999)
+            cache_forget_store(cache, 1);
+        if (i % 500 == 499)
+            cache_limit(cache, i % 1000 == 999 ? &big : &limits);
     }
     return NULL;
 }
 
 static void test_many_threads(void **state)
 {
-    struct cache_limits big = limits;
-    struct cache *cache;
+    struct cache *cache = cache_new(&big);
     struct cache_counts counts;
     pthread_t threads[4];
 
     (void)state;
-    big.capacity = 2048;
-    cache = cache_new(&big);
     for (int i = 0; i < 4; i++)
         pthread_create(&threads[i], NULL, hammer, cache);
     for (int i = 0; i < 4; i++)
@@ -292,7 +349,7 @@ static void test_many_threads(void **state)
     cache_purge(cache, NULL);
     cache_count(cache, &counts);
     assert_int_equal(counts.entries, 0);
-    cache_free(cache);
+    cache_unref(&cache);
 }
 
 int main(void)
@@ -306,6 +363,8 @@ int main(void)
         cmocka_unit_test(test_second_chance),
         cmocka_unit_test(test_purge),
         cmocka_unit_test(test_answers_from_before_a_purge),
+        cmocka_unit_test(test_other_limits_count_at_once),
+        cmocka_unit_test(test_a_store_that_goes_takes_its_entries_and_no_others),
         cmocka_unit_test(test_many_threads),
     };
 

@@ -205,7 +205,7 @@ static struct stores *open_text(const char *text, struct error *error)
     struct stores *stores;
 
     assert_non_null(root);
-    stores = stores_open(root, error);
+    stores = stores_open(root, NULL, error);
     settings_free(root);
     return stores;
 }
@@ -312,6 +312,188 @@ static void test_files(void **state)
     }
 }
 
+/* ---- what goes on from one set to the next ---- */
+
+static char folder[] = "/tmp/test-credential-XXXXXX";
+
+static void write_in_folder(const char *name, const char *text)
+{
+    char path[128];
+    FILE *file;
+
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    file = fopen(path, "we");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+static struct stores *open_after(struct stores *former, const char *text, struct error *error)
+{
+    struct settings *root;
+    struct stores *stores;
+    char path[128];
+
+    write_in_folder("auth.toml", text);
+    snprintf(path, sizeof path, "%s/auth.toml", folder);
+    root = settings_load((const char *const[]){path}, 1, error);
+    assert_non_null(root);
+    stores = stores_open(root, former, error);
+    assert_true(!stores || !settings_end(root, error)); /* nothing of a store that goes on is left unread */
+    settings_free(root);
+    return stores;
+}
+
+static struct slot *slot_named(const struct stores *stores, const char *name)
+{
+    for (size_t i = 0; i < stores->slot_count; i++)
+        if (strcmp(stores->slots[i]->setup.name, name) == 0)
+            return stores->slots[i];
+    return NULL;
+}
+
+#define WEB "[store.web]\ndriver = 'http-record'\nurl = 'https://a.example/{user}'\nbearer_file = 'bearer'\n"
+#define VAULT "[store.vault]\ndriver = 'vault'\naddress = 'https://v.example'\ntoken_file = 'token'\n"
+#define ANN "[user.ann]\npassword = 'p'\n"
+
+static const struct {
+    const char *text;
+    bool has_web, has_vault; /* those of before */
+} edits[] = {
+    {WEB VAULT ANN, true, true},
+    {WEB VAULT "[user.ann]\npassword = 'another'\n[user.bob]\npassword = 'p'\n", true, true},
+    {"# others first\n" ANN "\n\n" VAULT "\n" WEB, true, true},
+    {"stores = ['vault', 'web', 'user']\n" WEB VAULT ANN, true, true},
+    {"[store.web]\nbearer_file = 'bearer'\nurl = 'https://a.example/{user}'\n\ndriver = 'http-record'\n" VAULT ANN,
+     true, true},
+    {WEB VAULT ANN "[cache]\nstale_for = '4h'\n", true, true},
+    {WEB VAULT "[store.more]\ndriver = 'http'\nurl = 'https://a.example'\n" ANN, true, true},
+    {WEB "timeout = '2s'\n" VAULT ANN, false, true},
+    {WEB "[store.web.headers]\nA = 'b'\n" VAULT ANN, false, true},
+    {WEB VAULT "field = 'pw'\n" ANN, true, false},
+    {"stores = ['vault', 'user']\n" WEB VAULT ANN, false, true},
+    {VAULT, false, true},
+};
+
+static void test_an_edit_leaves_other_stores_alone(void **state)
+{
+    struct error error = {0};
+    struct stores *former;
+
+    (void)state;
+    write_in_folder("bearer", "one");
+    write_in_folder("token", "one");
+    former = open_after(NULL, WEB VAULT ANN, &error);
+    if (!former)
+        fail_msg("%s", error.sentence);
+    for (size_t i = 0; i < sizeof edits / sizeof *edits; i++) {
+        struct stores *stores = open_after(former, edits[i].text, &error);
+
+        if (!stores)
+            fail_msg("%s: %s", edits[i].text, error.sentence);
+        if ((slot_named(stores, "web") == slot_named(former, "web")) != edits[i].has_web ||
+            (slot_named(stores, "vault") == slot_named(former, "vault")) != edits[i].has_vault ||
+            slot_named(stores, "user") == slot_named(former, "user"))
+            fail_msg("%s", edits[i].text);
+        assert_ptr_equal(stores->cache, former->cache);
+        stores_unref(&stores);
+    }
+    stores_unref(&former);
+}
+
+/* The same words, and a table of users in it: they may be other users. */
+static void test_a_table_is_read_anew(void **state)
+{
+    static const char *const texts[] = {"[store.local]\ndriver = 'table'\n[user.bob]\npassword = 'old'\n",
+                                        "[store.local]\ndriver = 'table'\n[user.bob]\npassword = 'new'\n"};
+    struct error error = {0};
+    struct stores *former = open_after(NULL, texts[0], &error), *stores = open_after(former, texts[1], &error);
+    struct lookup_result result = ask(stores, "bob");
+
+    (void)state;
+    assert_string_equal(result.credential->secrets[0].stored, "new");
+    credential_unref(&result.credential);
+    stores_unref(&former);
+    stores_unref(&stores);
+}
+
+static void test_a_named_file_is_part_of_a_store(void **state)
+{
+    struct error error = {0};
+    struct stores *first, *second, *third;
+
+    (void)state;
+    write_in_folder("ca.pem", "one");
+    first = open_after(NULL, WEB "ca_file = 'ca.pem'\n" VAULT, &error);
+    write_in_folder("token", "rewritten"); /* by an agent; these two the store looks at when it needs them */
+    write_in_folder("ca.pem", "another");
+    second = open_after(first, WEB "ca_file = 'ca.pem'\n" VAULT, &error);
+    assert_ptr_equal(slot_named(second, "web"), slot_named(first, "web"));
+    assert_ptr_equal(slot_named(second, "vault"), slot_named(first, "vault"));
+    write_in_folder("bearer", "another");
+    third = open_after(second, WEB "ca_file = 'ca.pem'\n" VAULT, &error);
+    assert_ptr_not_equal(slot_named(third, "web"), slot_named(second, "web"));
+    assert_ptr_equal(slot_named(third, "vault"), slot_named(second, "vault"));
+    stores_unref(&first);
+    stores_unref(&second);
+    stores_unref(&third);
+}
+
+/* A path is taken from the folder of the file in which it stands. */
+static void test_a_table_in_another_folder_is_another_store(void **state)
+{
+    static const char text[] = "[store.judge]\ndriver = 'http'\nurl = 'https://a.example'\n";
+    struct settings *roots[2];
+    struct stores *stores[2];
+    struct error error = {0};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        roots[i] = settings_parse_toml(text, i ? "b/auth.toml" : "a/auth.toml", &error);
+        stores[i] = stores_open(roots[i], i ? stores[0] : NULL, &error);
+        assert_non_null(stores[i]);
+    }
+    assert_ptr_not_equal(stores[1]->slots[0], stores[0]->slots[0]);
+    for (size_t i = 0; i < 2; i++) {
+        stores_unref(&stores[i]);
+        settings_free(roots[i]);
+    }
+}
+
+static void test_a_mistake_takes_nothing_away(void **state)
+{
+    struct error error = {0};
+    struct stores *former = open_after(NULL, WEB VAULT, &error), *stores;
+
+    (void)state;
+    assert_null(open_after(former, WEB VAULT "[store.bad]\ndriver = 'http'\n", &error));
+    assert_null(open_after(former, VAULT WEB "tiemout = '2s'\n", &error));
+    stores = open_after(former, WEB VAULT ANN, &error);
+    assert_ptr_equal(slot_named(stores, "web"), slot_named(former, "web"));
+    stores_unref(&former);
+    stores_unref(&stores);
+}
+
+static int make_folder(void **state)
+{
+    (void)state;
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int remove_folder(void **state)
+{
+    static const char *const names[] = {"auth.toml", "bearer", "ca.pem", "token"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char path[128];
+
+        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+        unlink(path);
+    }
+    return rmdir(folder);
+}
+
 static void test_drivers_by_name(void **state)
 {
     (void)state;
@@ -394,10 +576,15 @@ int main(void)
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_lower_case),
         cmocka_unit_test(test_files),
+        cmocka_unit_test(test_an_edit_leaves_other_stores_alone),
+        cmocka_unit_test(test_a_table_is_read_anew),
+        cmocka_unit_test(test_a_named_file_is_part_of_a_store),
+        cmocka_unit_test(test_a_table_in_another_folder_is_another_store),
+        cmocka_unit_test(test_a_mistake_takes_nothing_away),
         cmocka_unit_test(test_drivers_by_name),
         cmocka_unit_test(test_last_used),
         cmocka_unit_test(test_last_used_in_a_file),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -276,7 +276,7 @@ static void release(struct store *store) { loop_post(lookup_loop, &store->releas
 
 static struct store *store_at(struct stores *stores, size_t index)
 {
-    struct store *store = stores->slots[index].setup.store;
+    struct store *store = stores->slots[index]->setup.store;
 
     store->release.deliver = on_release;
     return store;
@@ -590,6 +590,129 @@ static void test_purges_are_told_to_drivers(void **state)
     stores_purge(stores, NULL);
     assert_int_equal(atomic_load(&purges), 2);
     end(stores, &scene);
+}
+
+/* ---- stores that go on in the next set ---- */
+
+static struct stores *followed_by(struct stores *former, struct slot *first, struct slot *second)
+{
+    struct slot *slots[] = {first, second};
+
+    return stores_of_slots(slots, second ? 2 : 1, former->cache, &limits);
+}
+
+static void test_what_a_store_said_goes_on_with_it(void **state)
+{
+    struct scene people = {.version = 1}, removed = {.version = 1}, added = {.version = 1};
+    struct store_setup setups[] = {setup_of("people", &records, &people), setup_of("removed", &records, &removed)};
+    struct store_setup more = setup_of("added", &records, &added);
+    struct stores *before = stores_make(setups, 2, &limits), *after;
+
+    (void)state;
+    look(before, "carl");
+    look(before, "xeno");
+    assert_int_equal(people.asks, 2);
+    after = followed_by(before, slot_ref(before->slots[0]), slot_new(&more, NULL, before->cache));
+    end(before, &removed);
+    assert_int_equal(people.closes, 0);
+    assert_int_equal(look(after, "xeno").outcome, STORE_NOT_FOUND); /* as the one knows still, and the other says */
+    assert_int_equal(people.asks, 2);
+    assert_int_equal(added.asks, 1);
+    people.manner = FAIL;
+    now_ms += 1500;
+    assert_string_equal(look(after, "carl").stored, "v1");
+    assert_true(look(after, "carl").is_stale);
+    assert_int_equal(look(after, "dora").outcome, STORE_FAILED);
+    assert_int_equal(people.starts, 1);
+    end(after, &added);
+    assert_int_equal(people.closes, 1);
+}
+
+/* It has the name, the place and the cache of the former one, which is still asked by who holds the former set. */
+static void test_a_store_that_changed_knows_nothing(void **state)
+{
+    struct scene old = {.version = 1}, changed = {.manner = FAIL};
+    struct store_setup setup = setup_of("people", &records, &changed);
+    struct stores *before = stores_of(setup_of("people", &records, &old)), *after;
+
+    (void)state;
+    look(before, "carl");
+    look(before, "xeno");
+    after = followed_by(before, slot_new(&setup, NULL, before->cache), NULL);
+    assert_int_equal(look(after, "carl").outcome, STORE_FAILED);
+    assert_int_equal(look(after, "xeno").outcome, STORE_FAILED);
+    changed.manner = ANSWER;
+    changed.version = 2;
+    assert_string_equal(look(after, "carl").stored, "v2");
+    assert_string_equal(look(before, "carl").stored, "v1");
+    end(before, &old);
+    assert_string_equal(look(after, "carl").stored, "v2");
+    assert_true(look(after, "carl").is_cached);
+    end(after, &changed);
+}
+
+static void test_another_order_is_gone_by(void **state)
+{
+    struct scene first = {.version = 1}, second = {.version = 2};
+    struct store_setup setups[] = {setup_of("first", &records, &first), setup_of("second", &records, &second)};
+    struct stores *before = stores_make(setups, 2, &limits), *after;
+
+    (void)state;
+    assert_string_equal(look(before, "carl").store, "first");
+    after = followed_by(before, slot_ref(before->slots[1]), slot_ref(before->slots[0]));
+    assert_string_equal(look(after, "carl").store, "second");
+    assert_string_equal(look(after, "carl").stored, "v2");
+    assert_string_equal(look(before, "carl").store, "first");
+    assert_int_equal(first.asks + second.asks, 2);
+    stores_unref(&before);
+    end(after, &first);
+}
+
+/* Rules that nobody loads any more are found again when the file is what it was, with their stores. */
+static void test_a_purge_reaches_former_and_following_sets(void **state)
+{
+    struct scene old = {.version = 1}, changed = {.version = 1};
+    struct store_driver keeper = records;
+    struct store_setup setup = setup_of("people", &records, &changed);
+    struct stores *before, *after;
+    int told = atomic_load(&purges);
+
+    (void)state;
+    keeper.purge = made_purge;
+    before = stores_of(setup_of("people", &keeper, &old));
+    after = followed_by(before, slot_new(&setup, NULL, before->cache), NULL);
+    for (int i = 0; i < 2; i++) {
+        look(before, "carl");
+        look(after, "carl");
+        assert_int_equal(stores_purge(i ? before : after, "carl"), 2);
+        assert_false(look(before, "carl").is_cached);
+        assert_false(look(after, "carl").is_cached);
+    }
+    assert_int_equal(atomic_load(&purges), told + 2);
+    end(before, &old);
+    end(after, &changed);
+}
+
+static void test_the_last_limits_count_for_all(void **state)
+{
+    struct scene scene = {.version = 1};
+    struct cache_limits others = limits;
+    struct stores *before = stores_of(setup_of("people", &records, &scene)), *after;
+    struct slot *slot = slot_ref(before->slots[0]);
+
+    (void)state;
+    look(before, "carl");
+    others.stale_for_ms = 0;
+    after = stores_of_slots(&slot, 1, before->cache, &others);
+    scene.manner = FAIL;
+    now_ms += 1500;
+    assert_true(look(after, "carl").is_stale); /* they may yet be refused */
+    stores_use(after);
+    assert_int_equal(look(after, "carl").outcome, STORE_FAILED);
+    stores_use(before); /* found again */
+    assert_true(look(before, "carl").is_stale);
+    stores_unref(&before);
+    end(after, &scene);
 }
 
 /* ---- stores that hang ---- */
@@ -961,6 +1084,91 @@ static void test_many_threads(void **state)
     end(stores, &scene);
 }
 
+/* Set after set, each with the store that goes on and one of its own, while others look up and purge. */
+
+#define SETS 300
+
+static struct {
+    pthread_mutex_t lock;
+    struct stores *stores;
+    bool is_over;
+} current = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static struct stores *current_stores(void)
+{
+    struct stores *stores;
+
+    pthread_mutex_lock(&current.lock);
+    stores = current.is_over ? NULL : stores_ref(current.stores);
+    pthread_mutex_unlock(&current.lock);
+    return stores;
+}
+
+static void *ask_current(void *arg)
+{
+    struct crowd *mine = arg;
+    struct stores *stores;
+    int expected = 0;
+
+    loop_adopt(mine->loop);
+    while ((stores = current_stores())) {
+        char user[16];
+
+        snprintf(user, sizeof user, "%c%d", expected % 3 ? 'u' : 'x', expected % 40);
+        lookup_user(stores, mine->loop, user, SPAN_LIT(""), NULL, expected % 5 ? LOOKUP_CACHED : LOOKUP_AFRESH,
+                    on_one_told, mine);
+        if (expected++ % 50 == 0)
+            stores_purge(stores, user);
+        stores_unref(&stores);
+        loop_turn(mine->loop, false);
+    }
+    while (mine->told < expected)
+        loop_turn(mine->loop, true);
+    return NULL;
+}
+
+static void replace_current(struct scene *own)
+{
+    struct store_setup setup = setup_of("own", &records, own);
+    struct stores *former = current.stores, *next;
+
+    next = followed_by(former, slot_ref(former->slots[0]), slot_new(&setup, NULL, former->cache));
+    stores_use(next);
+    pthread_mutex_lock(&current.lock);
+    current.stores = next;
+    pthread_mutex_unlock(&current.lock);
+    stores_unref(&former);
+}
+
+static void test_set_after_set(void **state)
+{
+    struct scene scene = {.version = 1}, own = {.version = 1};
+    struct crowd crowds[2];
+    pthread_t threads[2];
+    struct error error;
+
+    (void)state;
+    current.stores = stores_of(setup_of("people", &records, &scene));
+    for (int i = 0; i < 2; i++) {
+        crowds[i] = (struct crowd){.loop = loop_new("crowd", &error)};
+        pthread_create(&threads[i], NULL, ask_current, &crowds[i]);
+    }
+    for (int i = 0; i < SETS; i++) {
+        replace_current(&own);
+        loop_turn(test_loop, false);
+    }
+    pthread_mutex_lock(&current.lock);
+    current.is_over = true;
+    pthread_mutex_unlock(&current.lock);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(scene.closes, 0);
+    stores_unref(&current.stores);
+    WAIT_UNTIL(scene.closes == 1 && own.closes == SETS);
+    for (int i = 0; i < 2; i++)
+        loop_free(crowds[i].loop);
+}
+
 /* A worker that goes with lookups out, before or after the lookup thread has gone. */
 struct leaver {
     struct thread thread;
@@ -1071,6 +1279,11 @@ int main(void)
         cmocka_unit_test(test_purge_overtakes_an_answer),
         cmocka_unit_test(test_purge_by_the_name_of_the_record),
         cmocka_unit_test(test_purges_are_told_to_drivers),
+        cmocka_unit_test(test_what_a_store_said_goes_on_with_it),
+        cmocka_unit_test(test_a_store_that_changed_knows_nothing),
+        cmocka_unit_test(test_another_order_is_gone_by),
+        cmocka_unit_test(test_a_purge_reaches_former_and_following_sets),
+        cmocka_unit_test(test_the_last_limits_count_for_all),
         cmocka_unit_test(test_endless_purging_is_a_failure),
         cmocka_unit_test(test_unreadable_record_is_a_failure),
         cmocka_unit_test(test_lower_case),
@@ -1086,6 +1299,7 @@ int main(void)
         cmocka_unit_test(test_passwords),
         cmocka_unit_test(test_tokens),
         cmocka_unit_test(test_many_threads),
+        cmocka_unit_test(test_set_after_set),
         cmocka_unit_test(test_ends_in_any_order),
     };
 

@@ -168,6 +168,21 @@ static void test_leftover_in_order(void **state)
     settings_free(root);
 }
 
+static void test_passed_tables_have_no_leftover(void **state)
+{
+    struct settings *root = parse("z = 1\n[t]\na = 2\n[t.u]\nb = 3\n");
+    struct error error;
+
+    (void)state;
+    settings_count(root, "z", 0, 0, 9);
+    settings_table(settings_table(root, "t"), "u");
+    settings_pass(settings_table(root, "t"));
+    assert_int_equal(settings_end(root, &error), 0);
+    settings_fault(settings_table(root, "t"), "a", "is wrong even so");
+    assert_int_equal(settings_end(root, &error), -1);
+    settings_free(root);
+}
+
 /* ---- files ---- */
 
 static char folder[] = "/tmp/test-settings-XXXXXX";
@@ -199,6 +214,9 @@ static void test_files_are_merged(void **state)
     assert_string_equal(settings_name_at(users, 0), "ann");
     assert_string_equal(settings_name_at(users, 1), "bob");
     assert_string_equal(settings_name_at(users, 2), "eve");
+    assert_string_equal(settings_file(users, "ann"), paths[0]);
+    assert_string_equal(settings_file(settings_table(users, "bob"), "key"), paths[1]);
+    assert_string_equal(settings_file(settings_table(users, "eve"), NULL), paths[2]);
     settings_text(settings_table(users, "ann"), "password", NULL);
     settings_value(root, "password");
     secret = settings_secret(settings_table(users, "bob"), "key"); /* relative to the file that names it */
@@ -303,6 +321,7 @@ int main(void)
         cmocka_unit_test(test_faults),
         cmocka_unit_test(test_first_fault_wins),
         cmocka_unit_test(test_leftover_in_order),
+        cmocka_unit_test(test_passed_tables_have_no_leftover),
         cmocka_unit_test(test_files_are_merged),
         cmocka_unit_test(test_a_key_set_twice),
         cmocka_unit_test(test_what_cannot_be_read),
