@@ -202,3 +202,12 @@ bool span_is_utf8(struct span s)
 }
 
 char *span_dup(struct span s) { return mem_strndup(s.data ? s.data : "", s.len); }
+
+char *span_dup_lower(struct span s)
+{
+    char *copy = span_dup(s);
+
+    for (char *c = copy; *c; c++)
+        *c = ascii_lower(*c);
+    return copy;
+}

@@ -65,6 +65,7 @@ size_t span_plain_run(struct span s);
 
 /* A NUL-terminated copy the caller frees. */
 char *span_dup(struct span s) __attribute__((returns_nonnull));
+char *span_dup_lower(struct span s) __attribute__((returns_nonnull)); /* in lower case, as far as ASCII goes */
 
 static inline char ascii_lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c; }
 

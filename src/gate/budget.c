@@ -15,7 +15,7 @@
 #define LIMITS_MOST 256
 
 struct picking {
-    const char *user;
+    char *user; /* in lower case, as stores may go by: spelling a name anew opens no budget anew */
     const struct auth_info *info;
     const char *tenant; /* the one that holds where no header chooses; or NULL */
     struct budget_limits own;
@@ -124,7 +124,8 @@ static int pick(struct picking *picking, const struct gate_budgets *budgets, str
 int gate_allowance_new(const struct gate_rules *rules, const char *user, const struct auth_info *info,
                        struct gate_allowance **allowance_out, struct error *error)
 {
-    struct picking picking = {.user = user, .info = info, .allowance = mem_zalloc(sizeof *picking.allowance)};
+    struct picking picking = {
+        .user = span_dup_lower(span_of(user)), .info = info, .allowance = mem_zalloc(sizeof *picking.allowance)};
     json_t *tenants = gate_identity_tenants(&(struct gate_who){.rules = rules, .info = info});
     int result;
 
@@ -132,6 +133,7 @@ int gate_allowance_new(const struct gate_rules *rules, const char *user, const s
     picking.tenant = json_string_value(json_array_get(tenants, 0));
     result = pick(&picking, rules ? gate_rules_budgets(rules) : NULL, error);
     json_decref(tenants);
+    free(picking.user);
     if (result) {
         gate_allowance_unref(&picking.allowance);
         return -1;

@@ -52,8 +52,9 @@ const char *gate_limit_name(enum gate_limit limit); /* "messages_per_hour" */
 
 struct gate_allowance;
 
-/* All limits that apply to `user` as `info` describes him. `rules` may be NULL: then only info's own limits do. NULL
- * in *allowance_out when none applies. -1: his limits make no sense, or too many budgets apply to be asked at once. */
+/* All limits that apply to `user`, however his name is capitalized, as `info` describes him. `rules` may be NULL: then
+ * only info's own limits do. NULL in *allowance_out when none applies. -1: his limits make no sense, or too many
+ * budgets apply to be asked at once. */
 int gate_allowance_new(const struct gate_rules *rules, const char *user, const struct auth_info *info,
                        struct gate_allowance **allowance_out, struct error *error) __attribute__((warn_unused_result));
 struct gate_allowance *gate_allowance_ref(struct gate_allowance *allowance);
@@ -117,7 +118,7 @@ void gate_excess_say(const struct gate_excess *excess, char out[GATE_EXCESS_TEXT
 
 struct gate_use {
     const char *budget;
-    const char *subject; /* whose: the identity, tenant or group; "" is everybody */
+    const char *subject; /* whose: the identity (in lower case), tenant or group; "" is everybody */
     enum gate_limit limit;
     double used, most; /* invalid recipients: their share */
 };

@@ -5,7 +5,6 @@
  */
 #include <stdlib.h>
 
-#include "base/mem.h"
 #include "base/must.h"
 #include "gate/budget_private.h"
 
@@ -68,10 +67,8 @@ void budget_ops_known(struct budget_ops *ops, const struct gate_allowance *allow
                       const char *recipient, enum tally_kind kind)
 {
     struct tally_op *op = add(ops, allowance, limit, "budget.known");
-    char *lower = mem_strdup(recipient);
+    char *lower = span_dup_lower(span_of(recipient));
 
-    for (char *c = lower; *c; c++)
-        *c = ascii_lower(*c);
     tally_key_add(&ops->keys[ops->count - 1], span_of(lower));
     free(lower);
     op->kind = kind;

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "base/must.h"
 #include "gate/guess_private.h"
 
@@ -18,10 +17,7 @@
 void guess_subject_init(struct guess_subject *subject, const struct gate_guessing *guessing, const struct ip *ip,
                         const char *user)
 {
-    *subject = (struct guess_subject){.user = user && *user ? mem_strdup(user) : NULL};
-    for (char *c = subject->user; c && *c; c++)
-        if (*c >= 'A' && *c <= 'Z')
-            *c = (char)(*c - 'A' + 'a');
+    *subject = (struct guess_subject){.user = user && *user ? span_dup_lower(span_of(user)) : NULL};
     if (ip)
         guess_format_prefix(guessing, ip, subject->prefix);
     subject->is_trusted = ip && guess_is_trusted(guessing, ip);

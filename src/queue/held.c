@@ -19,8 +19,8 @@
 static struct {
     pthread_mutex_t lock;
     /* under lock */
-    char *folder; /* NULL: not kept anywhere */
-    struct map users;
+    char *folder;     /* NULL: not kept anywhere */
+    struct map users; /* in lower case -> char *, the name as it was said */
     /* shared */
     atomic_size_t count;
 } held = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -35,7 +35,7 @@ static json_t *list_users(void)
     void *value;
 
     while (map_next(&held.users, &cursor, &user, &value))
-        json_array_append_new(list, json_stringn(user.data, user.len));
+        json_array_append_new(list, json_string(value));
     return list;
 }
 
@@ -79,16 +79,38 @@ static int save(struct error *error)
     return result;
 }
 
-static void put(const char *user)
+/* A store may not mind how its names are capitalized, and then one user logs in under many spellings. */
+static const char *find(const char *user)
 {
-    if (!map_put(&held.users, span_of(user), &held))
-        atomic_fetch_add(&held.count, 1);
+    char *key = span_dup_lower(span_of(user));
+    const char *name = map_find(&held.users, span_of(key));
+
+    free(key);
+    return name;
 }
 
-static void drop(const char *user)
+/* Owns the name. */
+static void put(char *name)
 {
-    if (map_remove(&held.users, span_of(user)))
+    char *key = span_dup_lower(span_of(name));
+    char *former = map_put(&held.users, span_of(key), name);
+
+    if (!former)
+        atomic_fetch_add(&held.count, 1);
+    free(former);
+    free(key);
+}
+
+/* The name as it was said, which is the caller's then. */
+static char *drop(const char *user)
+{
+    char *key = span_dup_lower(span_of(user));
+    char *name = map_remove(&held.users, span_of(key));
+
+    if (name)
         atomic_fetch_sub(&held.count, 1);
+    free(key);
+    return name;
 }
 
 static int read_list(const char *path, struct error *error)
@@ -101,7 +123,7 @@ static int read_list(const char *path, struct error *error)
     json_array_foreach(list, i, item)
     {
         if (json_is_string(item))
-            put(json_string_value(item));
+            put(mem_strdup(json_string_value(item)));
         else
             result = -1;
     }
@@ -126,7 +148,7 @@ int held_open(const char *folder, struct error *error)
 void held_close(void)
 {
     pthread_mutex_lock(&held.lock);
-    map_done(&held.users, NULL);
+    map_done(&held.users, free);
     map_init(&held.users);
     atomic_store(&held.count, 0);
     free(held.folder);
@@ -141,14 +163,14 @@ int held_add(const char *user, struct error *error)
     int result = 0;
 
     pthread_mutex_lock(&held.lock);
-    if (!map_find(&held.users, span_of(user))) {
+    if (!find(user)) {
         if (held.users.count >= HELD_MOST) {
             result = error_set(error, ERROR_PERM, "%d users are held already", HELD_MOST);
         } else {
-            put(user);
+            put(mem_strdup(user));
             result = save(error);
             if (result)
-                drop(user);
+                free(drop(user));
         }
     }
     pthread_mutex_unlock(&held.lock);
@@ -158,13 +180,16 @@ int held_add(const char *user, struct error *error)
 int held_remove(const char *user, struct error *error)
 {
     int result = 0;
+    char *name;
 
     pthread_mutex_lock(&held.lock);
-    if (map_find(&held.users, span_of(user))) {
-        drop(user);
+    name = drop(user);
+    if (name) {
         result = save(error);
         if (result)
-            put(user);
+            put(name);
+        else
+            free(name);
     }
     pthread_mutex_unlock(&held.lock);
     return result;
@@ -179,7 +204,7 @@ bool held_has(const char *user)
     if (!atomic_load_explicit(&held.count, memory_order_acquire))
         return false;
     pthread_mutex_lock(&held.lock);
-    has = map_find(&held.users, span_of(user)) != NULL;
+    has = find(user) != NULL;
     pthread_mutex_unlock(&held.lock);
     return has;
 }

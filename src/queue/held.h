@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Whose mail is held: messages that a user sent (by meta `authn_id`) and that have not left yet stay in the spool until
- * an operator releases them. The list is a file beside the spool, so that a restart lets nothing go. From any thread.
+ * an operator releases them. Names that differ in case alone are one. The list is a file beside the spool, so that a
+ * restart lets nothing go. From any thread.
  */
 #ifndef GATEPOST_QUEUE_HELD_H
 #define GATEPOST_QUEUE_HELD_H
@@ -24,7 +25,7 @@ int held_add(const char *user, struct error *error) __attribute__((warn_unused_r
 int held_remove(const char *user, struct error *error) __attribute__((warn_unused_result));
 
 bool held_has(const char *user);
-json_t *held_list(void); /* ["ada"], a new reference */
+json_t *held_list(void); /* ["ada"], as they were said first; a new reference */
 
 /* Its sender if held, borrowed from the message, else NULL. The message has to be loaded. */
 const char *held_sender(const struct message *message);

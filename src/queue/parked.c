@@ -11,41 +11,61 @@
 #include "queue/held.h"
 #include "queue/queue_private.h"
 
-bool queue_park(struct queue *queue, struct message *message)
-{
-    const char *user = held_sender(message);
-    struct heap *parked;
+struct parked {
+    char *sender; /* as the first of the messages names him */
+    struct heap messages;
+};
 
-    if (!user)
-        return false;
-    parked = map_find(&queue->parked, span_of(user));
+static struct parked *parked_of(struct queue *queue, const char *sender)
+{
+    char *key = span_dup_lower(span_of(sender));
+    struct parked *parked = map_find(&queue->parked, span_of(key));
+
     if (!parked) {
         parked = mem_zalloc(sizeof *parked);
-        heap_init(parked);
-        map_put(&queue->parked, span_of(user), parked);
+        parked->sender = mem_strdup(sender);
+        heap_init(&parked->messages);
+        map_put(&queue->parked, span_of(key), parked);
     }
-    heap_insert(parked, message_heap_link(message), (uint64_t)message_created_ms(message));
+    free(key);
+    return parked;
+}
+
+static void parked_free(struct parked *parked)
+{
+    heap_done(&parked->messages);
+    free(parked->sender);
+    free(parked);
+}
+
+bool queue_park(struct queue *queue, struct message *message)
+{
+    const char *sender = held_sender(message);
+
+    if (!sender)
+        return false;
+    heap_insert(&parked_of(queue, sender)->messages, message_heap_link(message), (uint64_t)message_created_ms(message));
     metrics_add(METRIC_SCHEDULED_MESSAGES, 1);
     queue_shrink(queue, message);
     return true;
 }
 
-static struct message *unpark(struct queue *queue, struct heap *parked)
+static struct message *unpark(struct queue *queue, struct parked *parked)
 {
-    struct heap_node *node = heap_first(parked);
+    struct heap_node *node = heap_first(&parked->messages);
     struct message *message;
 
     if (!node)
         return NULL;
     message = message_of_heap_link(node);
-    heap_remove(parked, node);
+    heap_remove(&parked->messages, node);
     if (list_has(message_link(message)))
         list_remove(&queue->to_shrink, message_link(message));
     metrics_add(METRIC_SCHEDULED_MESSAGES, -1);
     return message;
 }
 
-static size_t release_all(struct queue *queue, struct heap *parked)
+static size_t release_all(struct queue *queue, struct parked *parked)
 {
     struct message *message;
     size_t released = 0;
@@ -54,8 +74,7 @@ static size_t release_all(struct queue *queue, struct heap *parked)
         queue_place(queue, message);
         released++;
     }
-    heap_done(parked);
-    free(parked);
+    parked_free(parked);
     return released;
 }
 
@@ -64,16 +83,15 @@ size_t queue_release(struct queue *queue)
     struct map_cursor cursor = {0};
     struct span user;
     size_t released = 0;
-    void *parked;
+    void *value;
 
-    while (map_next(&queue->parked, &cursor, &user, &parked)) {
-        char *name = span_dup(user);
+    while (map_next(&queue->parked, &cursor, &user, &value)) {
+        struct parked *parked = value;
 
-        if (!held_has(name)) {
-            map_remove(&queue->parked, user);
-            released += release_all(queue, parked);
-        }
-        free(name);
+        if (held_has(parked->sender))
+            continue;
+        map_remove(&queue->parked, user);
+        released += release_all(queue, parked);
     }
     return released;
 }
@@ -89,10 +107,14 @@ void queue_free_parked(struct queue *queue)
 
         while ((message = unpark(queue, value)))
             message_free(message);
-        heap_done(value);
-        free(value);
+        parked_free(value);
     }
     map_done(&queue->parked, NULL);
+}
+
+static json_t *describe(const struct parked *parked)
+{
+    return json_pack("{s:s, s:I}", "name", parked->sender, "length", (json_int_t)parked->messages.count);
 }
 
 json_t *queue_describe_parked(const struct queue *queue, size_t most)
@@ -103,7 +125,6 @@ json_t *queue_describe_parked(const struct queue *queue, size_t most)
     void *value;
 
     while (json_array_size(held) < most && map_next(&queue->parked, &cursor, &user, &value))
-        json_array_append_new(held, json_pack("{s:s%, s:I}", "name", user.data, user.len, "length",
-                                              (json_int_t)((struct heap *)value)->count));
+        json_array_append_new(held, describe(value));
     return held;
 }

@@ -159,7 +159,7 @@ struct queue {
     struct map sources;
     struct map sites;
     struct map overall_rates; /* struct rate, by overall_max_message_rate_key */
-    struct map parked;        /* struct heap of messages, by the sender that is held */
+    struct map parked;        /* struct parked, by the sender that is held, in lower case */
     struct route_queue_config *default_config;
     struct route_path *default_path;
 

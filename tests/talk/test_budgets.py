@@ -351,6 +351,30 @@ limits = { messages_per_day = 'unlimited' }
             assert send(client).startswith("452 4.7.1 limit recipients_per_day of budget b")
 
 
+ANY_SPELLING = """
+kumo.on('smtp_server_auth_plain', function(authz, authc, password)
+  return authc:lower() == 'ann' and password == 'tiger'
+end)
+"""
+
+
+def test_spelling_a_name_in_capitals_opens_no_budget_and_escapes_no_hold():
+    """A handler, like many a data base, may take a name in any case: it is one user's all the same."""
+    auth = "[budget.b]\nmessages_per_day = 3\nsessions = 3\n"
+    with Sink() as sink, daemon_of(auth, ANY_SPELLING, smart_host(sink.port)) as daemon:
+        with session(daemon, "ann") as lower, session(daemon, "ANN") as upper, session(daemon, "Ann") as other:
+            gatectl(daemon, "hold", "aNN")
+            assert [send(client)[:3] for client in (lower, upper, other, lower, upper)] == ["250"] * 3 + ["452"] * 2
+            with Talk(daemon.port) as one_more:
+                assert one_more.login("anN", "tiger").startswith("421 4.7.0 limit sessions of budget b")
+        until(lambda: re.search(r"held queues: 1\n", gatectl(daemon, "queue", "list")))
+        until(lambda: re.search(r"(?i)\bann +3\b", gatectl(daemon, "queue", "list")))
+        assert gatectl(daemon, "hold") == "aNN\n"
+        assert used(daemon, "aNn", "messages_per_day") == pytest.approx(3, abs=0.1)
+        assert gatectl(daemon, "release", "ANn") == "released; messages that had waited: 3\n"
+        assert len(sink.wait(3)) == 3
+
+
 def test_a_policy_gives_limits():
     script = """
 kumo.on('smtp_server_auth_plain', function(authz, authc, password)

@@ -236,6 +236,7 @@ static void spans_split_and_compare(void **state)
     struct span rest = SPAN_LIT("a,,b");
     struct span part;
     int parts = 0;
+    char *lower;
 
     (void)state;
     while (span_split(&rest, ',', &part))
@@ -244,6 +245,9 @@ static void spans_split_and_compare(void **state)
     assert_true(span_ieq(SPAN_LIT("AbC"), SPAN_LIT("aBc")));
     assert_false(span_eq(SPAN_LIT("abc"), SPAN_LIT("abcd")));
     assert_true(span_iends_with(SPAN_LIT("mail.Example"), SPAN_LIT(".example")));
+    lower = span_dup_lower(SPAN_LIT("MiA@Gr\xc3\x9cn"));
+    assert_string_equal(lower, "mia@gr\xc3\x9cn");
+    free(lower);
     assert_true(span_is_utf8(SPAN_LIT("gr\xc3\xbc\xc3\x9f")));
     assert_false(span_is_utf8(SPAN_LIT("\xc0\xaf")));
     assert_false(span_is_utf8(SPAN_LIT("\xed\xa0\x80")));

@@ -191,6 +191,25 @@ static void test_what_applies(void **state)
     assert_null(allowance_of("[budget.b]\ngroups = ['x']\nsessions = 1\n", "ada", "{}"));
 }
 
+/* A store that takes a name in any spelling lets one user in under many. */
+static void test_capitals_open_no_budget_anew(void **state)
+{
+    static const char *const names[] = {"cid", "CID", "Cid"};
+    static const char *const toml = "[budget.b]\nmessages_per_day = 3\n";
+
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct gate_allowance *allowance = allowance_of(toml, names[i], "{\"limits\": {\"bytes_per_day\": 300}}");
+        struct gate_spending *spending = gate_spending_new(allowance);
+
+        assert_false(message(spending, 100).is_excess);
+        assert_near(used(allowance, GATE_LIMIT_MESSAGES_PER_DAY), (double)i + 1);
+        assert_near(used(allowance, GATE_LIMIT_BYTES_PER_DAY), 100 * ((double)i + 1));
+        gate_spending_end(&spending, true);
+        gate_allowance_unref(&allowance);
+    }
+}
+
 static void test_limits_that_make_no_sense(void **state)
 {
     static const char *const cases[] = {
@@ -473,6 +492,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_applies),
+        cmocka_unit_test_setup_teardown(test_capitals_open_no_budget_anew, begin, end),
         cmocka_unit_test(test_limits_that_make_no_sense),
         cmocka_unit_test(test_too_many_budgets),
         cmocka_unit_test_setup_teardown(test_taking_is_all_or_nothing, begin, end),

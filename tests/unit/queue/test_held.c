@@ -78,6 +78,37 @@ static void what_is_held_is_held_in_the_next_life(void **state)
     assert_true(held_has("mia"));
 }
 
+static void assert_listed(const char *name)
+{
+    json_t *list = held_list();
+
+    assert_int_equal(json_array_size(list), name ? 1 : 0);
+    if (name)
+        assert_string_equal(json_string_value(json_array_get(list, 0)), name);
+    json_decref(list);
+}
+
+static void a_name_is_one_however_it_is_capitalized(void **state)
+{
+    struct error error;
+
+    (void)state;
+    write_file("[\"Ann\", \"ANN\"]");
+    assert_int_equal(held_open(folder, &error), 0);
+    assert_int_equal(held_remove("ann", &error), 0);
+    assert_false(held_has("Ann") || held_has("ANN"));
+    assert_int_equal(held_add("Ann", &error), 0);
+    assert_int_equal(held_add("ann", &error), 0);
+    assert_listed("Ann");
+    open_again();
+    assert_true(held_has("ann") && held_has("aNN") && !held_has("anna"));
+    assert_listed("Ann");
+    assert_int_equal(held_remove("ANN", &error), 0);
+    open_again();
+    assert_false(held_has("Ann"));
+    assert_listed(NULL);
+}
+
 /* A folder stands where the file is to be written. */
 static void what_cannot_be_written_down_is_not_promised(void **state)
 {
@@ -121,6 +152,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(what_is_held_is_held_in_the_next_life),
+        TEST(a_name_is_one_however_it_is_capitalized),
         TEST(what_cannot_be_written_down_is_not_promised),
         TEST(a_list_that_cannot_be_understood_is_an_error),
     };
