@@ -234,24 +234,25 @@ struct gate_guess *gate_guess_refused(struct gate_rules *rules, struct loop *loo
     return ask(rules, loop, attempt, true, on_done, ctx);
 }
 
-/* A login at a place that is counted: what went before is forgotten, and without a doubt the place is known. */
+/* A login at a place that is counted. What failed there before is forgotten once, when the place becomes known: if
+ * every login did it, whoever shares the place with its owner could guess for ever between the owner's logins. */
 void gate_guess_accepted(struct gate_rules *rules, const struct gate_attempt *attempt, bool is_doubtful)
 {
     const struct gate_guessing *guessing = rules->guessing;
     struct guess_subject subject;
     struct guess_plan plan;
 
-    if (!tally_get() || !guessing->is_on || attempt->is_proxys_own)
+    if (!tally_get() || !guessing->is_on || attempt->is_proxys_own || is_doubtful)
         return;
     guess_subject_init(&subject, guessing, &attempt->peer, attempt->user);
     guess_plan_make(&plan, guessing, &subject, SPAN_LIT(""), false);
     if (subject.user && !subject.is_trusted)
         tally_run(tally_get(), NULL,
                   (struct tally_op[]){
-                      {.kind = TALLY_FORGET, .key = &plan.keys[GUESS_KEY_PAIR]},
                       {.kind = TALLY_MARK, .key = &plan.keys[GUESS_KEY_KNOWN], .time_ms = guessing->known_for_ms},
+                      {.kind = TALLY_FORGET, .key = &plan.keys[GUESS_KEY_PAIR], .if_new = 1},
                       {.kind = TALLY_MARK, .key = &plan.keys[GUESS_KEY_HOME], .time_ms = guessing->known_for_ms}},
-                  is_doubtful ? 1 : 3, NULL, NULL);
+                  3, NULL, NULL);
     guess_subject_done(&subject);
 }
 

@@ -69,8 +69,8 @@ struct gate_guess *gate_guess_judge(struct gate_rules *rules, struct loop *loop,
 /* It was wrong, or locked: counts it. */
 struct gate_guess *gate_guess_refused(struct gate_rules *rules, struct loop *loop, const struct gate_attempt *attempt,
                                       gate_guess_fn *on_done, void *ctx);
-/* The user is in: the failures of this prefix for this user are forgotten, and it is known; unless the judge found the
- * login doubtful: then it takes another one, a day later. */
+/* The user is in: the prefix is known for him, and if it was not before, its failures for him are forgotten; unless the
+ * judge found the login doubtful: then it takes another one, a day later. */
 void gate_guess_accepted(struct gate_rules *rules, const struct gate_attempt *attempt, bool is_doubtful);
 /* on_done will not run; what is counted is counted. NULL is fine. */
 void gate_guess_cancel(struct gate_guess *guess);

@@ -386,8 +386,9 @@ static void a_thousand_addresses_on_one_account(void **state)
     gate_rules_unref(&rules);
 }
 
-/* As many as can be had without ever reaching a limit: what the numbers let somebody do who knows them. */
-static int patient_week(struct gate_rules *rules, const char *const *peers, int peer_count)
+/* As many as can be had without ever reaching a limit: what the numbers let somebody do who knows them. The owner's
+ * mail client polls from `home` all the while. */
+static int patient_week(struct gate_rules *rules, const char *const *peers, int peer_count, const char *home)
 {
     double pair[64] = {0}, all = 0;
     int through = 0;
@@ -405,8 +406,8 @@ static int patient_week(struct gate_rules *rules, const char *const *peers, int 
             all++;
             through++;
         }
-        if (minute % 60 == 0)
-            assert_let_in(right(rules, "203.0.113.1", "ada"));
+        if (minute % 5 == 0)
+            assert_let_in(right(rules, home, "ada"));
         pass(MINUTE);
     }
     return through;
@@ -420,7 +421,7 @@ static void a_patient_week_from_one_address(void **state)
 
     (void)state;
     assert_let_in(right(rules, "203.0.113.1", "ada"));
-    through = patient_week(rules, peers, 1);
+    through = patient_week(rules, peers, 1, "203.0.113.1");
     print_message("one patient address: %d guesses in a week, none refused\n", through);
     assert_true(through <= 10 * (1 + 7 * 0.6932));
     assert_let_in(right(rules, "198.51.100.1", "ada")); /* under the limits, as was said */
@@ -440,9 +441,96 @@ static void a_patient_week_from_sixty_addresses(void **state)
         peers[i] = texts[i];
     }
     assert_let_in(right(rules, "203.0.113.1", "ada"));
-    through = patient_week(rules, peers, 60);
+    through = patient_week(rules, peers, 60, "203.0.113.1");
     print_message("sixty patient addresses: %d guesses in a week, none refused\n", through);
     assert_true(through <= 100 * (1 + 7 * 0.6932));
+    gate_rules_unref(&rules);
+}
+
+/* Behind one NAT with the owner, whose logins there excuse nobody else's failures. */
+static void a_patient_week_behind_the_owners_own_address(void **state)
+{
+    struct gate_rules *rules = guessing("");
+    const char *const peers[] = {"203.0.113.1"};
+    int through;
+
+    (void)state;
+    assert_let_in(right(rules, "203.0.113.1", "ada"));
+    through = patient_week(rules, peers, 1, "203.0.113.1");
+    print_message("one patient neighbour of the owner: %d guesses in a week, none refused\n", through);
+    assert_true(through <= 10 * (1 + 7 * 0.6932));
+    gate_rules_unref(&rules);
+}
+
+/* Four guesses for each login of the owner's. At the limit he is locked out there as well, but nowhere else. */
+static void an_impatient_week_behind_the_owners_own_address(void **state)
+{
+    struct gate_rules *rules = guessing("");
+    int through = 0, refused = 0;
+
+    (void)state;
+    assert_let_in(right(rules, "203.0.113.1", "ada"));
+    assert_let_in(right(rules, "203.0.113.2", "ada"));
+    for (int minute = 0; minute < 7 * 24 * 60; minute++) {
+        char secret[32];
+
+        snprintf(secret, sizeof secret, "guess %d", minute);
+        if (wrong(rules, "203.0.113.1", "ada", secret).locked_by == GATE_GUESS_NONE)
+            through++;
+        else
+            refused++;
+        if (minute % 4 == 3)
+            assert_locked(right(rules, "203.0.113.1", "ada"), minute < 10 ? "none" : "address_user");
+        if (minute % 60 == 0)
+            assert_let_in(right(rules, "203.0.113.2", "ada"));
+        pass(MINUTE);
+    }
+    print_message("one impatient neighbour of the owner: %d guesses let through, %d refused\n", through, refused);
+    assert_true(through <= 10);
+    pass(HOUR);
+    assert_locked(right(rules, "203.0.113.1", "ada"), "address_user"); /* decays first */
+    pass(30 * DAY);
+    assert_let_in(right(rules, "203.0.113.1", "ada"));
+    gate_rules_unref(&rules);
+}
+
+/* Nor does it help where the owner is new: until the place is known, nothing is forgotten there. */
+static void guessing_between_doubtful_logins(void **state)
+{
+    struct gate_rules *rules = guessing("");
+    int through = 0;
+
+    (void)state;
+    for (int i = 0; i < 60; i++) {
+        char secret[32];
+
+        snprintf(secret, sizeof secret, "guess %d", i);
+        through += wrong(rules, "203.0.113.1", "ada", secret).locked_by == GATE_GUESS_NONE;
+        if (i >= 5)
+            right(rules, "203.0.113.1", "ada");
+    }
+    assert_int_equal(through, 9);
+    gate_rules_unref(&rules);
+}
+
+/* A month of an owner who mistypes four times a day, each time otherwise, and of a phone that still has the password
+ * of last year and tries it every ten minutes. */
+static void who_mistypes_at_home_is_never_locked_out(void **state)
+{
+    struct gate_rules *rules = guessing("");
+
+    (void)state;
+    assert_let_in(right(rules, "203.0.113.1", "ada"));
+    many_wrong(rules, "203.0.113.1", "ada", 9);
+    assert_let_in(right(rules, "203.0.113.1", "ada"));
+    pass(7 * DAY);
+    for (int minute = 0; minute < 30 * 24 * 60; minute += 10) {
+        wrong(rules, "203.0.113.1", "ada", "the password of last year");
+        if (minute % (6 * 60) == 0)
+            many_wrong(rules, "203.0.113.1", "ada", 1);
+        assert_let_in(right(rules, "203.0.113.1", "ada"));
+        pass(10 * MINUTE);
+    }
     gate_rules_unref(&rules);
 }
 
@@ -834,6 +922,10 @@ int main(void)
         COUNTED(a_thousand_addresses_on_one_account),
         COUNTED(a_patient_week_from_one_address),
         COUNTED(a_patient_week_from_sixty_addresses),
+        COUNTED(a_patient_week_behind_the_owners_own_address),
+        COUNTED(an_impatient_week_behind_the_owners_own_address),
+        COUNTED(guessing_between_doubtful_logins),
+        COUNTED(who_mistypes_at_home_is_never_locked_out),
         COUNTED(an_impatient_week),
         COUNTED(one_password_over_a_thousand_accounts),
         COUNTED(one_user_from_many_prefixes),
