@@ -68,6 +68,19 @@ static void mark(const struct gate_guess *guess, enum guess_key key, uint64_t ti
               &(struct tally_op){.kind = TALLY_MARK, .key = &guess->plan.keys[key], .time_ms = time_ms}, 1, NULL, NULL);
 }
 
+/* A doubt, and the hold that is set for it, in one step: whoever is judged after the doubt is not doubted anew, and
+ * would be let in before the hold. */
+static void doubt(const struct gate_guess *guess)
+{
+    const struct tally_key *keys = guess->plan.keys;
+    const struct tally_op ops[] = {
+        {.kind = TALLY_MARK, .key = &keys[GUESS_KEY_DOUBT], .time_ms = DOUBT_MS},
+        {.kind = TALLY_MARK, .key = &keys[GUESS_KEY_HELD], .time_ms = TALLY_TIME_MOST_MS},
+    };
+
+    tally_run(tally_get(), NULL, ops, guess->rules->guessing->holds ? 2 : 1, NULL, NULL);
+}
+
 static void suspect(struct gate_guess *guess, enum guess_suspicion kind, double number, bool is_held)
 {
     json_t *info = guess_suspect(guess->rules->guessing, kind, guess->facts, number, is_held);
@@ -104,11 +117,9 @@ static void conclude_right(struct gate_guess *guess, const struct guess_numbers 
         !guess_is_success_suspect(guessing, &guess->subject, numbers))
         return;
     result->is_doubtful = true;
-    mark(guess, GUESS_KEY_DOUBT, DOUBT_MS);
-    if (guessing->holds) {
-        mark(guess, GUESS_KEY_HELD, TALLY_TIME_MOST_MS);
+    doubt(guess);
+    if (guessing->holds)
         result->locked_by = GATE_GUESS_HELD;
-    }
     suspect(guess, GUESS_SUCCESS, fmax(numbers->pair, numbers->address), guessing->holds);
 }
 

@@ -690,6 +690,20 @@ static void a_guess_that_came_right_holds_the_user(void **state)
     gate_rules_unref(&rules);
 }
 
+/* A right guess that is judged between the doubt and the hold would be let in: there is no between. */
+static void doubt_and_hold_are_one_step(void **state)
+{
+    struct gate_rules *rules = guessing("suspect_failures = 3\nhold = true");
+    int64_t before;
+
+    (void)state;
+    many_wrong(rules, "198.51.100.1", "ada", 4);
+    before = metrics_get(METRIC_TALLY_CALLS_MEMORY);
+    assert_locked(right(rules, "198.51.100.1", "ada"), "held");
+    assert_int_equal(metrics_get(METRIC_TALLY_CALLS_MEMORY) - before, 2); /* the judgement, and both marks */
+    gate_rules_unref(&rules);
+}
+
 /* ---- the operator ---- */
 
 struct shown {
@@ -933,6 +947,7 @@ int main(void)
         COUNTED(a_success_after_failures),
         COUNTED(failures_elsewhere_hold_nobody),
         COUNTED(a_guess_that_came_right_holds_the_user),
+        COUNTED(doubt_and_hold_are_one_step),
         COUNTED(showing_and_unlocking),
         COUNTED(blocking),
         COUNTED(explaining),
