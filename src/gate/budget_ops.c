@@ -99,7 +99,9 @@ void budget_ops_invalid(struct budget_ops *ops, const struct gate_allowance *all
 
 void budget_ops_send(struct budget_ops *ops)
 {
-    if (ops->count && tally_get())
+    if (ops->count && tally_get() && ops->is_here)
+        tally_run_here(tally_get(), ops->ops, ops->count);
+    else if (ops->count && tally_get())
         (void)tally_run(tally_get(), NULL, ops->ops, ops->count, NULL, NULL);
     ops->count = 0;
 }

@@ -70,13 +70,18 @@ struct gate_allowance {
 /* Operations of one call, with the limit behind each. */
 struct budget_ops {
     size_t count;
+    bool is_here; /* sent to this node's memory alone, although there is a Redis */
     struct tally_op ops[TALLY_OPS_MOST];
     struct tally_key keys[TALLY_OPS_MOST];
     size_t limits[TALLY_OPS_MOST]; /* index in the allowance */
 };
 
 /* They are many bytes, most of which are never used: none of them is cleared. */
-static inline void budget_ops_init(struct budget_ops *ops) { ops->count = 0; }
+static inline void budget_ops_init(struct budget_ops *ops)
+{
+    ops->count = 0;
+    ops->is_here = false;
+}
 
 /* How many operations the command with the most of them needs. */
 size_t budget_ops_needed(const struct gate_allowance *allowance);

@@ -2,7 +2,8 @@
  *
  * Taking from an allowance, one command at a time: all limits that a command touches are one call of tally, which
  * grants all of them or none. The awkward truth is the client that leaves while Redis is asked: what was asked for is
- * still taken, so whoever leaves a question leaves it to give back by itself.
+ * still taken, so whoever leaves a question leaves it to give back by itself. And what was taken from this node's
+ * memory while Redis was away is given back there alone: Redis has never taken it, and would give credit for it.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -12,9 +13,14 @@
 #include "gate/budget_private.h"
 #include "gate/gate_private.h"
 
+struct taken {
+    double shared; /* where all nodes count, or in memory where there is no Redis */
+    double here;   /* in memory, while Redis was away */
+};
+
 struct gate_spending {
     struct gate_allowance *allowance;
-    double *taken; /* by limit */
+    struct taken *taken; /* by limit */
     size_t recipients;
     char **new_to; /* the recipients' names, where somebody has to know them */
     size_t named;
@@ -100,9 +106,12 @@ static void keep(struct gate_spend *spend, const struct tally_answer *answer)
 {
     struct gate_spending *spending = spend->spending;
 
-    for (size_t i = 0; i < spend->count; i++)
+    for (size_t i = 0; i < spend->count; i++) {
+        struct taken *taken = &spending->taken[spend->items[i].limit];
+
         if (is_taken(spend, answer, i))
-            spending->taken[spend->items[i].limit] += spend->items[i].amount;
+            *(answer->is_local ? &taken->here : &taken->shared) += spend->items[i].amount;
+    }
     if (!spend->name)
         return;
     spending->recipients++;
@@ -117,6 +126,7 @@ static void undo(const struct gate_spend *spend, const struct tally_answer *answ
     struct budget_ops ops;
 
     budget_ops_init(&ops);
+    ops.is_here = answer->is_local;
     if (spend->purpose == TO_BEGIN_SESSION)
         gate_session_end(spend->allowance, spend->name);
     for (size_t i = 0; spend->purpose == TO_TAKE && i < spend->count; i++)
@@ -286,14 +296,24 @@ struct gate_spending *gate_spending_new(struct gate_allowance *allowance)
     return spending;
 }
 
-static void give_back(const struct gate_spending *spending, struct budget_ops *ops)
+static void give_back_to(const struct gate_spending *spending, bool is_here, struct budget_ops *ops)
 {
+    ops->is_here = is_here;
     for (size_t i = 0; i < spending->allowance->count; i++) {
-        if (spending->taken[i] <= 0)
+        double amount = is_here ? spending->taken[i].here : spending->taken[i].shared;
+
+        if (amount <= 0)
             continue;
         budget_ops_make_room(ops, 1);
-        budget_ops_take(ops, spending->allowance, i, -spending->taken[i]);
+        budget_ops_take(ops, spending->allowance, i, -amount);
     }
+    budget_ops_send(ops);
+}
+
+static void give_back(const struct gate_spending *spending, struct budget_ops *ops)
+{
+    give_back_to(spending, false, ops);
+    give_back_to(spending, true, ops);
 }
 
 /* From now on they are known; before, each transaction that named one has counted it, so that a transaction held open

@@ -400,6 +400,18 @@ struct tally_call *tally_run(struct tally *tally, struct loop *loop, const struc
     return on_done ? waiting : NULL; /* without anybody who waits it may be gone by now */
 }
 
+void tally_run_here(struct tally *tally, const struct tally_op *ops, size_t count)
+{
+    struct tally_batch *batch = tally_batch_new();
+
+    MUST(count > 0 && count <= TALLY_OPS_MOST);
+    for (size_t i = 0; i < count; i++)
+        add_op(tally, batch, &ops[i]);
+    metrics_count(METRIC_TALLY_CALLS_MEMORY);
+    memory_run(tally->memory, batch, false);
+    tally_batch_free(batch);
+}
+
 struct tally_call *tally_list(struct tally *tally, struct loop *loop, const struct tally_key *prefix, size_t limit,
                               bool remove, tally_list_fn *on_listed, void *ctx)
 {

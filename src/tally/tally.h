@@ -9,9 +9,10 @@
  *
  * Awkward truths. With Redis away each node counts alone, so n nodes let through up to n times a limit. A call that ran
  * into the time limit may still be carried out by Redis after it was counted here: a limit errs to the strict side.
- * What is counted while Redis is away goes to Redis for marks and members, not for counters and budgets. Redis 5 or
- * later, one server (a cluster has no operation over several keys); a policy that evicts keys forgets at random, so use
- * noeviction.
+ * What is counted while Redis is away goes to Redis for marks and members, not for counters and budgets: so what was
+ * taken from a budget in Redis and is given back while it is away stays taken there, until its window has passed (told
+ * later, and perhaps twice, it would be credit that nobody has). Redis 5 or later, one server (a cluster has no
+ * operation over several keys); a policy that evicts keys forgets at random, so use noeviction.
  */
 #ifndef GATEPOST_TALLY_TALLY_H
 #define GATEPOST_TALLY_TALLY_H
@@ -149,6 +150,10 @@ struct tally_call;
  * unless cancelled. on_done may be NULL (then so may `loop`): what is counted is counted. */
 struct tally_call *tally_run(struct tally *tally, struct loop *loop, const struct tally_op *ops, size_t count,
                              tally_done_fn *on_done, void *ctx);
+/* The same in this node's memory alone, and at once, whether Redis is there or not: for giving back what was taken
+ * locally, which Redis has never heard of. A Redis that came back empty has been told of it, and does not hear of this:
+ * once more a limit errs to the strict side. */
+void tally_run_here(struct tally *tally, const struct tally_op *ops, size_t count);
 /* on_done will not run; what was asked is still done. NULL is fine. On the loop's thread, and before the loop ends. */
 void tally_cancel(struct tally *tally, struct tally_call *call);
 

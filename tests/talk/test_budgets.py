@@ -438,6 +438,34 @@ def test_two_nodes_share_one_budget_and_each_goes_on_alone():
                 assert [send(second)[:3] for _ in range(3)] == ["250", "250", "452"]
 
 
+def test_what_is_given_back_goes_where_it_was_taken():
+    """Or an outage would be credit: Redis would give back what it never took. The other way about it errs to the strict side."""
+    with RedisServer("--appendonly", "yes", "--appendfsync", "always") as redis:  # a restart forgets nothing
+        auth = users("ada", budgets=shared(redis, "10s") + "[budget.b]\nrecipients_per_day = 9\n")
+        with daemon_of(auth) as one, daemon_of(auth) as other:
+            wait_for_redis(one, other)
+            with session(other) as client:
+                assert send(client, "a@dest.example", "b@dest.example").startswith("250")
+            with session(one) as client, session(one) as before:
+                before.expect("MAIL FROM:<ada@dest.example>", "250")
+                before.expect("RCPT TO:<c@dest.example>", "250")
+                redis.kill()
+                wait_for_redis(one, other, used=False)
+                client.expect("MAIL FROM:<ada@dest.example>", "250")
+                client.expect("RCPT TO:<d@dest.example>", "250")
+                client.expect("RCPT TO:<e@dest.example>", "250")
+                assert used(one, "ada", "recipients_per_day") == 3  # its own, here or before
+                before.expect("RSET", "250")
+                assert used(one, "ada", "recipients_per_day") == 2
+                redis.start()
+                wait_for_redis(one, other)
+                client.expect("RSET", "250")
+                assert used(one, "ada", "recipients_per_day") == used(other, "ada", "recipients_per_day") == 3
+                redis.kill()
+                wait_for_redis(one, used=False)
+                assert used(one, "ada", "recipients_per_day") == 0
+
+
 def test_a_client_that_leaves_while_redis_is_silent_takes_nothing():
     with RedisServer() as redis:
         auth = users("ada", budgets=shared(redis) + "[budget.b]\nrecipients_per_day = 3\nsessions = 9\n")

@@ -387,6 +387,30 @@ static void a_reload_tells_nothing_twice(void **state)
     tally_free(tally);
 }
 
+/* Taken here while it was away, and given back when it is there again: what it has is somebody else's. */
+static void what_is_done_here_is_nothing_to_it(void **state)
+{
+    struct tally_options options = options_here();
+    struct tally *tally = connected(&options);
+    struct tally_key key = test_key("messages.day", "ada");
+    struct tally_op take = {.kind = TALLY_TAKE, .key = &key, .amount = 5, .limit = 9, .time_ms = 365 * DAY};
+    struct test_answer answer;
+
+    (void)state;
+    assert_false(test_run(tally, loop, &take, 1).is_local);
+    take.amount = -3;
+    tally_run_here(tally, &take, 1);
+    take.amount = 0;
+    answer = test_run(tally, loop, &take, 1);
+    assert_false(answer.is_local);
+    assert_true(fabs(answer.results[0].value - 5) < 0.01);
+    redis_server_kill(&server);
+    wait_for(tally, false);
+    answer = test_run(tally, loop, &take, 1);
+    assert_true(answer.is_local && fabs(answer.results[0].value - 2) < 0.01);
+    tally_free(tally);
+}
+
 static void addresses_that_cannot_be_are_refused(void **state)
 {
     static const char *const wrong[] = {"", "nowhere", "host:", "host:0", "host:70000", ":6379"};
@@ -563,15 +587,15 @@ static void threads_share_the_connection(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(memory_and_redis_answer_alike),         TEST(two_instances_keep_one_limit),
-        TEST(an_unlock_on_one_node_is_one_on_all),   TEST(killed_and_restarted_empty_it_learns_what_was_known),
-        TEST(flushed_while_in_use_it_is_noticed),    TEST(stopped_it_costs_one_time_limit),
-        TEST(full_it_is_left_until_it_has_room),     TEST(read_only_it_is_left),
-        TEST(without_its_script_it_gets_it_again),   TEST(a_user_and_password_are_given),
-        TEST(what_was_marked_meanwhile_is_told),     TEST(a_reload_tells_nothing_twice),
-        TEST(addresses_that_cannot_be_are_refused),  TEST(a_call_may_be_cancelled_or_left),
-        TEST(one_that_is_too_many_is_answered_here), TEST(only_the_right_certificate_is_spoken_to),
-        TEST(threads_share_the_connection),
+        TEST(memory_and_redis_answer_alike),           TEST(two_instances_keep_one_limit),
+        TEST(an_unlock_on_one_node_is_one_on_all),     TEST(killed_and_restarted_empty_it_learns_what_was_known),
+        TEST(flushed_while_in_use_it_is_noticed),      TEST(stopped_it_costs_one_time_limit),
+        TEST(full_it_is_left_until_it_has_room),       TEST(read_only_it_is_left),
+        TEST(without_its_script_it_gets_it_again),     TEST(a_user_and_password_are_given),
+        TEST(what_was_marked_meanwhile_is_told),       TEST(a_reload_tells_nothing_twice),
+        TEST(what_is_done_here_is_nothing_to_it),      TEST(addresses_that_cannot_be_are_refused),
+        TEST(a_call_may_be_cancelled_or_left),         TEST(one_that_is_too_many_is_answered_here),
+        TEST(only_the_right_certificate_is_spoken_to), TEST(threads_share_the_connection),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
