@@ -17,6 +17,10 @@
  * `limits` of a user's record or AuthInfo has the same keys; they take the place of what budgets per identity say
  * (budget "own"). "unlimited" lifts a limit.
  *
+ * A tenant's are the messages that turn out to be of it, at their end (gate/identity.h); recipients are counted at RCPT
+ * where the user has one tenant, and at the end with the message where there are several to choose from. Sessions and
+ * refused recipients are of no message: they count for the first tenant of the user.
+ *
  * Awkward truths. A message counts once, whatever number of recipients it has; its bytes likewise, as received. What a
  * session takes while Redis does not answer is counted on this node alone. A transaction that is being stored when its
  * client leaves is delivered, and so it stays counted.
@@ -34,6 +38,7 @@
 #include "loop/loop.h"
 
 struct gate_rules;
+struct gate_who;
 
 enum gate_limit {
     GATE_LIMIT_MESSAGES_PER_HOUR,
@@ -52,11 +57,11 @@ const char *gate_limit_name(enum gate_limit limit); /* "messages_per_hour" */
 
 struct gate_allowance;
 
-/* All limits that apply to `user`, however his name is capitalized, as `info` describes him. `rules` may be NULL: then
- * only info's own limits do. NULL in *allowance_out when none applies. -1: his limits make no sense, or too many
+/* All limits that apply to `user`, however his name is capitalized, as `who` describes him (`info` is needed; without
+ * rules only its own limits do). NULL in *allowance_out when none applies. -1: his limits make no sense, or too many
  * budgets apply to be asked at once. */
-int gate_allowance_new(const struct gate_rules *rules, const char *user, const struct auth_info *info,
-                       struct gate_allowance **allowance_out, struct error *error) __attribute__((warn_unused_result));
+int gate_allowance_new(const struct gate_who *who, const char *user, struct gate_allowance **allowance_out,
+                       struct error *error) __attribute__((warn_unused_result));
 struct gate_allowance *gate_allowance_ref(struct gate_allowance *allowance);
 void gate_allowance_unref(struct gate_allowance **allowance);
 
@@ -89,8 +94,9 @@ struct gate_spend *gate_spend_try(struct gate_allowance *allowance, struct loop 
                                   gate_spend_fn *on_done, void *ctx);
 struct gate_spend *gate_spend_recipient(struct gate_spending *spending, struct loop *loop, const char *recipient,
                                         gate_spend_fn *on_done, void *ctx);
+/* `tenant`: whose mail the message turned out to be; NULL: nobody's. Once for a transaction. */
 struct gate_spend *gate_spend_message(struct gate_spending *spending, struct loop *loop, uint64_t bytes,
-                                      gate_spend_fn *on_done, void *ctx);
+                                      const char *tenant, gate_spend_fn *on_done, void *ctx);
 /* A recipient was refused for good. Excess: there have been too many of them. */
 struct gate_spend *gate_spend_invalid(struct gate_allowance *allowance, struct loop *loop, gate_spend_fn *on_done,
                                       void *ctx);

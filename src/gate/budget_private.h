@@ -52,15 +52,36 @@ const struct gate_budgets *gate_rules_budgets(const struct gate_rules *rules);
 
 struct budget_limit {
     enum gate_limit kind;
+    bool is_of_tenant; /* it depends on the tenant that a message is of */
     double most, invalid_least;
     char *budget, *subject;
+    json_t *tenants; /* open ones: of these alone; NULL: of any */
 };
 
+/* Whose mail a message is, its end tells. Who has one tenant is taken at his word before; of who has several the limits
+ * that depend on it stay open until then. */
 struct gate_allowance {
     atomic_uint refs;
     size_t count;
     struct budget_limit *limits;
+    size_t open_count;
+    struct budget_limit *open; /* all that depend on the tenant and are about messages. `subject` NULL: the tenant */
+    json_t *tenants;           /* the user's, each once */
+    char *tenant;              /* that `limits` are for; NULL: he has none, or several */
 };
+
+/* Messages and recipients are a tenant's; sessions, and refused recipients, are the user's first one's. */
+static inline bool budget_is_of_message(enum gate_limit kind)
+{
+    return kind != GATE_LIMIT_SESSIONS && kind != GATE_LIMIT_INVALID_RECIPIENTS;
+}
+
+/* A new one with all limits of `allowance`, and behind them those that it leaves open and that hold for mail of
+ * `tenant` (NULL: of no tenant). */
+struct gate_allowance *budget_allowance_for(const struct gate_allowance *allowance, const char *tenant)
+    __attribute__((returns_nonnull));
+/* And the same for all tenants of a user who has several, each limit once: for showing them. */
+struct gate_allowance *budget_allowance_of_all(const struct gate_allowance *allowance) __attribute__((returns_nonnull));
 
 /* ---- budget_ops.c: limits as tally's operations ---- */
 
@@ -103,6 +124,63 @@ static inline double budget_invalid_share(double refused, double all)
 /* Counted, and nobody waits for it; the operations are forgotten. */
 void budget_ops_send(struct budget_ops *ops);
 void budget_ops_make_room(struct budget_ops *ops, size_t wanted); /* sends those there are, should they leave none */
+
+/* ---- budget_spend.c: what it shares with budget_message.c ---- */
+
+struct budget_taken {
+    double shared; /* where all nodes count, or in memory where there is no Redis */
+    double here;   /* in memory, while Redis was away */
+};
+
+struct gate_spending {
+    struct gate_allowance *allowance;
+    struct budget_taken *taken; /* by limit */
+    size_t recipients;
+    char **new_to; /* the recipients' names, where somebody has to know them */
+    size_t named;
+    /* when the message is of another tenant than was assumed */
+    bool is_settled;
+    size_t settled_from; /* limits from here on are that tenant's */
+};
+
+/* Is it of those that the transaction counts for? The tenant's that was assumed may not be. */
+bool budget_counts(const struct gate_spending *spending, size_t limit);
+
+enum budget_purpose { BUDGET_TO_TRY, BUDGET_TO_TAKE, BUDGET_TO_BEGIN_SESSION, BUDGET_TO_COUNT_INVALID };
+
+struct budget_item {
+    size_t limit;
+    double amount; /* taken, unless the item before it was there */
+    bool depends;
+};
+
+struct gate_spend {
+    enum budget_purpose purpose;
+    struct gate_allowance *allowance;
+    struct gate_spending *spending; /* BUDGET_TO_TAKE; not to be touched once it is left */
+    char *name;                     /* of the recipient or session, or NULL */
+    gate_spend_fn *on_done;
+    void *ctx;
+    bool is_left;
+    size_t count;
+    struct budget_item items[TALLY_OPS_MOST];
+    /* budget_message.c, while it looks for recipients that are new to the tenant */
+    struct loop *loop;
+    uint64_t bytes;
+    size_t looked;
+    double *fresh; /* by limit: how many of them are */
+    bool is_asking;
+};
+
+struct gate_spend *budget_spend_new(enum budget_purpose purpose, struct gate_allowance *allowance, const char *name,
+                                    gate_spend_fn *on_done, void *ctx) __attribute__((returns_nonnull));
+void budget_spend_free(struct gate_spend *spend);
+/* Asks all of it in one step, and tells. NULL: it has told already. */
+struct gate_spend *budget_spend_run(struct gate_spend *spend, struct loop *loop, struct budget_ops *ops);
+/* Tells without asking. */
+void budget_spend_tell(struct gate_spend *spend, const struct gate_excess *excess);
+/* How much of a limit a message of so many bytes takes. */
+double budget_message_takes(enum gate_limit kind, uint64_t bytes);
 
 /* ---- budget_figures.c ---- */
 

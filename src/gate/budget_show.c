@@ -9,6 +9,7 @@
 #include "credential/lookup.h"
 #include "gate/budget_private.h"
 #include "gate/gate_private.h"
+#include "gate/identity.h"
 
 struct show {
     struct gate_allowance *allowance;
@@ -80,11 +81,11 @@ void gate_allowance_show(struct gate_allowance *allowance, struct loop *loop, ga
 {
     struct show *show = mem_zalloc(sizeof *show);
 
-    show->allowance = gate_allowance_ref(allowance);
+    show->allowance = budget_allowance_of_all(allowance);
     show->loop = loop;
     show->on_done = on_done;
     show->ctx = ctx;
-    show->uses = mem_zalloc((allowance->count + 1) * sizeof *show->uses);
+    show->uses = mem_zalloc((show->allowance->count + 1) * sizeof *show->uses);
     go_on(show);
 }
 
@@ -126,7 +127,7 @@ static void on_record(void *ctx, const struct lookup_result *result)
     login = gate_login_of(by_name->rules, user, user);
     login->credential = record ? credential_ref(record) : NULL;
     info = gate_info_of(login, NULL);
-    if (gate_allowance_new(by_name->rules, user, info, &allowance, &error))
+    if (gate_allowance_new(&(struct gate_who){by_name->rules, login, info}, user, &allowance, &error))
         tell(by_name, NULL, &error);
     else
         tell(by_name, allowance, NULL);

@@ -13,45 +13,18 @@
 #include "gate/budget_private.h"
 #include "gate/gate_private.h"
 
-struct taken {
-    double shared; /* where all nodes count, or in memory where there is no Redis */
-    double here;   /* in memory, while Redis was away */
-};
-
-struct gate_spending {
-    struct gate_allowance *allowance;
-    struct taken *taken; /* by limit */
-    size_t recipients;
-    char **new_to; /* the recipients' names, where somebody has to know them */
-    size_t named;
-};
-
-enum purpose { TO_TRY, TO_TAKE, TO_BEGIN_SESSION, TO_COUNT_INVALID };
-
-struct item {
-    size_t limit;
-    double amount; /* taken, unless the item before it was there */
-    bool depends;
-};
-
-struct gate_spend {
-    enum purpose purpose;
-    struct gate_allowance *allowance;
-    struct gate_spending *spending; /* TO_TAKE; not to be touched once it is left */
-    char *name;                     /* of the recipient or session, or NULL */
-    gate_spend_fn *on_done;
-    void *ctx;
-    bool is_left;
-    size_t count;
-    struct item items[TALLY_OPS_MOST];
-};
-
-static bool has(const struct gate_allowance *allowance, enum gate_limit kind)
+static bool has(const struct budget_limit *limits, size_t count, enum gate_limit kind)
 {
-    for (size_t i = 0; i < allowance->count; i++)
-        if (allowance->limits[i].kind == kind)
+    for (size_t i = 0; i < count; i++)
+        if (limits[i].kind == kind)
             return true;
     return false;
+}
+
+static bool needs_names(const struct gate_allowance *allowance)
+{
+    return has(allowance->limits, allowance->count, GATE_LIMIT_NEW_RECIPIENTS_PER_DAY) ||
+           has(allowance->open, allowance->open_count, GATE_LIMIT_NEW_RECIPIENTS_PER_DAY);
 }
 
 /* ---- the answer ---- */
@@ -74,12 +47,12 @@ static bool find_excess(const struct gate_spend *spend, const struct tally_answe
     const struct budget_limit *limits = spend->allowance->limits;
 
     if (answer->refused_by >= 0) {
-        const struct item *item = &spend->items[answer->refused_by];
+        const struct budget_item *item = &spend->items[answer->refused_by];
         const struct budget_limit *limit = &limits[item->limit];
 
         *out = (struct gate_excess){.limit = limit->kind, .budget = limit->budget};
         out->retry_ms = answer->results[answer->refused_by].left_ms;
-        out->is_never = item->amount > limit->most;
+        out->is_never = limit->kind == GATE_LIMIT_BYTES_PER_DAY && item->amount > limit->most;
         return true;
     }
     for (size_t i = 0; i < spend->count; i++) {
@@ -107,7 +80,7 @@ static void keep(struct gate_spend *spend, const struct tally_answer *answer)
     struct gate_spending *spending = spend->spending;
 
     for (size_t i = 0; i < spend->count; i++) {
-        struct taken *taken = &spending->taken[spend->items[i].limit];
+        struct budget_taken *taken = &spending->taken[spend->items[i].limit];
 
         if (is_taken(spend, answer, i))
             *(answer->is_local ? &taken->here : &taken->shared) += spend->items[i].amount;
@@ -115,7 +88,7 @@ static void keep(struct gate_spend *spend, const struct tally_answer *answer)
     if (!spend->name)
         return;
     spending->recipients++;
-    if (has(spending->allowance, GATE_LIMIT_NEW_RECIPIENTS_PER_DAY)) {
+    if (needs_names(spending->allowance)) {
         keep_name(spending, spend->name);
         spend->name = NULL;
     }
@@ -127,18 +100,19 @@ static void undo(const struct gate_spend *spend, const struct tally_answer *answ
 
     budget_ops_init(&ops);
     ops.is_here = answer->is_local;
-    if (spend->purpose == TO_BEGIN_SESSION)
+    if (spend->purpose == BUDGET_TO_BEGIN_SESSION)
         gate_session_end(spend->allowance, spend->name);
-    for (size_t i = 0; spend->purpose == TO_TAKE && i < spend->count; i++)
+    for (size_t i = 0; spend->purpose == BUDGET_TO_TAKE && i < spend->count; i++)
         if (is_taken(spend, answer, i))
             budget_ops_take(&ops, spend->allowance, spend->items[i].limit, -spend->items[i].amount);
     budget_ops_send(&ops);
 }
 
-static void free_spend(struct gate_spend *spend)
+void budget_spend_free(struct gate_spend *spend)
 {
     gate_allowance_unref(&spend->allowance);
     free(spend->name);
+    free(spend->fresh);
     free(spend);
 }
 
@@ -155,11 +129,18 @@ static void on_answer(void *ctx, const struct tally_answer *answer)
     } else {
         if (is_excess)
             budget_figures_count(excess.budget, excess.limit);
-        else if (spend->purpose == TO_TAKE)
+        else if (spend->purpose == BUDGET_TO_TAKE)
             keep(spend, answer);
         spend->on_done(spend->ctx, is_excess ? &excess : NULL);
     }
-    free_spend(spend);
+    budget_spend_free(spend);
+}
+
+void budget_spend_tell(struct gate_spend *spend, const struct gate_excess *excess)
+{
+    budget_figures_count(excess->budget, excess->limit);
+    spend->on_done(spend->ctx, excess);
+    budget_spend_free(spend);
 }
 
 void gate_spend_leave(struct gate_spend *spend)
@@ -172,7 +153,7 @@ void gate_spend_leave(struct gate_spend *spend)
 
 /* ---- the question ---- */
 
-static struct gate_spend *spend_new(enum purpose purpose, struct gate_allowance *allowance, const char *name,
+struct gate_spend *budget_spend_new(enum budget_purpose purpose, struct gate_allowance *allowance, const char *name,
                                     gate_spend_fn *on_done, void *ctx)
 {
     struct gate_spend *spend = mem_zalloc(sizeof *spend);
@@ -185,13 +166,13 @@ static struct gate_spend *spend_new(enum purpose purpose, struct gate_allowance 
     return spend;
 }
 
-static struct gate_spend *run(struct gate_spend *spend, struct loop *loop, struct budget_ops *ops)
+struct gate_spend *budget_spend_run(struct gate_spend *spend, struct loop *loop, struct budget_ops *ops)
 {
     static const struct tally_answer nothing = {.refused_by = -1};
 
     spend->count = ops->count;
     for (size_t i = 0; i < ops->count; i++)
-        spend->items[i] = (struct item){
+        spend->items[i] = (struct budget_item){
             .limit = ops->limits[i],
             .amount = ops->ops[i].kind == TALLY_TAKE ? ops->ops[i].amount : 0,
             .depends = ops->ops[i].if_new > 0,
@@ -204,8 +185,7 @@ static struct gate_spend *run(struct gate_spend *spend, struct loop *loop, struc
     return tally_run(tally_get(), loop, ops->ops, ops->count, on_answer, spend) ? spend : NULL;
 }
 
-/* How much of a limit a message of so many bytes takes. */
-static double message_takes(enum gate_limit kind, uint64_t bytes)
+double budget_message_takes(enum gate_limit kind, uint64_t bytes)
 {
     if (kind == GATE_LIMIT_MESSAGES_PER_HOUR || kind == GATE_LIMIT_MESSAGES_PER_DAY)
         return 1;
@@ -215,12 +195,12 @@ static double message_takes(enum gate_limit kind, uint64_t bytes)
 struct gate_spend *gate_spend_try(struct gate_allowance *allowance, struct loop *loop, uint64_t bytes,
                                   gate_spend_fn *on_done, void *ctx)
 {
-    struct gate_spend *spend = spend_new(TO_TRY, allowance, NULL, on_done, ctx);
+    struct gate_spend *spend = budget_spend_new(BUDGET_TO_TRY, allowance, NULL, on_done, ctx);
     struct budget_ops ops;
 
     budget_ops_init(&ops);
     for (size_t i = 0; i < allowance->count; i++) {
-        double amount = message_takes(allowance->limits[i].kind, bytes);
+        double amount = budget_message_takes(allowance->limits[i].kind, bytes);
 
         if (allowance->limits[i].kind == GATE_LIMIT_INVALID_RECIPIENTS) {
             budget_ops_invalid(&ops, allowance, i, 0, 0);
@@ -229,13 +209,13 @@ struct gate_spend *gate_spend_try(struct gate_allowance *allowance, struct loop 
             budget_ops_take(&ops, allowance, i, -amount);
         }
     }
-    return run(spend, loop, &ops);
+    return budget_spend_run(spend, loop, &ops);
 }
 
 struct gate_spend *gate_spend_recipient(struct gate_spending *spending, struct loop *loop, const char *recipient,
                                         gate_spend_fn *on_done, void *ctx)
 {
-    struct gate_spend *spend = spend_new(TO_TAKE, spending->allowance, recipient, on_done, ctx);
+    struct gate_spend *spend = budget_spend_new(BUDGET_TO_TAKE, spending->allowance, recipient, on_done, ctx);
     const struct gate_allowance *allowance = spending->allowance;
     struct budget_ops ops;
 
@@ -252,37 +232,20 @@ struct gate_spend *gate_spend_recipient(struct gate_spending *spending, struct l
             budget_ops_take(&ops, allowance, i, 1);
         }
     }
-    return run(spend, loop, &ops);
-}
-
-struct gate_spend *gate_spend_message(struct gate_spending *spending, struct loop *loop, uint64_t bytes,
-                                      gate_spend_fn *on_done, void *ctx)
-{
-    struct gate_spend *spend = spend_new(TO_TAKE, spending->allowance, NULL, on_done, ctx);
-    struct budget_ops ops;
-
-    budget_ops_init(&ops);
-    spend->spending = spending;
-    for (size_t i = 0; i < spending->allowance->count; i++) {
-        double amount = message_takes(spending->allowance->limits[i].kind, bytes);
-
-        if (amount > 0)
-            budget_ops_take(&ops, spending->allowance, i, amount);
-    }
-    return run(spend, loop, &ops);
+    return budget_spend_run(spend, loop, &ops);
 }
 
 struct gate_spend *gate_spend_invalid(struct gate_allowance *allowance, struct loop *loop, gate_spend_fn *on_done,
                                       void *ctx)
 {
-    struct gate_spend *spend = spend_new(TO_COUNT_INVALID, allowance, NULL, on_done, ctx);
+    struct gate_spend *spend = budget_spend_new(BUDGET_TO_COUNT_INVALID, allowance, NULL, on_done, ctx);
     struct budget_ops ops;
 
     budget_ops_init(&ops);
     for (size_t i = 0; i < allowance->count; i++)
         if (allowance->limits[i].kind == GATE_LIMIT_INVALID_RECIPIENTS)
             budget_ops_invalid(&ops, allowance, i, 1, 1);
-    return run(spend, loop, &ops);
+    return budget_spend_run(spend, loop, &ops);
 }
 
 /* ---- a transaction ---- */
@@ -292,17 +255,27 @@ struct gate_spending *gate_spending_new(struct gate_allowance *allowance)
     struct gate_spending *spending = mem_zalloc(sizeof *spending);
 
     spending->allowance = gate_allowance_ref(allowance);
+    spending->settled_from = allowance->count;
     spending->taken = mem_zalloc(allowance->count * sizeof *spending->taken);
     return spending;
 }
 
-static void give_back_to(const struct gate_spending *spending, bool is_here, struct budget_ops *ops)
+bool budget_counts(const struct gate_spending *spending, size_t limit)
+{
+    const struct budget_limit *of = &spending->allowance->limits[limit];
+
+    return !spending->is_settled || limit >= spending->settled_from || !of->is_of_tenant ||
+           !budget_is_of_message(of->kind);
+}
+
+/* All of it, or what was taken from a tenant whose mail it was not. */
+static void give_back_to(const struct gate_spending *spending, bool is_accepted, bool is_here, struct budget_ops *ops)
 {
     ops->is_here = is_here;
     for (size_t i = 0; i < spending->allowance->count; i++) {
         double amount = is_here ? spending->taken[i].here : spending->taken[i].shared;
 
-        if (amount <= 0)
+        if (amount <= 0 || (is_accepted && budget_counts(spending, i)))
             continue;
         budget_ops_make_room(ops, 1);
         budget_ops_take(ops, spending->allowance, i, -amount);
@@ -310,10 +283,10 @@ static void give_back_to(const struct gate_spending *spending, bool is_here, str
     budget_ops_send(ops);
 }
 
-static void give_back(const struct gate_spending *spending, struct budget_ops *ops)
+static void give_back(const struct gate_spending *spending, bool is_accepted, struct budget_ops *ops)
 {
-    give_back_to(spending, false, ops);
-    give_back_to(spending, true, ops);
+    give_back_to(spending, is_accepted, true, ops);
+    give_back_to(spending, is_accepted, false, ops);
 }
 
 /* From now on they are known; before, each transaction that named one has counted it, so that a transaction held open
@@ -332,7 +305,7 @@ static void settle(const struct gate_spending *spending, struct budget_ops *ops)
     for (size_t i = 0; i < spending->allowance->count; i++) {
         enum gate_limit kind = spending->allowance->limits[i].kind;
 
-        if (kind == GATE_LIMIT_NEW_RECIPIENTS_PER_DAY)
+        if (kind == GATE_LIMIT_NEW_RECIPIENTS_PER_DAY && budget_counts(spending, i))
             make_known(spending, i, ops);
         if (kind != GATE_LIMIT_INVALID_RECIPIENTS || !spending->recipients)
             continue;
@@ -350,10 +323,9 @@ void gate_spending_end(struct gate_spending **spending_at, bool is_accepted)
     if (!spending)
         return;
     budget_ops_init(&ops);
+    give_back(spending, is_accepted, &ops);
     if (is_accepted)
         settle(spending, &ops);
-    else
-        give_back(spending, &ops);
     budget_ops_send(&ops);
     for (size_t i = 0; i < spending->named; i++)
         free(spending->new_to[i]);
@@ -376,14 +348,14 @@ static void add_sessions(struct budget_ops *ops, const struct gate_allowance *al
 struct gate_spend *gate_spend_session(struct gate_allowance *allowance, struct loop *loop, const char *session_id,
                                       gate_spend_fn *on_done, void *ctx)
 {
-    struct gate_spend *spend = spend_new(TO_BEGIN_SESSION, allowance, session_id, on_done, ctx);
+    struct gate_spend *spend = budget_spend_new(BUDGET_TO_BEGIN_SESSION, allowance, session_id, on_done, ctx);
     struct budget_ops ops;
 
     budget_ops_init(&ops);
     add_sessions(&ops, allowance, session_id, TALLY_JOIN);
     for (size_t i = 0; i < ops.count; i++)
         ops.ops[i].limit = allowance->limits[ops.limits[i]].most;
-    return run(spend, loop, &ops);
+    return budget_spend_run(spend, loop, &ops);
 }
 
 void gate_session_renew(struct gate_allowance *allowance, const char *session_id)

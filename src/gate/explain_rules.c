@@ -59,7 +59,8 @@ static void tell_budgets(struct rules_asked *asked)
 
     if (!explaining->info) {
         end(asked);
-    } else if (gate_allowance_new(explaining->rules, explaining->user, explaining->info, &asked->allowance, &error)) {
+    } else if (gate_allowance_new(&(struct gate_who){explaining->rules, explaining->login, explaining->info},
+                                  explaining->user, &asked->allowance, &error)) {
         explain_step(explaining, "budget", EXPLAIN_FAILS, "%s", error.sentence);
         end(asked);
     } else if (asked->allowance) {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Where a session takes from its budgets. Recipients are taken at RCPT, the message and its bytes at the end of data,
- * the session itself at AUTH; what a transaction took goes back with the transaction, wherever that ends
- * (transaction.c), unless it was handed over to be stored: then the reception has it, because a client that leaves
- * before our 250 has sent its mail all the same.
+ * Where a session takes from its budgets. Recipients are taken at RCPT, the message and its bytes at the end of data
+ * (with the recipients of a tenant that is known only then), the session itself at AUTH; what a transaction took goes
+ * back with the transaction, wherever that ends (transaction.c), unless it was handed over to be stored: then the
+ * reception has it, because a client that leaves before our 250 has sent its mail all the same.
  */
 #include "receive/budget.h"
 
@@ -11,6 +11,8 @@
 
 #include "base/mem.h"
 #include "base/must.h"
+#include "gate/identity.h"
+#include "receive/auth_attempt.h"
 #include "receive/transaction.h"
 
 struct session_budget {
@@ -104,11 +106,12 @@ static void on_session(void *ctx, const struct gate_excess *excess)
 void budget_log_in(struct session *session, const struct gate_rules *rules, const char *user,
                    const struct auth_info *info, budget_then_fn *then)
 {
+    const struct gate_who who = {.rules = rules, .login = session->attempt->login, .info = info};
     struct gate_allowance *allowance;
     struct smtp_reply refusal;
     struct error error;
 
-    if (gate_allowance_new(rules, user, info, &allowance, &error)) {
+    if (gate_allowance_new(&who, user, &allowance, &error)) {
         diag_error(&session->scope, &error, "budgets of %s", user);
         smtp_reply_setf(&refusal, 454, "4.7.0 temporary authentication failure");
         then(session, &refusal);
@@ -170,7 +173,13 @@ void budget_recipient(struct session *session, const char *recipient, budget_the
     wait_for(session, gate_spend_recipient(spending, session->listener->loop, recipient, on_spent, session));
 }
 
-void budget_message(struct session *session, uint64_t bytes, budget_then_fn *then)
+/* As the guard settled it (identity.c), and not as a policy may have named it. */
+static const char *tenant_of(const struct message *message)
+{
+    return message_meta_get(message, "authz_tenants") ? json_string_value(message_meta_get(message, "tenant")) : NULL;
+}
+
+void budget_message(struct session *session, const struct message *message, budget_then_fn *then)
 {
     struct gate_spending *spending = session->transaction->spending;
 
@@ -179,7 +188,8 @@ void budget_message(struct session *session, uint64_t bytes, budget_then_fn *the
         return;
     }
     session->budget->then = then;
-    wait_for(session, gate_spend_message(spending, session->listener->loop, bytes, on_spent, session));
+    wait_for(session, gate_spend_message(spending, session->listener->loop, message_body_bytes(message),
+                                         tenant_of(message), on_spent, session));
 }
 
 json_t *budget_watchers(const struct session *session)

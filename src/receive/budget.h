@@ -28,7 +28,7 @@ void budget_recipient(struct session *session, const char *recipient, budget_the
 void budget_note_refusal(struct session *session, int code);
 /* For its metadata: gate_allowance_watchers. */
 json_t *budget_watchers(const struct session *session);
-/* All of the message is here. */
-void budget_message(struct session *session, uint64_t bytes, budget_then_fn *then);
+/* All of the message is here, and it is settled whose it is. */
+void budget_message(struct session *session, const struct message *message, budget_then_fn *then);
 
 #endif

@@ -335,5 +335,5 @@ void session_end_of_data(struct session *session)
         refuse(session, &refusal);
         return;
     }
-    budget_message(session, message_body_bytes(session->reception->message), on_budget);
+    budget_message(session, session->reception->message, on_budget);
 }

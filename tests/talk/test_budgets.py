@@ -313,8 +313,7 @@ messages_per_day = 4
 
 
 def test_a_tenants_budget_holds_for_those_who_have_it_from_a_group():
-    """Mail is the tenant's by the same rules, so its numbers are too. A header that chooses another tenant comes too late
-    for them: recipients were counted before it."""
+    """Mail is the tenant's by the same rules, so its numbers are too; and for whoever chooses it by a header."""
     auth = (users("ada", limits="groups = ['staff']") + users("bea", limits="tenants = ['red']") +
             users("cat", limits="tenants = ['blue', 'red']") +
             "[group.staff]\ntenants = ['red']\n[identity]\ntenant_header = 'X-Tenant'\nsenders = ['*']\n"
@@ -324,8 +323,46 @@ def test_a_tenants_budget_holds_for_those_who_have_it_from_a_group():
             with session(daemon, user) as client:
                 assert send(client).startswith(answer)
         with session(daemon, "cat") as client:
-            assert send(client, data=b"X-Tenant: red\r\n" + MESSAGE).startswith("250")
-        assert used(daemon, "ada", "messages_per_day") == 2
+            assert send(client, data=b"X-Tenant: red\r\n" + MESSAGE).startswith("452 4.7.1 limit messages_per_day of budget b")
+            assert send(client).startswith("250")  # as blue, which it does not name
+        assert used(daemon, "ada", "messages_per_day") == pytest.approx(2, abs=0.1)
+
+
+def test_each_message_is_counted_for_the_tenant_that_it_is_of():
+    """A user of two tenants sends as the second: nothing of it is the first one's. Its recipients are counted when it is
+    known whose they are, with all the rest or not at all."""
+    auth = (users("cat", limits="tenants = ['blue', 'green']") + users("gil", limits="tenant = 'green'") +
+            "[identity]\ntenant_header = 'X-Tenant'\nsenders = ['*']\n"
+            "[budget.t]\nper = 'tenant'\nmessages_per_day = 2\nrecipients_per_day = 4\nnew_recipients_per_day = 3\n"
+            "[budget.each]\nmessages_per_day = 9\nrecipients_per_day = 9\n")
+    green = b"X-Tenant: green\r\n"
+
+    def usage(daemon):
+        rows = json.loads(gatectl(daemon, "budget", "show", "cat", "--json"))["limits"]
+        return {(row["whose"], row["limit"].split("_per")[0]): round(row["used"]) for row in rows}
+
+    with daemon_of(auth, REFUSING, DROP) as daemon, session(daemon, "cat") as client:
+        assert send(client, "a@dest.example", "b@dest.example", data=green + MESSAGE).startswith("250")
+        expected = {("blue", "messages"): 0, ("blue", "recipients"): 0, ("blue", "new_recipients"): 0,
+                    ("green", "messages"): 1, ("green", "recipients"): 2, ("green", "new_recipients"): 2,
+                    ("cat", "messages"): 1, ("cat", "recipients"): 2}
+        assert usage(daemon) == expected
+        three = [f"{name}@dest.example" for name in "abc"]
+        assert send(client, *three, data=green + MESSAGE).startswith("452 4.7.1 limit recipients_per_day of budget t is reached")
+        assert send(client, "c@dest.example", "d@dest.example",
+                    data=green + MESSAGE).startswith("452 4.7.1 limit new_recipients_per_day of budget t is reached")
+        assert send(client, *three, "d@dest.example", "e@dest.example",
+                    data=green + MESSAGE).startswith("452 4.7.1 limit recipients_per_day of budget t is reached; try again later")
+        spam = b"Subject: spam\r\n\r\n"
+        assert send(client, "a@dest.example", data=green + spam).startswith("550 5.7.1 no spam")
+        assert usage(daemon) == expected  # of what was refused, nothing
+        with session(daemon, "gil") as other:  # who has one tenant hears of it at once
+            assert send(other, "a@dest.example").startswith("250")
+            other.expect("MAIL FROM:<gil@dest.example>", "452 4.7.1 limit messages_per_day of budget t")
+        assert send(client, *three).startswith("250")
+        assert usage(daemon) == {**expected, ("green", "messages"): 2, ("green", "recipients"): 3,
+                                 ("blue", "messages"): 1, ("blue", "recipients"): 3, ("blue", "new_recipients"): 3,
+                                 ("cat", "messages"): 2, ("cat", "recipients"): 5}
 
 
 def test_a_user_has_limits_of_his_own():
@@ -483,6 +520,38 @@ def test_a_client_that_leaves_while_redis_is_silent_takes_nothing():
                         assert send(again).startswith("250")
                 finally:
                     redis.resume()
+
+
+def test_a_tenants_recipients_are_looked_for_in_redis():
+    """Round by round, since there are more of them than one call asks about; and who leaves in the middle takes nothing."""
+    names = [f"r{number}@dest.example" for number in range(70)]
+    text = b"X-Tenant: green\r\n" + MESSAGE
+    with RedisServer() as redis:
+        auth = users("cat", limits="tenants = ['blue', 'green']",
+                     budgets=shared(redis) + "[identity]\ntenant_header = 'X-Tenant'\nsenders = ['*']\n"
+                     "[budget.t]\nper = 'tenant'\ntenants = ['green']\nnew_recipients_per_day = 80\n")
+        with daemon_of(auth) as daemon:
+            wait_for_redis(daemon)
+            with session(daemon, "cat") as client:
+                assert send(client, *names, data=text).startswith("250")
+                assert used(daemon, "cat", "new_recipients_per_day") == pytest.approx(70, abs=1)
+                assert send(client, *names, *(f"more{number}@dest.example" for number in range(9)),
+                            data=text).startswith("250")
+                assert send(client, *names, "a@dest.example", "b@dest.example",
+                            data=text).startswith("452 4.7.1 limit new_recipients_per_day of budget t is reached")
+                client.expect("MAIL FROM:<ada@dest.example>", "250")
+                for name in (*names[:40], "c@dest.example"):
+                    client.expect(f"RCPT TO:<{name}>", "250")
+                client.expect("DATA", "354")
+                redis.pause()
+                try:
+                    client.send(text + b"\r\n.\r\n")
+                    client.close()
+                    wait_for_redis(daemon, used=False)
+                finally:
+                    redis.resume()
+            wait_for_redis(daemon)
+            assert used(daemon, "cat", "new_recipients_per_day") == pytest.approx(79, abs=1)
 
 
 def test_a_stop_while_redis_is_silent_loses_nothing_of_ours():

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "gate/budget_private.h"
+#include "gate/identity.h"
 #include "harness.h"
 #include "tally/tally.h"
 
@@ -70,7 +71,24 @@ static struct gate_allowance *allowance_of(const char *toml, const char *user, c
     struct gate_allowance *allowance;
     struct error error = {0};
 
-    if (gate_allowance_new(&rules, user, info, &allowance, &error))
+    if (gate_allowance_new(&(struct gate_who){.rules = &rules, .info = info}, user, &allowance, &error))
+        fail_msg("%s", error.sentence);
+    auth_info_unref(&info);
+    gate_budgets_free(rules.budgets);
+    return allowance;
+}
+
+/* Of a user whose record names tenants. */
+static struct gate_allowance *allowance_of_tenants(const char *toml, const char *const *tenants, size_t count)
+{
+    struct credential credential = {.tenants = {.texts = (char **)(uintptr_t)tenants, .count = count}};
+    struct gate_login login = {.credential = &credential};
+    struct gate_rules rules = {.budgets = budgets_of(toml)};
+    struct auth_info *info = info_of("ada", "{}");
+    struct gate_allowance *allowance;
+    struct error error = {0};
+
+    if (gate_allowance_new(&(struct gate_who){&rules, &login, info}, "ada", &allowance, &error))
         fail_msg("%s", error.sentence);
     auth_info_unref(&info);
     gate_budgets_free(rules.budgets);
@@ -107,13 +125,18 @@ static struct outcome recipient(struct gate_spending *spending, const char *name
     return outcome;
 }
 
-static struct outcome message(struct gate_spending *spending, uint64_t bytes)
+static struct outcome message_of(struct gate_spending *spending, const char *tenant, uint64_t bytes)
 {
     struct outcome outcome = {0};
 
-    assert_null(gate_spend_message(spending, test_loop, bytes, on_done, &outcome));
+    assert_null(gate_spend_message(spending, test_loop, bytes, tenant, on_done, &outcome));
     assert_int_equal(outcome.calls, 1);
     return outcome;
+}
+
+static struct outcome message(struct gate_spending *spending, uint64_t bytes)
+{
+    return message_of(spending, NULL, bytes);
 }
 
 static struct outcome attempt_mail(struct gate_allowance *allowance, uint64_t bytes)
@@ -126,20 +149,23 @@ static struct outcome attempt_mail(struct gate_allowance *allowance, uint64_t by
 
 static double shown[GATE_LIMIT_COUNT];
 
+/* `ctx`: whose; NULL: anybody's. */
 static void on_uses(void *ctx, const struct gate_uses *uses, const struct error *error)
 {
-    (void)ctx;
     assert_null(error);
     for (size_t i = 0; i < uses->count; i++)
-        shown[uses->list[i].limit] = uses->list[i].used;
+        if (!ctx || strcmp(uses->list[i].subject, ctx) == 0)
+            shown[uses->list[i].limit] = uses->list[i].used;
 }
 
-static double used(struct gate_allowance *allowance, enum gate_limit limit)
+static double used_of(struct gate_allowance *allowance, const char *subject, enum gate_limit limit)
 {
     shown[limit] = -1;
-    gate_allowance_show(allowance, test_loop, on_uses, NULL);
+    gate_allowance_show(allowance, test_loop, on_uses, (char *)(uintptr_t)subject);
     return shown[limit];
 }
+
+static double used(struct gate_allowance *allowance, enum gate_limit limit) { return used_of(allowance, NULL, limit); }
 
 #define assert_near(value, expected) assert_true((value) > (expected)-0.001 && (value) < (expected) + 0.001)
 
@@ -232,7 +258,7 @@ static void test_limits_that_make_no_sense(void **state)
         struct gate_allowance *allowance = NULL;
         struct error error = {0};
 
-        assert_int_equal(gate_allowance_new(NULL, "ada", info, &allowance, &error), -1);
+        assert_int_equal(gate_allowance_new(&(struct gate_who){.info = info}, "ada", &allowance, &error), -1);
         assert_true(strncmp(error.sentence, "limits: ", 8) == 0);
         auth_info_unref(&info);
     }
@@ -254,7 +280,8 @@ static void test_too_many_budgets(void **state)
     groups = json_pack("{s:o}", "groups", groups);
     more = json_dumps(groups, 0);
     info = info_of("ada", more);
-    assert_int_equal(gate_allowance_new(&rules, "ada", info, &allowance, &error), -1);
+    assert_int_equal(gate_allowance_new(&(struct gate_who){.rules = &rules, .info = info}, "ada", &allowance, &error),
+                     -1);
     assert_string_equal(error.sentence, "more budgets apply than can be asked at once");
     auth_info_unref(&info);
     free(more);
@@ -357,6 +384,166 @@ static void test_many_new_recipients_become_known(void **state)
     gate_spending_end(&spending, false);
     assert_near(used(allowance, GATE_LIMIT_NEW_RECIPIENTS_PER_DAY), 100);
     gate_allowance_unref(&allowance);
+}
+
+/* ---- tenants ---- */
+
+static const char *const both[] = {"blue", "green"};
+
+static struct gate_spending *to(struct gate_allowance *allowance, int recipients)
+{
+    struct gate_spending *spending = gate_spending_new(allowance);
+    char name[32];
+
+    for (int i = 0; i < recipients; i++) {
+        snprintf(name, sizeof name, "r%d@y", i);
+        assert_false(recipient(spending, name).is_excess);
+    }
+    return spending;
+}
+
+/* Of a user who has several, the end of the message tells which; until then nobody's budget is touched. */
+static void test_a_message_is_counted_for_its_own_tenant(void **state)
+{
+    struct gate_allowance *allowance = allowance_of_tenants(
+        "[budget.t]\nper = 'tenant'\nmessages_per_day = 3\nrecipients_per_day = 3\n"
+        "[budget.g]\ntenants = ['green']\nbytes_per_day = 100\n[budget.each]\nmessages_per_hour = 9\n",
+        both, 2);
+    struct gate_spending *spending = to(allowance, 2);
+    struct outcome outcome;
+
+    (void)state;
+    assert_near(used_of(allowance, "blue", GATE_LIMIT_RECIPIENTS_PER_DAY), 0);
+    assert_false(message_of(spending, "green", 60).is_excess);
+    gate_spending_end(&spending, true);
+    assert_near(used_of(allowance, "green", GATE_LIMIT_RECIPIENTS_PER_DAY), 2);
+    assert_near(used_of(allowance, "green", GATE_LIMIT_MESSAGES_PER_DAY), 1);
+    assert_near(used_of(allowance, "blue", GATE_LIMIT_RECIPIENTS_PER_DAY), 0);
+    assert_near(used_of(allowance, "blue", GATE_LIMIT_MESSAGES_PER_DAY), 0);
+    assert_near(used_of(allowance, "ada", GATE_LIMIT_BYTES_PER_DAY), 60);
+    spending = to(allowance, 1);
+    outcome = message_of(spending, "green", 60);
+    assert_true(outcome.is_excess && outcome.limit == GATE_LIMIT_BYTES_PER_DAY);
+    gate_spending_end(&spending, false);
+    spending = to(allowance, 2);
+    outcome = message_of(spending, "green", 1);
+    assert_true(outcome.is_excess && outcome.limit == GATE_LIMIT_RECIPIENTS_PER_DAY && outcome.retry_ms > 0);
+    gate_spending_end(&spending, false);
+    assert_near(used_of(allowance, "green", GATE_LIMIT_MESSAGES_PER_DAY), 1); /* not taken either */
+    assert_near(used_of(allowance, "ada", GATE_LIMIT_MESSAGES_PER_HOUR), 1);
+    spending = to(allowance, 4);
+    outcome = message_of(spending, "blue", 1000);
+    assert_true(outcome.is_excess && !outcome.is_never); /* in two transactions they would fit */
+    gate_spending_end(&spending, false);
+    spending = to(allowance, 3);
+    assert_false(message_of(spending, "blue", 1000).is_excess);
+    gate_spending_end(&spending, false);
+    assert_near(used_of(allowance, "blue", GATE_LIMIT_RECIPIENTS_PER_DAY), 0);
+    assert_near(used_of(allowance, "blue", GATE_LIMIT_MESSAGES_PER_DAY), 0);
+    gate_allowance_unref(&allowance);
+}
+
+/* More of them than one call of the tally has room for; what one tenant knows is new to another. */
+static void test_recipients_that_are_new_to_the_tenant(void **state)
+{
+    struct gate_allowance *allowance =
+        allowance_of_tenants("[budget.t]\nper = 'tenant'\nnew_recipients_per_day = 100\n", both, 2);
+    struct gate_spending *spending = to(allowance, 70);
+
+    (void)state;
+    assert_false(message_of(spending, "green", 1).is_excess);
+    gate_spending_end(&spending, true);
+    assert_near(used_of(allowance, "green", GATE_LIMIT_NEW_RECIPIENTS_PER_DAY), 70);
+    spending = to(allowance, 100);
+    assert_false(message_of(spending, "green", 1).is_excess); /* 30 of them are new */
+    gate_spending_end(&spending, true);
+    assert_near(used_of(allowance, "green", GATE_LIMIT_NEW_RECIPIENTS_PER_DAY), 100);
+    spending = to(allowance, 101);
+    assert_true(message_of(spending, "green", 1).is_excess);
+    assert_near(used_of(allowance, "blue", GATE_LIMIT_NEW_RECIPIENTS_PER_DAY), 0);
+    gate_spending_end(&spending, false);
+    spending = to(allowance, 100);
+    assert_false(message_of(spending, "blue", 1).is_excess);
+    gate_spending_end(&spending, true);
+    assert_near(used_of(allowance, "blue", GATE_LIMIT_NEW_RECIPIENTS_PER_DAY), 100);
+    gate_allowance_unref(&allowance);
+}
+
+/* Who has one tenant is told at RCPT; when a reload has given him another since, his mail may be that one's after all.
+ */
+static void test_a_tenant_that_was_assumed_gets_back_what_was_not_for_it(void **state)
+{
+    struct gate_allowance *allowance = allowance_of_tenants(
+        "[budget.t]\nper = 'tenant'\nmessages_per_day = 9\nrecipients_per_day = 3\nsessions = 9\n", both, 1);
+    struct gate_spending *spending = to(allowance, 3);
+
+    (void)state;
+    assert_near(used(allowance, GATE_LIMIT_RECIPIENTS_PER_DAY), 3);
+    assert_true(recipient(spending, "one more@y").is_excess);
+    assert_false(message_of(spending, "blue", 1).is_excess);
+    gate_spending_end(&spending, true);
+    assert_near(used(allowance, GATE_LIMIT_RECIPIENTS_PER_DAY), 3);
+    assert_near(used(allowance, GATE_LIMIT_MESSAGES_PER_DAY), 1);
+    now_us += 48 * HOUR_US;
+    spending = to(allowance, 2);
+    assert_false(message_of(spending, "green", 1).is_excess);
+    gate_spending_end(&spending, true);
+    assert_near(used(allowance, GATE_LIMIT_RECIPIENTS_PER_DAY), 0);
+    assert_near(used(allowance, GATE_LIMIT_MESSAGES_PER_DAY), 0);
+    gate_allowance_unref(&allowance);
+    allowance = allowance_of_tenants("[budget.t]\nper = 'tenant'\nrecipients_per_day = 3\n", both, 2);
+    assert_near(used_of(allowance, "green", GATE_LIMIT_RECIPIENTS_PER_DAY), 2);
+    gate_allowance_unref(&allowance);
+}
+
+/* Sessions are of no message: the first tenant has them. */
+static void test_what_applies_to_who_has_several_tenants(void **state)
+{
+    struct gate_allowance *allowance =
+        allowance_of_tenants("[budget.t]\nper = 'tenant'\nmessages_per_day = 3\nsessions = 2\n"
+                             "[budget.g]\nper = 'all'\ntenants = ['green', 'blue']\nbytes_per_day = 5\n"
+                             "[budget.red]\nper = 'tenant'\ntenants = ['red']\nmessages_per_hour = 1\n",
+                             both, 2);
+    struct gate_allowance *all = budget_allowance_of_all(allowance);
+    char text[1024];
+
+    (void)state;
+    describe(allowance, text, sizeof text);
+    assert_string_equal(text, "t(blue) sessions=2");
+    describe(all, text, sizeof text);
+    assert_string_equal(text, "t(blue) sessions=2, t(blue) messages_per_day=3, g() bytes_per_day=5, "
+                              "t(green) messages_per_day=3");
+    gate_allowance_unref(&all);
+    gate_allowance_unref(&allowance);
+}
+
+/* As many as can be asked for one message, however many tenants there are. */
+static void test_many_tenants_with_a_budget_each(void **state)
+{
+    char texts[40][8], *toml = mem_strdup(""), *longer;
+    const char *tenants[40];
+    struct gate_allowance *allowance;
+
+    (void)state;
+    for (int i = 0; i < 40; i++) {
+        snprintf(texts[i], sizeof texts[i], "t%d", i);
+        tenants[i] = texts[i];
+        longer = mem_printf("%s[budget.b%d]\nper = 'tenant'\ntenants = ['t%d']\nmessages_per_day = 1\n", toml, i, i);
+        free(toml);
+        toml = longer;
+    }
+    allowance = allowance_of_tenants(toml, tenants, 40);
+    for (int i = 0; i < 40; i++) {
+        struct gate_spending *spending = to(allowance, 1);
+
+        assert_false(message_of(spending, tenants[i], 1).is_excess);
+        gate_spending_end(&spending, true);
+        spending = to(allowance, 1);
+        assert_true(message_of(spending, tenants[i], 1).is_excess);
+        gate_spending_end(&spending, false);
+    }
+    gate_allowance_unref(&allowance);
+    free(toml);
 }
 
 static struct outcome begin_session(struct gate_allowance *allowance, const char *id)
@@ -499,6 +686,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_an_hour_later, begin, end),
         cmocka_unit_test_setup_teardown(test_new_recipients, begin, end),
         cmocka_unit_test_setup_teardown(test_many_new_recipients_become_known, begin, end),
+        cmocka_unit_test_setup_teardown(test_a_message_is_counted_for_its_own_tenant, begin, end),
+        cmocka_unit_test_setup_teardown(test_recipients_that_are_new_to_the_tenant, begin, end),
+        cmocka_unit_test_setup_teardown(test_a_tenant_that_was_assumed_gets_back_what_was_not_for_it, begin, end),
+        cmocka_unit_test(test_what_applies_to_who_has_several_tenants),
+        cmocka_unit_test_setup_teardown(test_many_tenants_with_a_budget_each, begin, end),
         cmocka_unit_test_setup_teardown(test_sessions, begin, end),
         cmocka_unit_test_setup_teardown(test_invalid_recipients, begin, end),
         cmocka_unit_test_setup_teardown(test_recipients_that_prove_wrong_later, begin, end),
