@@ -115,16 +115,34 @@ static long long number_of(const json_t *answer, const char *key)
     return (long long)json_integer_value(json_object_get(answer, key));
 }
 
+/* What may be left of a lock; NULL: nothing. */
+static const char *left_over(const json_t *answer)
+{
+    if (json_is_true(json_object_get(answer, "is_local")))
+        return "Redis does not answer: this node alone has forgotten it; do it again when Redis is back";
+    if (json_is_false(json_object_get(answer, "is_complete")))
+        return "not all that is kept was looked through in time, so locks of a user at an address may be left: "
+               "'gatectl auth show' tells; do it again when Redis is less busy";
+    return NULL;
+}
+
 static int unlock(const struct auth_words *words)
 {
+    json_t *question = json_pack("{s:s}", "who", words->who), *answer;
+    const char *left;
     int code;
-    json_t *answer = order(words, "unlock", json_pack("{s:s}", "who", words->who), &code);
 
-    if (answer) {
+    if (ctl_ask(words->endpoint, "/api/gatepost/auth/unlock/v1", question, words->as_json, &answer, &code)) {
         ctl_print_safe(words->who);
         printf(number_of(answer, "changed") ? " is unlocked\n" : " was not locked; nothing was counted either\n");
     }
+    left = code == CTL_OK ? left_over(answer) : NULL;
+    if (left) {
+        ctl_complain("%s", left);
+        code = CTL_FAILED;
+    }
     json_decref(answer);
+    json_decref(question);
     return code;
 }
 

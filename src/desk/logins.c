@@ -87,11 +87,12 @@ void desk_show(struct question *question)
 /* ---- unlock and block ---- */
 
 /* What an operator changes is in the log, whoever it was. */
-static void on_changed(void *ctx, size_t changed)
+static void on_changed(void *ctx, const struct gate_guess_change *change)
 {
     struct question *question = ctx;
 
-    desk_finish(question, json_pack("{s:I}", "changed", (json_int_t)changed));
+    desk_finish(question, json_pack("{s:I, s:b, s:b}", "changed", (json_int_t)change->changed, "is_complete",
+                                    change->is_complete, "is_local", change->is_local));
 }
 
 void desk_unlock(struct question *question)

@@ -107,12 +107,17 @@ struct gate_guess_list {
 };
 
 typedef void gate_guess_list_fn(void *ctx, const struct gate_guess_list *list);
-typedef void gate_guess_changed_fn(void *ctx, size_t changed);
+struct gate_guess_change {
+    size_t changed;   /* how much was forgotten; 1: it is blocked */
+    bool is_complete; /* false: Redis took too long, and some of it may be left */
+    bool is_local;    /* in this node's memory alone, although there is a Redis, which does not answer */
+};
+typedef void gate_guess_changed_fn(void *ctx, const struct gate_guess_change *change);
 
 /* NULL for all that is locked, held or blocked at present. */
 void gate_guess_show(struct gate_rules *rules, struct loop *loop, const char *who, gate_guess_list_fn *on_done,
                      void *ctx);
-/* Forgets failures, locks, blocks and holds of `who` (what is known stays). `changed`: how many were forgotten. */
+/* Forgets failures, locks, blocks and holds of `who` (what is known stays). */
 void gate_guess_unlock(struct gate_rules *rules, struct loop *loop, const char *who, gate_guess_changed_fn *on_done,
                        void *ctx);
 /* An address is refused everything for so long; a user is held. 0: until it is unlocked. */

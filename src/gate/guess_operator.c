@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What the operator asks and changes: who is locked and why, unlocking, blocking. Names of keys begin with the user
- * where there is one, so what is known about a user is listed by prefix; what is known about an address has to be
- * picked out of a longer list, which has an end (is_complete tells).
+ * where there is one, and end with the prefix. What has one name is forgotten by it, at once; what has many has to be
+ * looked for, by how the names begin or end, and in a large Redis that is given up after a while (is_complete tells).
  */
 #include <stdlib.h>
 
@@ -18,6 +18,7 @@ struct step {
     bool is_of_user;   /* else of all */
     bool picks_prefix; /* what has the prefix in it */
     bool picks_marks;
+    bool is_one; /* all of it has one name; to be removed */
 };
 
 struct request {
@@ -106,7 +107,8 @@ static void finish(struct request *request)
     if (request->count)
         qsort(request->entries, request->count, sizeof *request->entries, compare_entries);
     if (request->removes)
-        request->on_changed(request->ctx, request->changed);
+        request->on_changed(request->ctx,
+                            &(struct gate_guess_change){request->changed, request->is_complete, request->is_local});
     else
         request->on_shown(request->ctx, &list);
     free_request(request);
@@ -148,7 +150,7 @@ static bool is_picked(const struct request *request, const struct step *step, co
 {
     if (step->picks_marks && entry->type != TALLY_MARKED)
         return false;
-    if (!request->removes && entry->type == TALLY_SET && entry->value < 2) /* one place is no news */
+    if (entry->type == TALLY_SET && entry->value < 2) /* one place is no news */
         return false;
     return !step->picks_prefix || span_eq(part_at(entry, part_of_prefix(step->key)), span_of(request->subject.prefix));
 }
@@ -170,17 +172,6 @@ static void keep(struct request *request, enum guess_key key, const struct tally
     };
 }
 
-static void forget(struct request *request, const struct tally_entry *entry)
-{
-    struct tally_key key = {.len = (uint16_t)entry->key.len};
-
-    if (entry->key.len > sizeof key.text)
-        return;
-    memcpy(key.text, entry->key.data, entry->key.len);
-    tally_run(tally_get(), NULL, &(struct tally_op){.kind = TALLY_FORGET, .key = &key}, 1, NULL, NULL);
-    request->changed += entry->type != TALLY_SET; /* of where somebody came from nothing was kept against him */
-}
-
 /* ---- step by step ---- */
 
 static void go_on(struct request *request);
@@ -192,15 +183,39 @@ static void on_listed(void *ctx, const struct tally_list *list)
 
     request->is_complete = request->is_complete && list->is_complete;
     request->is_local = request->is_local || list->is_local;
-    for (size_t i = 0; i < list->count; i++) {
-        if (!is_picked(request, step, &list->entries[i]))
-            continue;
-        if (request->removes)
-            forget(request, &list->entries[i]);
-        else
+    request->changed += list->removed;
+    for (size_t i = 0; i < list->count; i++)
+        if (is_picked(request, step, &list->entries[i]))
             keep(request, step->key, &list->entries[i]);
-    }
     go_on(request);
+}
+
+/* Of where somebody came from, nothing was kept against him. */
+static void on_forgotten(void *ctx, const struct tally_answer *answer)
+{
+    struct request *request = ctx;
+    bool has_members = answer->results[0].value > 0;
+
+    request->step++;
+    request->is_local = request->is_local || answer->is_local;
+    request->changed += (size_t)answer->results[1].value - has_members;
+    go_on(request);
+}
+
+static void forget(struct request *request, const struct tally_key *key)
+{
+    const struct tally_op ops[] = {{.kind = TALLY_MEMBERS, .key = key}, {.kind = TALLY_FORGET, .key = key}};
+
+    tally_run(tally_get(), request->loop, ops, 2, on_forgotten, request);
+}
+
+static void look(struct request *request, const struct step *step, const struct tally_key *key)
+{
+    struct tally_filter filter = {.prefix = key, .limit = LISTED_MOST, .remove = request->removes};
+
+    if (step->picks_prefix && part_of_prefix(step->key) > 1)
+        filter.last = span_of(request->subject.prefix);
+    tally_list(tally_get(), request->loop, &filter, on_listed, request);
 }
 
 static void go_on(struct request *request)
@@ -217,7 +232,10 @@ static void go_on(struct request *request)
         tally_key_add(&key, span_of(request->subject.user));
     else if (step->picks_prefix && part_of_prefix(step->key) == 1)
         tally_key_add(&key, span_of(request->subject.prefix));
-    tally_list(tally_get(), request->loop, &key, LISTED_MOST, false, on_listed, request);
+    if (step->is_one)
+        forget(request, &key);
+    else
+        look(request, step, &key);
 }
 
 #define USE_STEPS(request, list) ((request)->steps = (list), (request)->step_count = sizeof(list) / sizeof(list)[0])
@@ -255,13 +273,13 @@ void gate_guess_show(struct gate_rules *rules, struct loop *loop, const char *wh
 void gate_guess_unlock(struct gate_rules *rules, struct loop *loop, const char *who, gate_guess_changed_fn *on_done,
                        void *ctx)
 {
-    static const struct step of_user[] = {{.key = GUESS_KEY_USER, .is_of_user = true},
+    static const struct step of_user[] = {{.key = GUESS_KEY_USER, .is_of_user = true, .is_one = true},
+                                          {.key = GUESS_KEY_HELD, .is_of_user = true, .is_one = true},
                                           {.key = GUESS_KEY_PAIR, .is_of_user = true},
                                           {.key = GUESS_KEY_DOUBT, .is_of_user = true},
-                                          {.key = GUESS_KEY_HELD, .is_of_user = true},
                                           {.key = GUESS_KEY_TRIED_USER, .is_of_user = true}};
-    static const struct step of_address[] = {{.key = GUESS_KEY_ADDRESS, .picks_prefix = true},
-                                             {.key = GUESS_KEY_BLOCKED, .picks_prefix = true},
+    static const struct step of_address[] = {{.key = GUESS_KEY_ADDRESS, .picks_prefix = true, .is_one = true},
+                                             {.key = GUESS_KEY_BLOCKED, .picks_prefix = true, .is_one = true},
                                              {.key = GUESS_KEY_PAIR, .picks_prefix = true}};
     struct request *request = new_request(rules, loop, who, ctx);
 
@@ -293,5 +311,5 @@ void gate_guess_block(struct gate_rules *rules, struct loop *loop, const char *w
                   NULL);
     }
     guess_subject_done(&subject);
-    on_done(ctx, is_meant ? 1 : 0);
+    on_done(ctx, &(struct gate_guess_change){.changed = is_meant ? 1 : 0, .is_complete = true});
 }

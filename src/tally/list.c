@@ -7,6 +7,24 @@
 #include "base/mem.h"
 #include "tally/tally_private.h"
 
+/* As tally_key_add writes it, behind a kind of one letter that is then cut off. */
+void tally_wanted_init(struct tally_wanted *wanted, const struct tally_filter *filter)
+{
+    *wanted = (struct tally_wanted){.begin = *filter->prefix, .limit = filter->limit, .remove = filter->remove};
+    if (!filter->last.data)
+        return;
+    tally_key_init(&wanted->end, "x");
+    tally_key_add(&wanted->end, filter->last);
+    memmove(wanted->end.text, wanted->end.text + 1, --wanted->end.len);
+}
+
+bool tally_is_wanted(const struct tally_wanted *wanted, struct span key)
+{
+    return key.len >= (size_t)wanted->begin.len + wanted->end.len &&
+           span_starts_with(key, span_make(wanted->begin.text, wanted->begin.len)) &&
+           span_ends_with(key, span_make(wanted->end.text, wanted->end.len));
+}
+
 void tally_found_add(struct tally_found *found, const struct tally_entry *entry)
 {
     struct tally_entry *added;

@@ -201,21 +201,21 @@ static double value_of(struct cell *cell, uint64_t now_ms)
     return count;
 }
 
-static void list_bucket(struct memory *memory, struct cell *cell, struct span prefix, bool remove, size_t limit,
+static void list_bucket(struct memory *memory, struct cell *cell, const struct tally_wanted *wanted,
                         struct tally_found *found)
 {
     uint64_t now_ms = clock_mono_ms();
     struct cell *next;
 
-    for (; cell && found->count + found->removed < limit; cell = next) {
+    for (; cell && found->count < wanted->limit; cell = next) {
         struct tally_entry entry = {.key = cell_key(cell), .type = (enum tally_type)cell->type};
 
         next = cell->next;
         entry.left_ms = memory_left_ms(cell, now_ms);
-        if (!entry.left_ms || !span_starts_with(cell_key(cell), prefix))
+        if (!entry.left_ms || !tally_is_wanted(wanted, cell_key(cell)))
             continue;
         entry.value = value_of(cell, now_ms);
-        if (!remove) {
+        if (!wanted->remove) {
             tally_found_add(found, &entry);
             continue;
         }
@@ -224,15 +224,15 @@ static void list_bucket(struct memory *memory, struct cell *cell, struct span pr
     }
 }
 
-bool memory_list(struct memory *memory, struct span prefix, size_t limit, bool remove, struct tally_found *found)
+bool memory_list(struct memory *memory, const struct tally_wanted *wanted, struct tally_found *found)
 {
     for (size_t s = 0; s < memory->shard_count; s++) {
         struct shard *shard = &memory->shards[s];
 
         pthread_mutex_lock(&shard->lock);
         for (size_t i = 0; i < memory->bucket_count; i++)
-            list_bucket(memory, shard->buckets[i], prefix, remove, limit, found);
+            list_bucket(memory, shard->buckets[i], wanted, found);
         pthread_mutex_unlock(&shard->lock);
     }
-    return found->count + found->removed < limit;
+    return wanted->remove || found->count < wanted->limit;
 }

@@ -22,7 +22,7 @@
 #define IN_FLIGHT_DEFAULT 4096
 #define SHA_BYTES 41
 #define TELL_IN_FLIGHT 8
-#define LISTING_LIMIT_MS 5000
+#define LISTING_LIMIT_MS 4000
 
 struct telling {
     struct list_node node;
@@ -317,9 +317,9 @@ static void finish_listing(struct redis *redis, struct tally_call *call, bool is
     struct tally_found here = {0};
 
     tally_found_settle(&call->found);
-    call->is_complete = is_last && call->found.count < call->limit;
-    if (call->remove)
-        memory_list(tally_memory(redis->tally), span_make(call->prefix.text, call->prefix.len), SIZE_MAX, true, &here);
+    call->is_complete = is_last && (call->wanted.remove || call->found.count < call->wanted.limit);
+    if (call->wanted.remove)
+        memory_list(tally_memory(redis->tally), &call->wanted, &here);
     done(redis, call);
 }
 
@@ -335,7 +335,7 @@ static int on_page(void *owner, void *ctx, const redisReply *reply)
         fall_back(redis, call);
         return status;
     }
-    if (is_last || call->found.count >= call->limit || loop_now_ms(redis->link.loop) >= call->give_up_at_ms)
+    if (is_last || call->found.count >= call->wanted.limit || loop_now_ms(redis->link.loop) >= call->give_up_at_ms)
         finish_listing(redis, call, is_last);
     else
         send_show(redis, call);

@@ -163,24 +163,31 @@ int script_read_run(const redisReply *reply, struct tally_batch *batch)
 
 /* ---- the show script ---- */
 
-/* A glob that matches exactly what begins so: a user's name may hold its special characters. */
-static void add_pattern(struct script_command *command, const char *prefix, struct span key)
+/* A user's name may hold special characters of a glob. */
+static int append_literally(struct buf *pattern, struct span text)
 {
-    char text[4 * TALLY_KEY_BYTES];
-    size_t len = 0;
-    struct span parts[] = {span_of(prefix), key};
+    int status = 0;
 
-    for (int p = 0; p < 2; p++) {
-        for (size_t i = 0; i < parts[p].len; i++) {
-            MUST(len + 16 < sizeof text);
-            if (strchr("*?[]\\^-", parts[p].data[i]) && parts[p].data[i])
-                text[len++] = '\\';
-            text[len++] = parts[p].data[i];
-        }
-        memcpy(text + len, p ? "*" : ":[cbms]:", p ? 1 : 8);
-        len += p ? 1 : 8;
+    for (size_t i = 0; i < text.len && !status; i++) {
+        if (strchr("*?[]\\^-", text.data[i]) && text.data[i])
+            status = buf_append(pattern, "\\", 1);
+        status = status || buf_append(pattern, &text.data[i], 1);
     }
-    script_add(command, span_make(text, len));
+    return status;
+}
+
+/* A glob that matches exactly what begins and ends so. */
+static void add_pattern(struct script_command *command, const char *prefix, const struct tally_wanted *wanted)
+{
+    struct buf pattern;
+
+    buf_init(&pattern, 6 * TALLY_KEY_BYTES);
+    MUST(!append_literally(&pattern, span_of(prefix)) && !buf_append_span(&pattern, SPAN_LIT(":[cbms]:")) &&
+         !append_literally(&pattern, span_make(wanted->begin.text, wanted->begin.len)) &&
+         !buf_append_span(&pattern, SPAN_LIT("*")) &&
+         !append_literally(&pattern, span_make(wanted->end.text, wanted->end.len)));
+    script_add(command, buf_span(&pattern));
+    buf_done(&pattern);
 }
 
 void script_write_show(struct script_command *command, const struct script_frame *frame, const struct tally_call *call)
@@ -190,9 +197,9 @@ void script_write_show(struct script_command *command, const struct script_frame
     script_addf(command, "0");
     script_addf(command, "%s", call->cursor);
     script_addf(command, "%llu", (unsigned long long)frame->now_ms);
-    add_pattern(command, frame->prefix, span_make(call->prefix.text, call->prefix.len));
+    add_pattern(command, frame->prefix, &call->wanted);
     script_addf(command, "%zu", strlen(frame->prefix) + 1);
-    script_addf(command, "%d", call->remove);
+    script_addf(command, "%d", call->wanted.remove);
 }
 
 static void read_entry(redisReply *const *fields, size_t prefix_len, struct tally_call *call)
@@ -225,7 +232,7 @@ int script_read_show(const redisReply *reply, const char *prefix, struct tally_c
     memcpy(call->cursor, cursor->str, cursor->len + 1);
     removed = number_of(reply->element[1]);
     call->found.removed += removed > 0 && removed <= UINT32_MAX ? (size_t)removed : 0;
-    for (size_t i = 2; i < reply->elements && call->found.count < call->limit; i += SHOW_FIELDS)
+    for (size_t i = 2; i < reply->elements && call->found.count < call->wanted.limit; i += SHOW_FIELDS)
         read_entry(&reply->element[i], strlen(prefix), call);
     *is_last_out = !strcmp(call->cursor, "0");
     return 0;

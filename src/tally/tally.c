@@ -156,8 +156,7 @@ void tally_note_epoch(struct tally *tally, const char *epoch)
 
 static void finish_listing(struct tally_call *call)
 {
-    call->is_complete = memory_list(call->tally->memory, span_make(call->prefix.text, call->prefix.len), call->limit,
-                                    call->remove, &call->found);
+    call->is_complete = memory_list(call->tally->memory, &call->wanted, &call->found);
 }
 
 /* What a Redis that is being left still had. Its thread is gone. */
@@ -412,8 +411,8 @@ void tally_run_here(struct tally *tally, const struct tally_op *ops, size_t coun
     tally_batch_free(batch);
 }
 
-struct tally_call *tally_list(struct tally *tally, struct loop *loop, const struct tally_key *prefix, size_t limit,
-                              bool remove, tally_list_fn *on_listed, void *ctx)
+struct tally_call *tally_list(struct tally *tally, struct loop *loop, const struct tally_filter *filter,
+                              tally_list_fn *on_listed, void *ctx)
 {
     struct tally_call *call = mem_zalloc(sizeof *call);
 
@@ -421,9 +420,7 @@ struct tally_call *tally_list(struct tally *tally, struct loop *loop, const stru
     call->loop = loop;
     call->on_listed = on_listed;
     call->ctx = ctx;
-    call->prefix = *prefix;
-    call->limit = limit;
-    call->remove = remove;
+    tally_wanted_init(&call->wanted, filter);
     return start(call);
 }
 

@@ -170,7 +170,7 @@ struct tally_entry {
 
 struct tally_list {
     bool is_local;
-    bool is_complete; /* false: `limit` reached, or Redis took too long */
+    bool is_complete; /* false: `limit` reached, or Redis took too long; there may be more of it */
     size_t count;
     const struct tally_entry *entries; /* borrowed for the call; none when removing */
     size_t removed;
@@ -178,10 +178,18 @@ struct tally_list {
 
 typedef void tally_list_fn(void *ctx, const struct tally_list *list);
 
-/* Everything whose key begins with `prefix` (a key of fewer parts), at most `limit` entries; in Redis by SCAN, within
- * five seconds. With `remove` they are forgotten instead, here and in Redis. As tally_run otherwise. */
-struct tally_call *tally_list(struct tally *tally, struct loop *loop, const struct tally_key *prefix, size_t limit,
-                              bool remove, tally_list_fn *on_listed, void *ctx);
+/* What is listed: all whose key begins with `prefix` (a key of fewer parts), and ends with the part `last` where that
+ * is given; it has to be one whose place no text of a peer's can take. */
+struct tally_filter {
+    const struct tally_key *prefix;
+    struct span last; /* data NULL: any */
+    size_t limit;     /* so many entries at most */
+    bool remove;      /* all of them are forgotten instead, here and in Redis */
+};
+
+/* In Redis by SCAN, within four seconds. As tally_run otherwise. */
+struct tally_call *tally_list(struct tally *tally, struct loop *loop, const struct tally_filter *filter,
+                              tally_list_fn *on_listed, void *ctx);
 
 struct tally_status {
     bool has_redis, redis_is_used;

@@ -120,9 +120,10 @@ void memory_run(struct memory *memory, struct tally_batch *batch, bool is_apart)
  * has forgotten on purpose is forgotten here too. */
 void memory_follow(struct memory *memory, const struct tally_batch *batch);
 
-/* Appends what begins with `prefix` until `limit`; or forgets it and counts. Walks everything: for operators. */
+/* Appends what is wanted until its limit; or forgets it and counts. Walks everything: for operators. */
 struct tally_found;
-bool memory_list(struct memory *memory, struct span prefix, size_t limit, bool remove, struct tally_found *found);
+struct tally_wanted;
+bool memory_list(struct memory *memory, const struct tally_wanted *wanted, struct tally_found *found);
 
 typedef void memory_emit_fn(void *ctx, const struct tally_item *item);
 size_t memory_shards(const struct memory *memory);
@@ -130,7 +131,16 @@ size_t memory_shards(const struct memory *memory);
  * items are borrowed. */
 void memory_export(struct memory *memory, size_t shard, bool everything, memory_emit_fn *emit, void *ctx);
 
-/* ---- list.c: what a listing finds ---- */
+/* ---- list.c: what a listing looks for, and finds ---- */
+
+struct tally_wanted {
+    struct tally_key begin, end; /* of the text; `end` with the slash before it, or empty */
+    size_t limit;
+    bool remove;
+};
+
+void tally_wanted_init(struct tally_wanted *wanted, const struct tally_filter *filter);
+bool tally_is_wanted(const struct tally_wanted *wanted, struct span key);
 
 struct tally_found {
     struct tally_entry *entries; /* keys are copies */
@@ -155,9 +165,7 @@ struct tally_call {
     struct tally_batch *batch;
     bool is_local;
     bool is_complete;
-    bool remove;
-    size_t limit;
-    struct tally_key prefix;
+    struct tally_wanted wanted;
     struct tally_found found;
     uint64_t give_up_at_ms; /* of the backend's loop */
     char cursor[24];

@@ -32,7 +32,7 @@ static void read_run(const redisReply *reply)
 
 static void read_show(const redisReply *reply)
 {
-    struct tally_call call = {.limit = 100};
+    struct tally_call call = {.wanted.limit = 100};
     bool is_last = false;
 
     if (!script_read_show(reply, "gatepost", &call, &is_last))

@@ -13,7 +13,9 @@ import urllib.request
 import pytest
 from gatepost import BUILD, DEADLINE, SERVICE_USER, Daemon, Talk, give, make_dir
 from policies import policy
+from redis import RedisServer, wait_for_redis
 from tokens import AUDIENCE, Key, claims, key_set
+from web import WebServer
 
 GATECTL = BUILD / "src" / "ctl" / "gatectl"
 RUN_AS = ["--run-as", SERVICE_USER] if os.geteuid() == 0 else []
@@ -285,6 +287,49 @@ def test_a_lock_is_seen_explained_and_taken_away(daemon):
     used = [rule["text"] for rule in answer["rules"] if rule["rule"] == "secrets"]
     assert ", last used 20" in used[0] and "last used" not in used[1], used
     daemon.err.wait("an operator unlocks ann")
+
+
+class Told(WebServer):
+    """A daemon that answers one thing."""
+
+    def __init__(self, answer: dict):
+        self.answer = json.dumps(answer).encode()
+        self.serve()
+
+    def handle(self, request, body):
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(self.answer)))
+        request.end_headers()
+        request.wfile.write(self.answer)
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+@pytest.mark.parametrize("change, complaint", [
+    ({"is_complete": True, "is_local": False}, None), ({}, None),  # an older daemon says nothing of it
+    ({"is_complete": False, "is_local": False}, "locks of a user at an address may be left"),
+    ({"is_complete": True, "is_local": True}, "do it again when Redis is back"),
+])
+def test_an_unlock_that_may_have_left_something_is_a_failure(change, complaint, options):
+    with Told({"changed": 5, **change}) as told:
+        shown = run("unlock", "192.0.2.7", "--endpoint", told.address, *options)
+    assert shown.returncode == (1 if complaint else 0), shown
+    assert (complaint in shown.stderr) if complaint else not shown.stderr
+    assert options or shown.stdout == "192.0.2.7 is unlocked\n"
+
+
+def test_an_unlock_without_redis_is_this_nodes_own():
+    with RedisServer() as redis:
+        rules = RULES + f"[shared]\nredis = '{redis.address}'\nsecret = '0123456789abcdef'\ntimeout = '10s'\n"
+        with Daemon(POLICY, files={"auth.toml": rules}) as daemon:
+            wait_for_redis(daemon)
+            ask(daemon, "block", "192.0.2.7")
+            ask(daemon, "unlock", "192.0.2.7")
+            redis.kill()
+            wait_for_redis(daemon, used=False)
+            ask(daemon, "block", "192.0.2.7")
+            shown = run("unlock", "192.0.2.7", "--endpoint", daemon.http)
+            assert shown.returncode == 1 and shown.stdout == "192.0.2.7 is unlocked\n", shown
+            assert "this node alone has forgotten it" in shown.stderr
 
 
 def test_what_a_listener_says(daemon):

@@ -662,7 +662,11 @@ static bool is_held(struct gate_rules *rules, const char *user)
     return held;
 }
 
-static void on_changed(void *ctx, size_t changed) { *(size_t *)ctx = changed; }
+static void on_changed(void *ctx, const struct gate_guess_change *change)
+{
+    assert_true(change->is_complete && !change->is_local);
+    *(size_t *)ctx = change->changed;
+}
 
 static size_t unlock(struct gate_rules *rules, const char *who)
 {
@@ -753,6 +757,33 @@ static void showing_and_unlocking(void **state)
     unlock(rules, "ada");
     assert_int_equal(wrong(rules, "198.51.100.2", "ada", "old password").failures,
                      1); /* that it was tried is forgotten */
+    gate_rules_unref(&rules);
+}
+
+/* More users were tried from it than are ever listed, and others from elsewhere. */
+static void an_address_is_found_among_many(void **state)
+{
+    struct gate_rules *rules = guessing("address_user_limit = 3\naddress_limit = 0");
+    char peer[32], user[16];
+
+    (void)state;
+    for (int i = 0; i < 500; i++) {
+        snprintf(peer, sizeof peer, "198.18.%d.%d", i / 250, i % 250);
+        wrong(rules, peer, "ada", "old password");
+    }
+    for (int i = 0; i < 10500; i++) {
+        snprintf(user, sizeof user, "user%d", i);
+        wrong(rules, "203.0.113.1", user, "Winter2026!");
+    }
+    many_wrong(rules, "203.0.113.1", "bob", 3);
+    many_wrong(rules, "203.0.113.11", "bob", 3);
+    assert_locked(right(rules, "203.0.113.1", "bob"), "address_user");
+    assert_int_equal(unlock(rules, "203.0.113.1"),
+                     1 + 10500 + 2); /* the address, the users there; bob is locked, too */
+    assert_let_in(right(rules, "203.0.113.1", "bob"));
+    assert_locked(right(rules, "203.0.113.11", "bob"), "address_user");
+    assert_true(unlock(rules, "ada") > 500);
+    assert_string_equal(show(rules, "ada").text, "");
     gate_rules_unref(&rules);
 }
 
@@ -949,6 +980,7 @@ int main(void)
         COUNTED(a_guess_that_came_right_holds_the_user),
         COUNTED(doubt_and_hold_are_one_step),
         COUNTED(showing_and_unlocking),
+        COUNTED(an_address_is_found_among_many),
         COUNTED(blocking),
         COUNTED(explaining),
         COUNTED(locked_is_as_much_work_as_wrong),

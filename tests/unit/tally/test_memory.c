@@ -310,6 +310,13 @@ static void on_listed(void *ctx, const struct tally_list *list)
         assert_true(list->entries[0].left_ms > 0);
 }
 
+static void list_all(const struct tally_key *prefix, size_t limit, bool remove, struct tally_list *list)
+{
+    const struct tally_filter filter = {.prefix = prefix, .limit = limit, .remove = remove};
+
+    assert_null(tally_list(tally, NULL, &filter, on_listed, list));
+}
+
 static void keys_are_listed_and_removed_by_prefix(void **state)
 {
     struct tally_key prefix, key;
@@ -324,19 +331,19 @@ static void keys_are_listed_and_removed_by_prefix(void **state)
         run_one(&op);
     }
     tally_key_init(&prefix, "odd");
-    assert_null(tally_list(tally, NULL, &prefix, 1000, false, on_listed, &list));
+    list_all(&prefix, 1000, false, &list);
     assert_int_equal(list.count, 25);
     assert_true(list.is_complete);
-    tally_list(tally, NULL, &prefix, 10, false, on_listed, &list);
+    list_all(&prefix, 10, false, &list);
     assert_int_equal(list.count, 10);
     assert_false(list.is_complete);
     prefix = test_key("odd", "user1"); /* and not user11 */
-    tally_list(tally, NULL, &prefix, 1000, true, on_listed, &list);
+    list_all(&prefix, 1000, true, &list);
     assert_int_equal(list.removed, 1);
     tally_key_init(&prefix, "odd");
-    tally_list(tally, NULL, &prefix, 1000, true, on_listed, &list);
+    list_all(&prefix, 1000, true, &list);
     assert_int_equal(list.removed, 24);
-    tally_list(tally, NULL, &prefix, 1000, false, on_listed, &list);
+    list_all(&prefix, 1000, false, &list);
     assert_int_equal(list.count, 0);
 }
 

@@ -186,13 +186,16 @@ static void two_instances_keep_one_limit(void **state)
     tally_free(nodes[1]);
 }
 
+static const struct span any = {NULL, 0};
+
 static void on_listed(void *ctx, const struct tally_list *list) { *(struct tally_list *)ctx = *list; }
 
-static struct tally_list list_of(struct tally *tally, const struct tally_key *prefix, bool remove)
+static struct tally_list list_of(struct tally *tally, const struct tally_key *prefix, struct span last, bool remove)
 {
+    const struct tally_filter filter = {.prefix = prefix, .last = last, .limit = 1000, .remove = remove};
     struct tally_list list = {.count = SIZE_MAX};
 
-    if (tally_list(tally, loop, prefix, 1000, remove, on_listed, &list))
+    if (tally_list(tally, loop, &filter, on_listed, &list))
         while (list.count == SIZE_MAX)
             loop_turn(loop, true);
     return list;
@@ -209,8 +212,8 @@ static void an_unlock_on_one_node_is_one_on_all(void **state)
     for (int i = 0; i < 10; i++)
         count_one(nodes[i % 2], "a*", 1);
     count_one(nodes[0], "ab", 1); /* a name is not a pattern */
-    assert_int_equal(list_of(nodes[0], &prefix, false).count, 1);
-    list = list_of(nodes[1], &prefix, true);
+    assert_int_equal(list_of(nodes[0], &prefix, any, false).count, 1);
+    list = list_of(nodes[1], &prefix, any, true);
     assert_int_equal(list.removed, 1);
     assert_false(list.is_local);
     assert_int_equal((int)count_one(nodes[0], "a*", 1).results[0].value, 1);
@@ -219,6 +222,41 @@ static void an_unlock_on_one_node_is_one_on_all(void **state)
     assert_true(count_one(nodes[0], "a*", 0).results[0].value <= 1.001); /* nor does its memory bring them back */
     tally_free(nodes[0]);
     tally_free(nodes[1]);
+}
+
+/* More of them than calls may be on their way, among others that begin or end like them. */
+static void what_ends_alike_is_removed_together(void **state)
+{
+    struct tally_options options = options_here();
+    struct tally *tally = connected(&options);
+    struct tally_key key, kind;
+    struct tally_op op = {.kind = TALLY_COUNT, .key = &key, .amount = 1, .time_ms = 1000 * DAY};
+    struct tally_list list;
+    char name[16];
+
+    (void)state;
+    tally_key_init(&kind, "pair");
+    for (int i = 0; i < 6000; i++) {
+        snprintf(name, sizeof name, "u%d", i);
+        key = test_key(i % 3 == 2 ? "other" : "pair", name);
+        tally_key_add(&key, i % 3 == 1 ? SPAN_LIT("1::2") : SPAN_LIT("[1::2]*"));
+        test_run(tally, loop, &op, 1);
+    }
+    assert_int_equal(list_of(tally, &kind, SPAN_LIT("2"), false).count, 0);
+    assert_int_equal(list_of(tally, &kind, SPAN_LIT("1::2"), false).count, 1000); /* and there is more */
+    list = list_of(tally, &kind, SPAN_LIT("[1::2]*"), true);
+    assert_int_equal(list.removed, 2000);
+    assert_true(list.is_complete && !list.is_local);
+    list = list_of(tally, &kind, SPAN_LIT("1::2"), true);
+    assert_int_equal(list.removed, 2000);
+    assert_int_equal(list_of(tally, &kind, any, false).count, 0);
+    tally_key_init(&kind, "other");
+    assert_int_equal(list_of(tally, &kind, any, true).removed, 2000);
+    redis_server_kill(&server);
+    wait_for(tally, false);
+    tally_key_init(&kind, "pair");
+    assert_int_equal(list_of(tally, &kind, any, false).count, 0); /* nor is it in memory */
+    tally_free(tally);
 }
 
 /* ---- Redis is not there ---- */
@@ -587,15 +625,25 @@ static void threads_share_the_connection(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(memory_and_redis_answer_alike),           TEST(two_instances_keep_one_limit),
-        TEST(an_unlock_on_one_node_is_one_on_all),     TEST(killed_and_restarted_empty_it_learns_what_was_known),
-        TEST(flushed_while_in_use_it_is_noticed),      TEST(stopped_it_costs_one_time_limit),
-        TEST(full_it_is_left_until_it_has_room),       TEST(read_only_it_is_left),
-        TEST(without_its_script_it_gets_it_again),     TEST(a_user_and_password_are_given),
-        TEST(what_was_marked_meanwhile_is_told),       TEST(a_reload_tells_nothing_twice),
-        TEST(what_is_done_here_is_nothing_to_it),      TEST(addresses_that_cannot_be_are_refused),
-        TEST(a_call_may_be_cancelled_or_left),         TEST(one_that_is_too_many_is_answered_here),
-        TEST(only_the_right_certificate_is_spoken_to), TEST(threads_share_the_connection),
+        TEST(memory_and_redis_answer_alike),
+        TEST(two_instances_keep_one_limit),
+        TEST(what_ends_alike_is_removed_together),
+        TEST(an_unlock_on_one_node_is_one_on_all),
+        TEST(killed_and_restarted_empty_it_learns_what_was_known),
+        TEST(flushed_while_in_use_it_is_noticed),
+        TEST(stopped_it_costs_one_time_limit),
+        TEST(full_it_is_left_until_it_has_room),
+        TEST(read_only_it_is_left),
+        TEST(without_its_script_it_gets_it_again),
+        TEST(a_user_and_password_are_given),
+        TEST(what_was_marked_meanwhile_is_told),
+        TEST(a_reload_tells_nothing_twice),
+        TEST(what_is_done_here_is_nothing_to_it),
+        TEST(addresses_that_cannot_be_are_refused),
+        TEST(a_call_may_be_cancelled_or_left),
+        TEST(one_that_is_too_many_is_answered_here),
+        TEST(only_the_right_certificate_is_spoken_to),
+        TEST(threads_share_the_connection),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
