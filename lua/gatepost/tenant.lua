@@ -44,18 +44,22 @@ function tenant.take_header(msg, header, remove)
   return value ~= '' and value or nil
 end
 
--- Who logged in, as the server noted it: on the connection if that is at hand, or in what of
--- it was copied to the message.
+local function named(label, name)
+  return type(name) == 'string' and name ~= '' and { name = name, shown = ("%s '%s'"):format(label, name) } or nil
+end
+
+-- Whose tenants count, as the server noted it: on the connection if that is at hand, or in what of
+-- it was copied to the message. Who acts as another by a record's may_act_as goes by the name of the
+-- other, but has none of the other's tenants.
 local function identity(msg, conn_meta)
-  local authz_id = (conn_meta or msg):get_meta 'authz_id'
-  return type(authz_id) == 'string' and authz_id ~= '' and authz_id or nil
+  return named('authn_id', msg:get_meta 'authz_actor') or named('authz_id', (conn_meta or msg):get_meta 'authz_id')
 end
 
 -- The tenants that have this identity in require_authz, as a sorted list of names.
-local function tenants_of(data, authz_id)
+local function tenants_of(data, who)
   local names = {}
   for name, config in pairs(data.tenants) do
-    if config.require_authz and utils.table_contains(config.require_authz, authz_id) then
+    if config.require_authz and utils.table_contains(config.require_authz, who.name) then
       table.insert(names, name)
     end
   end
@@ -64,13 +68,13 @@ local function tenants_of(data, authz_id)
 end
 
 -- For tenant_from_authz: the tenant that the identity alone decides on.
-local function derive(data, authz_id)
-  local names = authz_id and tenants_of(data, authz_id) or {}
+local function derive(data, who)
+  local names = who and tenants_of(data, who) or {}
   local default = data.options.default_tenant
   if #names > 1 and not utils.table_contains(names, default) then
     refuse(
-      "authz_id '%s' may send as several tenants (%s): say which%s",
-      authz_id,
+      "%s may send as several tenants (%s): say which%s",
+      who.shown,
       table.concat(names, ', '),
       data.options.tenant_header and (" in a '%s' header"):format(data.options.tenant_header) or ''
     )
@@ -94,16 +98,16 @@ local function settled(msg, list)
 end
 
 -- The name asked for and where it came from; nothing when there is none.
-local function asked_for(msg, data, authz_id, list)
+local function asked_for(msg, data, who, list)
   local options = data.options
   local name = tenant.take_header(msg, options.tenant_header, options.remove_tenant_header)
   if name then
     return name, ("'%s' header"):format(options.tenant_header)
   end
   if list then
-    return settled(msg, list), ("authz_id '%s'"):format(authz_id)
+    return settled(msg, list), who and who.shown or 'login'
   end
-  name = options.tenant_from_authz and derive(data, authz_id)
+  name = options.tenant_from_authz and derive(data, who)
   if name then
     return name, 'tenant_from_authz option'
   end
@@ -111,18 +115,18 @@ local function asked_for(msg, data, authz_id, list)
 end
 
 -- A tenant of the identity's own needs no naming; where the file names identities, it has to name this one too.
-local function check_identity(name, config, authz_id, list, must_be_named)
+local function check_identity(name, config, who, list, must_be_named)
   if list and not utils.table_contains(list, name) then
-    refuse("authz_id '%s' is not authorized to send as tenant '%s'", authz_id, name)
+    refuse("%s is not authorized to send as tenant '%s'", who and who.shown or 'login', name)
   end
   if not config.require_authz and not must_be_named then
     return
   end
-  if not authz_id then
+  if not who then
     refuse("tenant '%s' requires SMTP AUTH", name)
   end
-  if not utils.table_contains(config.require_authz or {}, authz_id) then
-    refuse("authz_id '%s' is not authorized to send as tenant '%s'", authz_id, name)
+  if not utils.table_contains(config.require_authz or {}, who.name) then
+    refuse("%s is not authorized to send as tenant '%s'", who.shown, name)
   end
 end
 
@@ -175,9 +179,9 @@ end
 
 -- The tenant of a message, or nil where none is configured; refuses the message otherwise.
 function tenant.of(msg, data, conn_meta)
-  local authz_id = identity(msg, conn_meta)
+  local who = identity(msg, conn_meta)
   local list = granted(msg)
-  local name, origin = asked_for(msg, data, authz_id, list)
+  local name, origin = asked_for(msg, data, who, list)
   if not name then
     return nil
   end
@@ -187,7 +191,7 @@ function tenant.of(msg, data, conn_meta)
   end
   -- with tenant_from_authz a header may only choose among the tenants of the identity
   local chosen = data.options.tenant_from_authz and not list and origin ~= 'default_tenant option'
-  check_identity(name, config, authz_id, list, chosen)
+  check_identity(name, config, who, list, chosen)
   check_domains(msg, name, config)
   return name
 end

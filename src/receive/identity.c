@@ -296,6 +296,15 @@ static void refuse_tenant(const struct session *session, const struct gate_who *
     note(session, METRIC_IDENTITY_REFUSED, "refused", refusal_out);
 }
 
+/* Tenants stay those of who proved who he is. Where the gate knows him, and he acts as another, whoever asks for the
+ * tenants of a name (lua/gatepost/tenant.lua) is told his; whom a handler lets act as another, on its own word and
+ * without a record, is taken for the other, as KumoMTA does. */
+static void note_actor(const struct gate_login *login, struct message *message)
+{
+    if (login && (login->is_by_gate || login->credential) && strcmp(login->authcid, login->authzid))
+        message_meta_set(message, "authz_actor", json_string(login->authcid));
+}
+
 static int settle_tenant(const struct session *session, const struct gate_who *who, struct message *message,
                          const char *wanted, struct smtp_reply *refusal_out)
 {
@@ -338,6 +347,7 @@ static int judge_tenant(const struct session *session, const struct gate_who *wh
     if (header)
         result = take_wanted(message, header, &wanted, refusal_out);
     name = buf_cstr(&wanted);
+    note_actor(who->login, message);
     if (!result && who->info) /* whoever is not logged in is of no tenant, whatever a header says */
         result = settle_tenant(session, who, message, name ? name : "", refusal_out);
     buf_done(&wanted);

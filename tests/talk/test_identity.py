@@ -7,7 +7,7 @@ import urllib.request
 
 import pytest
 from gatepost import DEADLINE, Daemon, Sink, Talk
-from policies import STATIC_USERS, policy, smart_host
+from policies import AUTHENTICATED_MAY_RELAY, STATIC_USERS, policy, smart_host
 
 SETUP = "local auth = require 'gatepost.auth'\nauth:setup { 'auth.toml' }\n"
 QUICK = ", auth_failure_delay = '0s'"
@@ -553,6 +553,44 @@ def test_the_queue_helper_asks_the_same_guard(sink, identity, user, header, outc
             reply = client.mail("a@b.example", TO, header + text("a@b.example"))
         if outcome.startswith("550"):
             assert reply.startswith(outcome), reply
+        else:
+            assert reply.startswith("250"), reply
+            daemon.err.wait(f"tenant is {outcome} for x@dest.example")
+
+
+ACTORS = """
+[user.actor]
+password = '{PLAIN}tiger'
+may_act_as = ['two']
+[user.served]
+password = '{PLAIN}tiger'
+may_act_as = ['two']
+tenants = ['blue']
+"""
+OWN_WORD = """
+kumo.on('smtp_server_auth_plain', function(authz, authc, password)
+  return password == 'tiger' and { groups = {}, identities = {
+    { identity = authz, context = 'SmtpAuthPlainAuthorization' },
+    { identity = authc, context = 'SmtpAuthPlainAuthentication' } } }
+end)
+"""
+
+
+@pytest.mark.parametrize("handler, user, header, outcome", [
+    ("", "actor", b"X-Tenant: green\r\n", "550 5.7.1 authn_id 'actor' is not authorized to send as tenant 'green'"),
+    ("", "actor", b"X-Tenant: own\r\n", "own"), ("", "actor", b"", "common"),
+    ("", "served", b"X-Tenant: green\r\n", "550 5.7.1 authn_id 'served' is not authorized to send as tenant 'green'"),
+    ("", "served", b"", "blue"),
+    (OWN_WORD, "actor", b"X-Tenant: green\r\n", "green"),  # as with KumoMTA: the handler's word, and no record
+    (OWN_WORD, "actor", b"X-Tenant: own\r\n", "550 5.7.1 authz_id 'two' is not authorized to send as tenant 'own'"),
+])
+def test_acting_as_another_lends_none_of_the_others_tenants(sink, handler, user, header, outcome):
+    script = policy(SETUP, HELPER, handler, AUTHENTICATED_MAY_RELAY if handler else "", smart_host(sink.port), listener=QUICK)
+    files = {"auth.toml": ACTORS, "queues.toml": QUEUES + "[tenant.own]\nrequire_authz = ['actor']\n"}
+    with Daemon(script, files=files) as daemon:
+        reply = send(daemon, user, "me@ok.example", text("me@ok.example", header), authz="two")
+        if outcome.startswith("550"):
+            assert reply == outcome
         else:
             assert reply.startswith("250"), reply
             daemon.err.wait(f"tenant is {outcome} for x@dest.example")

@@ -315,6 +315,21 @@ function cases.tenants_of_the_identity_itself()
   eq(msg.meta.tenant, 'free')
 end
 
+-- By may_act_as of a record the gate lets scott be daniel; what a handler lets somebody be is a login without that mark.
+function cases.who_acts_as_another_has_tenants_of_his_own()
+  local helper = setup(QUEUES)
+  local function acting(value, actor, as)
+    local msg = with_tenant(value, as)
+    msg.meta.authz_actor = actor
+    return msg
+  end
+  local msg = acting('mytenant', 'scott', 'daniel')
+  helper:apply(msg)
+  eq(msg.meta.tenant, 'mytenant')
+  fails("550 5.7.1 authn_id 'daniel' is not authorized to send as tenant 'mytenant'", helper.apply, helper,
+    acting('mytenant', 'daniel', 'scott'))
+end
+
 function cases.a_named_tenant_needs_its_identity()
   local helper = setup(QUEUES)
   local msg = with_tenant('mytenant', 'scott')
