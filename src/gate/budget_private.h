@@ -184,6 +184,8 @@ double budget_message_takes(enum gate_limit kind, uint64_t bytes);
 
 /* ---- budget_figures.c ---- */
 
-void budget_figures_count(const char *budget, enum gate_limit limit);
+enum budget_figure { BUDGET_REFUSED, BUDGET_TAKEN, BUDGET_GIVEN_BACK, BUDGET_FIGURE_COUNT };
+
+void budget_figures_add(const char *budget, enum gate_limit limit, enum budget_figure figure, double amount);
 
 #endif

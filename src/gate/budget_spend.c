@@ -27,6 +27,18 @@ static bool needs_names(const struct gate_allowance *allowance)
            has(allowance->open, allowance->open_count, GATE_LIMIT_NEW_RECIPIENTS_PER_DAY);
 }
 
+static void count(const struct gate_allowance *allowance, size_t limit, enum budget_figure figure, double amount)
+{
+    budget_figures_add(allowance->limits[limit].budget, allowance->limits[limit].kind, figure, amount);
+}
+
+static void count_sessions(const struct gate_allowance *allowance, enum budget_figure figure)
+{
+    for (size_t i = 0; i < allowance->count; i++)
+        if (allowance->limits[i].kind == GATE_LIMIT_SESSIONS)
+            count(allowance, i, figure, 1);
+}
+
 /* ---- the answer ---- */
 
 /* As long as the refused ones are fewer than it takes for a judgement, there is none. Both numbers shrink from the
@@ -82,8 +94,10 @@ static void keep(struct gate_spend *spend, const struct tally_answer *answer)
     for (size_t i = 0; i < spend->count; i++) {
         struct budget_taken *taken = &spending->taken[spend->items[i].limit];
 
-        if (is_taken(spend, answer, i))
-            *(answer->is_local ? &taken->here : &taken->shared) += spend->items[i].amount;
+        if (!is_taken(spend, answer, i))
+            continue;
+        *(answer->is_local ? &taken->here : &taken->shared) += spend->items[i].amount;
+        count(spend->allowance, spend->items[i].limit, BUDGET_TAKEN, spend->items[i].amount);
     }
     if (!spend->name)
         return;
@@ -94,6 +108,23 @@ static void keep(struct gate_spend *spend, const struct tally_answer *answer)
     }
 }
 
+static void add_sessions(struct budget_ops *ops, const struct gate_allowance *allowance, const char *session_id,
+                         enum tally_kind kind)
+{
+    for (size_t i = 0; i < allowance->count; i++)
+        if (allowance->limits[i].kind == GATE_LIMIT_SESSIONS)
+            budget_ops_session(ops, allowance, i, session_id, kind);
+}
+
+static void forget_session(const struct gate_allowance *allowance, const char *session_id)
+{
+    struct budget_ops ops;
+
+    budget_ops_init(&ops);
+    add_sessions(&ops, allowance, session_id, TALLY_LEAVE);
+    budget_ops_send(&ops);
+}
+
 static void undo(const struct gate_spend *spend, const struct tally_answer *answer)
 {
     struct budget_ops ops;
@@ -101,7 +132,7 @@ static void undo(const struct gate_spend *spend, const struct tally_answer *answ
     budget_ops_init(&ops);
     ops.is_here = answer->is_local;
     if (spend->purpose == BUDGET_TO_BEGIN_SESSION)
-        gate_session_end(spend->allowance, spend->name);
+        forget_session(spend->allowance, spend->name);
     for (size_t i = 0; spend->purpose == BUDGET_TO_TAKE && i < spend->count; i++)
         if (is_taken(spend, answer, i))
             budget_ops_take(&ops, spend->allowance, spend->items[i].limit, -spend->items[i].amount);
@@ -128,9 +159,11 @@ static void on_answer(void *ctx, const struct tally_answer *answer)
         gate_work_ended();
     } else {
         if (is_excess)
-            budget_figures_count(excess.budget, excess.limit);
+            budget_figures_add(excess.budget, excess.limit, BUDGET_REFUSED, 1);
         else if (spend->purpose == BUDGET_TO_TAKE)
             keep(spend, answer);
+        else if (spend->purpose == BUDGET_TO_BEGIN_SESSION)
+            count_sessions(spend->allowance, BUDGET_TAKEN);
         spend->on_done(spend->ctx, is_excess ? &excess : NULL);
     }
     budget_spend_free(spend);
@@ -138,7 +171,7 @@ static void on_answer(void *ctx, const struct tally_answer *answer)
 
 void budget_spend_tell(struct gate_spend *spend, const struct gate_excess *excess)
 {
-    budget_figures_count(excess->budget, excess->limit);
+    budget_figures_add(excess->budget, excess->limit, BUDGET_REFUSED, 1);
     spend->on_done(spend->ctx, excess);
     budget_spend_free(spend);
 }
@@ -279,6 +312,7 @@ static void give_back_to(const struct gate_spending *spending, bool is_accepted,
             continue;
         budget_ops_make_room(ops, 1);
         budget_ops_take(ops, spending->allowance, i, -amount);
+        count(spending->allowance, i, BUDGET_GIVEN_BACK, amount);
     }
     budget_ops_send(ops);
 }
@@ -337,14 +371,6 @@ void gate_spending_end(struct gate_spending **spending_at, bool is_accepted)
 
 /* ---- a session ---- */
 
-static void add_sessions(struct budget_ops *ops, const struct gate_allowance *allowance, const char *session_id,
-                         enum tally_kind kind)
-{
-    for (size_t i = 0; i < allowance->count; i++)
-        if (allowance->limits[i].kind == GATE_LIMIT_SESSIONS)
-            budget_ops_session(ops, allowance, i, session_id, kind);
-}
-
 struct gate_spend *gate_spend_session(struct gate_allowance *allowance, struct loop *loop, const char *session_id,
                                       gate_spend_fn *on_done, void *ctx)
 {
@@ -369,9 +395,6 @@ void gate_session_renew(struct gate_allowance *allowance, const char *session_id
 
 void gate_session_end(struct gate_allowance *allowance, const char *session_id)
 {
-    struct budget_ops ops;
-
-    budget_ops_init(&ops);
-    add_sessions(&ops, allowance, session_id, TALLY_LEAVE);
-    budget_ops_send(&ops);
+    count_sessions(allowance, BUDGET_GIVEN_BACK);
+    forget_session(allowance, session_id);
 }

@@ -281,6 +281,27 @@ def test_what_is_refused_is_given_back():
             assert send(client).startswith("452 4.7.1")
 
 
+def test_what_was_taken_and_given_back_is_counted_by_limit_and_not_by_user():
+    budgets = "[budget.b]\nrecipients_per_day = 9\nbytes_per_day = 100000\nsessions = 2\n"
+    with daemon_of(users("ada", "bob", budgets=budgets), REFUSING, DROP) as daemon:
+        def counts(name):
+            lines = re.findall(rf'^gatepost_budget_{name}_total{{budget="b",limit="(\w+)"}} (\d+)$', metrics(daemon), re.M)
+            return {limit: int(count) for limit, count in lines}
+
+        with session(daemon) as client, session(daemon, "bob") as other:
+            assert send(client, "a@dest.example", "b@dest.example").startswith("250")
+            assert send(other, "a@dest.example").startswith("250")
+            taken = counts("taken")
+            assert taken == {"recipients_per_day": 3, "bytes_per_day": taken["bytes_per_day"], "sessions": 2}
+            assert taken["bytes_per_day"] >= 2 * len(MESSAGE)
+            assert counts("given_back") == {}
+            assert send(client, "a@dest.example", data=b"Subject: spam\r\n\r\n").startswith("550")
+            assert counts("given_back") == {"recipients_per_day": 1,
+                                            "bytes_per_day": counts("taken")["bytes_per_day"] - taken["bytes_per_day"]}
+        until(lambda: counts("given_back").get("sessions") == 2)
+        assert "ada" not in metrics(daemon)
+
+
 # ---- whose ----
 
 def test_tenants_groups_and_all():
