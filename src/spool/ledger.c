@@ -105,12 +105,18 @@ void ledger_clear_marks(struct segment *segment)
     segment->mark_frame_count = 0;
 }
 
+/* On disk it is, or may be, with copies that no mark names. */
+static bool may_hold_copies(const struct segment *segment)
+{
+    return segment->stale_copies || segment->state == SEGMENT_ABANDONED || segment->state == SEGMENT_LINGERING;
+}
+
 bool ledger_is_held_elsewhere(const struct spool *spool, const struct segment *segment)
 {
     for (size_t i = 0; i < spool->sequence_count; i++) {
         const struct segment *other = spool->by_sequence[i];
 
-        if (other != segment && (other->stale_copies || other->state == SEGMENT_ABANDONED))
+        if (other != segment && may_hold_copies(other))
             return true;
     }
     return false;

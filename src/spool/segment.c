@@ -202,8 +202,8 @@ int segment_begin(struct spool *spool, struct segment *segment, struct error *er
 static void set_state(struct spool *spool, struct segment *segment, enum segment_state state)
 {
     pthread_mutex_lock(&spool->lock);
-    /* SEGMENT_ABANDONED still exists on disk; the other two do not */
-    if (state != SEGMENT_ABANDONED) {
+    /* these two still exist on disk, or may; the others do not */
+    if (state != SEGMENT_ABANDONED && state != SEGMENT_LINGERING) {
         ledger_forget_sequence(spool, segment);
         ledger_clear_marks(segment);
     }
@@ -224,21 +224,27 @@ static int mark_free_on_disk(struct spool *spool, struct segment *segment)
     return spool_sync_data(spool, segment->fd);
 }
 
-/* The name goes, durably; what an abandoned segment holds must not come back either. */
-static int unlink_durably(struct spool *spool, const struct segment *segment)
+/* The name is gone; what the file holds must not come back with it. A sync that failed is not asked again: the next one
+ * may say that all is well because the kernel has forgotten. Only the next start, which reads what is there, knows. */
+static void make_sure_it_is_gone(struct spool *spool, struct segment *segment)
 {
-    char name[NAME_BYTES];
-
-    file_name(segment->file_number, name);
-    if (fault_point("spool.unlink") || (spool_io()->unlink_at(spool->directory, name) && errno != ENOENT))
-        return -1;
-    return spool_sync_directory(spool);
+    if (!spool_sync_directory(spool)) {
+        set_state(spool, segment, SEGMENT_DELETED);
+        return;
+    }
+    diag(DIAG_ERROR, NULL,
+         "spool %s: segment %08x was removed, but not durably: %s; deletion marks stay until a restart", spool->name,
+         segment->file_number, strerror(errno));
+    set_state(spool, segment, SEGMENT_LINGERING);
 }
 
 static int delete_or_abandon(struct spool *spool, struct segment *segment)
 {
-    if (!unlink_durably(spool, segment)) {
-        set_state(spool, segment, SEGMENT_DELETED);
+    char name[NAME_BYTES];
+
+    file_name(segment->file_number, name);
+    if (!fault_point("spool.unlink") && (!spool_io()->unlink_at(spool->directory, name) || errno == ENOENT)) {
+        make_sure_it_is_gone(spool, segment);
         return 0;
     }
     diag(DIAG_ERROR, NULL, "spool %s: cannot remove segment %08x: %s; trying again", spool->name, segment->file_number,

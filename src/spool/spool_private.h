@@ -26,6 +26,7 @@ enum segment_state {
     SEGMENT_CURRENT,   /* being appended to */
     SEGMENT_CLOSED,    /* complete and synced */
     SEGMENT_ABANDONED, /* a write or sync failed: never written or synced again, to be unlinked */
+    SEGMENT_LINGERING, /* unlinked, but its name may come back with a power cut: nothing more is done about it */
     SEGMENT_DELETED,   /* unlinked, kept open for a reader */
 };
 

@@ -203,15 +203,114 @@ static void a_full_disk_refuses_and_recovers(void **state)
     clock_inject(NULL);
 }
 
+/* ---- a name that a power cut brings back ---- */
+
+static char *graveyard;
+static atomic_int unlinked;
+static atomic_bool disk_is_bad;
+
+/* Keeps what is unlinked. */
+static int burying_unlink(int directory, const char *name)
+{
+    char *grave = mem_printf("%s/%s", graveyard, name);
+
+    if (!linkat(directory, name, AT_FDCWD, grave, 0))
+        atomic_fetch_add(&unlinked, 1);
+    free(grave);
+    return spool_io_real()->unlink_at(directory, name);
+}
+
+static int bad_sync(int fd)
+{
+    (void)fd;
+    errno = EIO;
+    return atomic_load(&disk_is_bad) ? -1 : 0;
+}
+
+/* Fails once: the next one says that all is well, as Linux does. */
+static int forgetful_sync_directory(int fd)
+{
+    static int told;
+
+    (void)fd;
+    errno = EIO;
+    return atomic_load(&unlinked) && !told++ ? -1 : 0;
+}
+
+static void let_mail_pass(struct spool *spool, int count)
+{
+    static char space[3000];
+
+    for (int i = 0; i < count; i++)
+        spool_remove(spool, store_one(spool, "passes", span_make(space, sizeof space)));
+}
+
+static size_t count_seen(struct spool *spool, const char *record)
+{
+    struct picture picture = enumerate(spool);
+    size_t count = 0;
+
+    for (size_t i = 0; i < picture.count; i++)
+        count += !strcmp(picture.list[i].record, record);
+    drop_picture(&picture);
+    return count;
+}
+
+/* A segment that was abandoned, emptied and unlinked while the directory's sync failed comes back after a power cut:
+ * what had left by then must not come back with it, however much was written since. */
+static void what_was_not_unlinked_for_sure_brings_nothing_back(void **state)
+{
+    struct spool_io io = *spool_io_real();
+    struct clock_source clock = {hasty_mono_us, fixed_wall_us};
+    char *path = mem_printf("%s/spool", (char *)*state);
+    struct spool *spool;
+    uint64_t gone;
+
+    graveyard = mem_printf("%s/graveyard", (char *)*state);
+    mkdir(graveyard, 0700);
+    io.unlink_at = burying_unlink;
+    io.sync_data = bad_sync;
+    io.sync_directory = forgetful_sync_directory;
+    clock_inject(&clock);
+    spool_io_inject(&io);
+    spool = open_small(path);
+    gone = store_one(spool, "gone", SPAN_LIT("body"));
+    atomic_store(&disk_is_bad, true);
+    assert_int_equal(store_one(spool, "refused", SPAN_LIT("body")), 0);
+    atomic_store(&disk_is_bad, false);
+    while (!atomic_load(&unlinked))
+        let_mail_pass(spool, 1);
+    let_mail_pass(spool, 20); /* and it is tried again, if it is */
+    spool_remove(spool, gone);
+    let_mail_pass(spool, 200); /* the copy's segment goes, and then that with the mark could */
+    spool_close(spool);
+    spool_io_inject(NULL);
+    clock_inject(NULL);
+
+    copy_tree(graveyard, path);
+    spool = open_small(path);
+    assert_int_equal(count_seen(spool, "gone"), 0);
+    spool_close(spool);
+    remove_tree(graveyard);
+    remove_tree(path);
+    free(graveyard);
+    free(path);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(open_fails),      TEST(allocation_fails),
-        TEST(writing_fails),   TEST(writing_finds_no_space),
-        TEST(syncing_fails),   TEST(syncing_the_directory_fails),
-        TEST(unlinking_fails), TEST(a_full_disk_refuses_and_recovers),
+        TEST(open_fails),
+        TEST(allocation_fails),
+        TEST(writing_fails),
+        TEST(writing_finds_no_space),
+        TEST(syncing_fails),
+        TEST(syncing_the_directory_fails),
+        TEST(unlinking_fails),
+        TEST(a_full_disk_refuses_and_recovers),
+        TEST(what_was_not_unlinked_for_sure_brings_nothing_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
