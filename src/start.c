@@ -72,9 +72,12 @@ static void write_spool_metrics(const struct relay *relay, struct buf *out)
                     "# TYPE gatepost_spool_live_messages gauge\ngatepost_spool_live_messages %llu\n"
                     "# TYPE gatepost_spool_segments gauge\ngatepost_spool_segments %llu\n"
                     "# TYPE gatepost_spool_syncs_total counter\ngatepost_spool_syncs_total %llu\n"
-                    "# TYPE gatepost_spool_stored_total counter\ngatepost_spool_stored_total %llu\n",
+                    "# TYPE gatepost_spool_stored_total counter\ngatepost_spool_stored_total %llu\n"
+                    "# TYPE gatepost_spool_damaged_total counter\ngatepost_spool_damaged_total %llu\n"
+                    "# TYPE gatepost_spool_segments_aside gauge\ngatepost_spool_segments_aside %llu\n",
                     (unsigned long long)stats.live_messages, (unsigned long long)stats.segments,
-                    (unsigned long long)stats.syncs, (unsigned long long)stats.stored))
+                    (unsigned long long)stats.syncs, (unsigned long long)stats.stored,
+                    (unsigned long long)stats.damaged, (unsigned long long)stats.aside))
         diag(DIAG_WARN, NULL, "the metrics are too long for one answer");
 }
 

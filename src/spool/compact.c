@@ -30,9 +30,11 @@ static bool must_go(const struct segment *segment)
 
 static uint64_t cost(const struct segment *segment) { return segment->live_bytes + segment->mark_count * MARK_BYTES; }
 
+/* Emptying a damaged one would only take room, since its file stays: it lives until all in it has left. */
 static bool may_be_chosen(const struct segment *segment)
 {
-    return !segment->unmovable && (segment->state == SEGMENT_CLOSED || segment->state == SEGMENT_ABANDONED) &&
+    return !segment->unmovable && (!segment->damaged || must_go(segment)) &&
+           (segment->state == SEGMENT_CLOSED || segment->state == SEGMENT_ABANDONED) &&
            (segment->live_parts || segment->mark_count || segment->uncertain);
 }
 
@@ -142,9 +144,11 @@ static const char *load(struct spool *spool, const struct place *place)
     struct segment *segment = spool->segments[place->segment];
 
     MUST(data);
-    if (!spool_read_fully(segment->fd, data, place->len, (uint64_t)place->at_8 * 8) &&
-        crc32c(0, data, place->len) == place->crc)
-        return data;
+    if (!spool_read_fully(segment->fd, data, place->len, (uint64_t)place->at_8 * 8)) {
+        if (crc32c(0, data, place->len) == place->crc)
+            return data;
+        segment_note_damage(spool, place->segment);
+    }
     atomic_fetch_add(&spool->damaged, 1);
     diag(DIAG_ERROR, NULL, "spool %s: a message in segment %08x is damaged and cannot be moved", spool->name,
          segment->file_number);

@@ -60,10 +60,12 @@ static char *load(struct spool *spool, const struct place *place, struct error *
     }
     if (spool_read_fully(segment_descriptor(spool, place->segment), data, place->len, (uint64_t)place->at_8 * 8))
         error_set_errno(error, ERROR_TEMP, errno, "spool %s: cannot read a message", spool->name);
-    else if (crc32c(0, data, place->len) != place->crc)
-        error_set(error, ERROR_PERM, "spool %s: a message is damaged on disk", spool->name);
-    else
+    else if (crc32c(0, data, place->len) == place->crc)
         return data;
+    else {
+        segment_note_damage(spool, place->segment);
+        error_set(error, ERROR_PERM, "spool %s: a message is damaged on disk", spool->name);
+    }
     free(data);
     return NULL;
 }

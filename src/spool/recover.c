@@ -90,8 +90,11 @@ static void report(const struct recovery *recovery, const struct scan_result *re
     uint32_t number = recovery->reading->file_number;
 
     if (result->damaged)
-        diag(DIAG_ERROR, NULL, "spool %s: segment %08x holds %llu damaged records; they were skipped", spool->name,
-             number, (unsigned long long)result->damaged);
+        diag(DIAG_ERROR, NULL,
+             "spool %s: segment %08x holds %llu damaged records; they were skipped, and the file is put aside once "
+             "what is "
+             "good in it has left",
+             spool->name, number, (unsigned long long)result->damaged);
     if (result->unsynced)
         diag(DIAG_INFO, NULL, "spool %s: segment %08x ends in %llu unfinished records, which nobody was answered for",
              spool->name, number, (unsigned long long)result->unsynced);
@@ -111,6 +114,7 @@ static void scan_segment(struct recovery *recovery, struct segment *segment, str
     pthread_mutex_lock(&spool->lock);
     /* a sync may have failed before the crash: what it covered is written once more */
     segment->uncertain = sync_failed || result.end > result.synced_to;
+    segment->damaged = result.damaged > 0;
     pthread_mutex_unlock(&spool->lock);
 }
 

@@ -95,6 +95,13 @@ void segment_unpin(struct spool *spool, uint32_t slot)
         drop_deleted(spool, segment);
 }
 
+void segment_note_damage(struct spool *spool, uint32_t slot)
+{
+    pthread_mutex_lock(&spool->lock);
+    spool->segments[slot]->damaged = true;
+    pthread_mutex_unlock(&spool->lock);
+}
+
 size_t segment_count_free(struct spool *spool, struct segment **one_out)
 {
     size_t count = 0;
@@ -178,7 +185,7 @@ int segment_begin(struct spool *spool, struct segment *segment, struct error *er
     segment->sequence = header.sequence;
     segment->generation = header.generation;
     segment->end = SEGMENT_HEADER_BYTES;
-    segment->uncertain = segment->stale_copies = segment->unmovable = false;
+    segment->uncertain = segment->stale_copies = segment->unmovable = segment->damaged = false;
     ledger_clear_marks(segment);
     segment->state = SEGMENT_CURRENT;
     ledger_insert_sequence(spool, segment);
@@ -233,8 +240,8 @@ static void make_sure_it_is_gone(struct spool *spool, struct segment *segment)
         return;
     }
     diag(DIAG_ERROR, NULL,
-         "spool %s: segment %08x was removed, but not durably: %s; deletion marks stay until a restart", spool->name,
-         segment->file_number, strerror(errno));
+         "spool %s: the name of segment %08x is gone, but not durably: %s; deletion marks stay until a restart",
+         spool->name, segment->file_number, strerror(errno));
     set_state(spool, segment, SEGMENT_LINGERING);
 }
 
@@ -253,8 +260,25 @@ static int delete_or_abandon(struct spool *spool, struct segment *segment)
     return -1;
 }
 
+/* What it still tells a person outlives it: the file goes out of our way as it is. */
+static int put_aside(struct spool *spool, struct segment *segment)
+{
+    char name[NAME_BYTES];
+    struct error error = {0};
+
+    file_name(segment->file_number, name);
+    if (aside_put(spool, name, &error)) {
+        diag_error(NULL, &error, "a damaged segment cannot be put aside; trying again");
+        return -1;
+    }
+    make_sure_it_is_gone(spool, segment);
+    return 0;
+}
+
 int segment_release(struct spool *spool, struct segment *segment)
 {
+    if (segment->damaged)
+        return put_aside(spool, segment);
     if (segment->state == SEGMENT_CLOSED && !mark_free_on_disk(spool, segment)) {
         set_state(spool, segment, SEGMENT_FREE);
         segment_unlink_free(spool, FREE_KEPT);

@@ -90,6 +90,7 @@ static void add_shown(struct recovery *recovery, struct shown_batch *batch, cons
                          (uint64_t)entry->record.at_8 * 8) ||
         crc32c(0, record, entry->record.len) != entry->record.crc) {
         atomic_fetch_add(&spool->damaged, 1);
+        segment_note_damage(spool, entry->record.segment);
         diag(DIAG_ERROR, NULL, "spool %s: a record cannot be read any more; it was skipped", spool->name);
         return;
     }

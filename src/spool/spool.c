@@ -75,31 +75,12 @@ static int open_directory(const char *path, struct error *error)
 
 /* ---- the segments that are there ---- */
 
-/* What was put aside before stays as it is. */
-static char *name_aside(const struct spool *spool, const char *name)
-{
-    char *aside = mem_printf("damaged-%s", name);
-
-    for (unsigned i = 2; !faccessat(spool->directory, aside, F_OK, AT_SYMLINK_NOFOLLOW); i++) {
-        free(aside);
-        aside = mem_printf("damaged-%s.%u", name, i);
-    }
-    return aside;
-}
-
-/* Its header is beyond repair, so is what it holds; it is put aside for a person to look at. */
+/* Its header is beyond repair, so what it holds cannot be told from what an earlier use left. */
 static int put_aside(struct spool *spool, const char *name, int fd, struct error *error)
 {
-    char *aside = name_aside(spool, name);
-    int status = 0;
-
     close(fd);
     atomic_fetch_add(&spool->damaged, 1);
-    diag(DIAG_ERROR, NULL, "spool %s: the header of %s is damaged; the file is kept as %s", spool->name, name, aside);
-    if (spool_io()->rename_at(spool->directory, name, aside))
-        status = error_set_errno(error, ERROR_PERM, errno, "spool %s: cannot rename %s", spool->name, name);
-    free(aside);
-    return status;
+    return aside_put(spool, name, error);
 }
 
 static void adopt(struct spool *spool, int fd, uint32_t number, uint64_t size, const struct segment_header *header)
@@ -238,6 +219,7 @@ static struct spool *new_spool(const struct spool_config *config)
     pthread_condattr_t monotonic;
 
     spool->name = mem_strdup(config->name);
+    spool->path = mem_strdup(config->path);
     spool->directory = -1;
     spool->flush = config->flush;
     spool->segment_bytes = segment_size(config);
@@ -308,6 +290,7 @@ struct spool *spool_open(const struct spool_config *config, struct error *error)
         spool_close(spool);
         return NULL;
     }
+    aside_tell(spool);
     if (!config->flush)
         diag(DIAG_WARN, NULL, "spool %s: flush is off: mail that was answered 250 is lost when this machine dies",
              spool->name);
@@ -345,6 +328,7 @@ void spool_close(struct spool *spool)
     pthread_mutex_destroy(&spool->wake_lock);
     pthread_mutex_destroy(&spool->lock);
     free(spool->name);
+    free(spool->path);
     free(spool);
 }
 
@@ -366,4 +350,5 @@ void spool_get_stats(const struct spool *spool, struct spool_stats *stats_out)
     stats_out->live_messages = spool->index.count;
     pthread_mutex_unlock(&locked->lock);
     stats_out->damaged = atomic_load(&locked->damaged);
+    stats_out->aside = aside_count(spool);
 }

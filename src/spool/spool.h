@@ -104,6 +104,7 @@ struct spool_stats {
     uint64_t stored, updated, removed, syncs, batches, live_messages, live_bytes, segments, damaged;
     uint64_t bytes_written, compacted;
     uint64_t moments; /* waited for others to join a batch */
+    uint64_t aside;   /* files with damage that are kept for a person */
 };
 void spool_get_stats(const struct spool *spool, struct spool_stats *stats_out);
 

@@ -66,6 +66,7 @@ struct segment {
     bool uncertain;    /* read back after a crash, with frames that may not be on disk yet */
     bool stale_copies; /* holds copies of messages that the index knows elsewhere */
     bool unmovable;    /* holds something that cannot be read: compaction passes by */
+    bool damaged;      /* what was lost in it may interest a person: put aside, never overwritten nor unlinked */
 };
 
 /* A new file in state FREE, durable in the directory. */
@@ -75,7 +76,7 @@ struct segment *segment_add(struct spool *spool, int fd, uint32_t file_number, u
 /* Makes a free segment the current one: a fresh generation, the next sequence. */
 int segment_begin(struct spool *spool, struct segment *segment, struct error *error)
     __attribute__((warn_unused_result));
-/* Nothing in it counts any more: says so durably, then keeps it as free or unlinks it.
+/* Nothing in it counts any more: says so durably, then keeps it as free or unlinks it; what is damaged is put aside.
  * -1: not possible now. */
 int segment_release(struct spool *spool, struct segment *segment);
 void segment_unlink_free(struct spool *spool, size_t keep);
@@ -83,6 +84,16 @@ size_t segment_count_free(struct spool *spool, struct segment **one_out);
 void segment_unpin(struct spool *spool, uint32_t slot);     /* under lock */
 int segment_descriptor(struct spool *spool, uint32_t slot); /* takes the lock; of one that is pinned */
 void segment_destroy(struct segment *segment);
+
+/* Damage that a reader met. Takes the lock. */
+void segment_note_damage(struct spool *spool, uint32_t slot);
+
+/* ---- files put aside (aside.c) ---- */
+
+/* A file of the directory gets the name of one put aside. Its caller syncs the directory. */
+int aside_put(struct spool *spool, const char *name, struct error *error) __attribute__((warn_unused_result));
+uint64_t aside_count(const struct spool *spool);
+void aside_tell(const struct spool *spool);
 
 /* What is live where: all under lock. */
 void ledger_add(struct spool *spool, const struct entry *entry);
@@ -190,7 +201,7 @@ struct recovery;
 
 struct spool {
     /* fixed after open */
-    char *name;
+    char *name, *path;
     int directory;
     bool flush;
     uint64_t segment_bytes;

@@ -93,11 +93,11 @@ def test_random_kills(ground, capsys):
 
 def fault_points() -> list[str]:
     """Every point that the spool's sources name; but unlinking durably comes only after a disk fault,
-    and dying there as well is for tests/unit/spool/test_crash.c."""
+    and dying there as well is for tests/unit/spool/test_crash.c; and putting aside after damage (test_damage.py)."""
     names = set()
     for source in (ROOT / "src" / "spool").rglob("*.c"):
         names |= set(re.findall(r'fault_point\("([a-z0-9_.-]+)"\)', source.read_text()))
-    return sorted(names - {"spool.unlink"})
+    return sorted(names - {"spool.unlink", "spool.aside"})
 
 
 needs_fault_points = pytest.mark.skipif(not HAS_FAULT_POINTS, reason="a build without fault points")

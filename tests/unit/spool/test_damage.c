@@ -11,6 +11,8 @@
 #include <errno.h>
 #include <stdatomic.h>
 
+#include "base/clock.h"
+
 #include "helper.h"
 
 /* Every place in segment files that holds these bytes gets another first byte. Returns how many there were. */
@@ -103,18 +105,7 @@ static void a_disk_that_cannot_read_is_no_damage(void **state)
     spool_close(spool);
 }
 
-/* ---- headers ---- */
-
-static void wreck_header(const char *path, const char *segment)
-{
-    char *name = mem_printf("%s/%s", path, segment);
-    int fd = open(name, O_RDWR);
-
-    for (off_t at = 0; at < SEGMENT_HEADER_BYTES; at += SEGMENT_HEADER_BYTES / 2)
-        assert_int_equal(pwrite(fd, "not a header", 12, at), 12);
-    close(fd);
-    free(name);
-}
+/* ---- what is put aside ---- */
 
 static bool holds(const char *path, const char *name, const char *text)
 {
@@ -127,6 +118,246 @@ static bool holds(const char *path, const char *name, const char *text)
         close(fd);
     free(whole);
     return got > 0 && memmem(data, (size_t)got, text, strlen(text));
+}
+
+static uint64_t aside_in(const struct spool *spool)
+{
+    struct spool_stats stats;
+
+    spool_get_stats(spool, &stats);
+    return stats.aside;
+}
+
+static void let_mail_pass(struct spool *spool, int count)
+{
+    static char space[3000];
+
+    for (int i = 0; i < count; i++)
+        spool_remove(spool, store_one(spool, "passes", span_make(space, sizeof space)));
+}
+
+/* The writer puts it aside in its own time, between batches. */
+static void wait_until_one_is_aside(struct spool *spool)
+{
+    for (int i = 0; i < 1000 && !aside_in(spool); i++)
+        let_mail_pass(spool, 1);
+    assert_int_equal(aside_in(spool), 1);
+}
+
+static uint64_t ref_of(const struct picture *picture, const char *record)
+{
+    const struct seen *seen = find_record(picture, record);
+
+    assert_non_null(seen);
+    return seen->ref;
+}
+
+/* Three messages, of which the second is damaged before the spool is opened again; the others' refs. */
+static struct spool *open_with_damage(const char *path, uint64_t *first, uint64_t *last)
+{
+    struct spool *spool = open_small(path);
+    struct picture picture;
+
+    assert_true(store_one(spool, "first", SPAN_LIT("the first body")));
+    assert_true(store_one(spool, "bad", SPAN_LIT("the bad body")));
+    assert_true(store_one(spool, "last", SPAN_LIT("the last body")));
+    spool_close(spool);
+    assert_int_equal(damage(path, "the bad body", 12), 1);
+    spool = open_small(path);
+    picture = enumerate(spool);
+    assert_int_equal(picture.count, 2);
+    assert_int_equal(picture.damaged, 1);
+    *first = ref_of(&picture, "first");
+    *last = ref_of(&picture, "last");
+    drop_picture(&picture);
+    return spool;
+}
+
+/* It was promised to somebody, and a person may still be able to read it. */
+static void what_recovery_cannot_read_is_kept_for_a_person(void **state)
+{
+    uint64_t first, last;
+    struct spool *spool = open_with_damage(*state, &first, &last);
+    struct picture picture;
+
+    let_mail_pass(spool, 100);
+    assert_int_equal(aside_in(spool), 0); /* two are still waiting in it */
+    assert_true(reads_as(spool, first, "first", SPAN_LIT("the first body")));
+    assert_true(reads_as(spool, last, "last", SPAN_LIT("the last body")));
+    spool_remove(spool, first);
+    spool_remove(spool, last);
+    wait_until_one_is_aside(spool);
+    let_mail_pass(spool, 100);
+    spool_close(spool);
+    assert_true(holds(*state, "damaged-segment-00000001", "he bad body"));
+
+    spool = open_small(*state);
+    picture = enumerate(spool);
+    assert_null(find_record(&picture, "first"));
+    assert_null(find_record(&picture, "last"));
+    assert_int_equal(picture.damaged, 0);
+    assert_int_equal(aside_in(spool), 1);
+    drop_picture(&picture);
+    spool_close(spool);
+}
+
+/* Found late, by whoever wanted to deliver it; then it was given up. */
+static void what_a_reader_finds_damaged_is_kept_for_a_person(void **state)
+{
+    struct spool *spool = open_small(*state);
+    uint64_t bad = store_one(spool, "bad", SPAN_LIT("the bad body"));
+
+    assert_int_equal(damage(*state, "the bad body", 12), 1);
+    assert_int_equal(kind_of_reading(spool, bad), ERROR_PERM);
+    spool_remove(spool, bad);
+    wait_until_one_is_aside(spool);
+    spool_close(spool);
+    assert_true(holds(*state, "damaged-segment-00000001", "he bad body"));
+}
+
+static uint32_t sequence_of(const char *path, const char *segment)
+{
+    char *name = mem_printf("%s/%s", path, segment), page[SEGMENT_HEADER_BYTES];
+    int fd = open(name, O_RDONLY);
+    struct segment_header header = {0};
+    uint32_t version;
+
+    assert_int_equal(pread(fd, page, sizeof page, 0), sizeof page);
+    assert_int_equal(segment_header_decode(span_make(page, sizeof page), &header, &version), HEADER_OK);
+    close(fd);
+    free(name);
+    return header.sequence;
+}
+
+/* What a crash tears was promised to nobody: its segment is used again. */
+static void a_torn_tail_is_no_damage(void **state)
+{
+    char *copy = mem_printf("%s-copy", (char *)*state);
+    struct spool *spool = open_small(*state);
+    struct picture picture;
+
+    assert_true(store_one(spool, "first", SPAN_LIT("the first body")));
+    assert_true(store_one(spool, "torn", SPAN_LIT("the torn body")));
+    copy_tree(*state, copy);
+    spool_close(spool);
+    assert_int_equal(damage(copy, "the torn body", 13), 1);
+    spool = open_small(copy);
+    picture = enumerate(spool);
+    assert_int_equal(picture.count, 1);
+    assert_int_equal(picture.damaged, 0);
+    drop_picture(&picture);
+    let_mail_pass(spool, 100);
+    assert_int_equal(aside_in(spool), 0);
+    spool_close(spool);
+    assert_int_not_equal(sequence_of(copy, "segment-00000001"), 1);
+    remove_tree(copy);
+    free(copy);
+}
+
+/* ---- where putting aside fails ---- */
+
+static atomic_int renames_to_fail;
+
+static int rename_or_fail(int directory, const char *from, const char *to)
+{
+    errno = EACCES;
+    return atomic_fetch_sub(&renames_to_fail, 1) > 0 ? -1 : spool_io_real()->rename_at(directory, from, to);
+}
+
+static atomic_uint_fast64_t now_us = 1000000;
+/* every look at the clock takes a while: what is tried again each second is tried soon */
+static uint64_t hasty_mono_us(void) { return atomic_fetch_add(&now_us, 20000); }
+static int64_t fixed_wall_us(void) { return 1700000000000000; }
+static struct clock_source hasty_clock = {hasty_mono_us, fixed_wall_us};
+
+static void what_cannot_be_put_aside_now_stays_until_it_can(void **state)
+{
+    struct spool_io io = *spool_io_real();
+    uint64_t first, last;
+    struct spool *spool;
+
+    io.rename_at = rename_or_fail;
+    spool_io_inject(&io);
+    clock_inject(&hasty_clock);
+    atomic_store(&renames_to_fail, 3);
+    spool = open_with_damage(*state, &first, &last);
+    spool_remove(spool, first);
+    spool_remove(spool, last);
+    wait_until_one_is_aside(spool);
+    assert_true(atomic_load(&renames_to_fail) < 0);
+    spool_close(spool);
+    clock_inject(NULL);
+    assert_true(holds(*state, "damaged-segment-00000001", "he bad body"));
+}
+
+static atomic_bool renamed;
+
+static int noted_rename(int directory, const char *from, const char *to)
+{
+    atomic_store(&renamed, true);
+    return spool_io_real()->rename_at(directory, from, to);
+}
+
+/* The next one after a renaming fails, and from then on all is well, it says. */
+static int sync_directory_or_fail(int fd)
+{
+    (void)fd;
+    errno = EIO;
+    return atomic_exchange(&renamed, false) ? -1 : 0;
+}
+
+static void take_back_name(const char *path)
+{
+    char *aside = mem_printf("%s/damaged-segment-00000001", path), *name = mem_printf("%s/segment-00000001", path);
+
+    assert_int_equal(rename(aside, name), 0);
+    free(aside);
+    free(name);
+}
+
+/* The old name is back after a power cut, and with it what was good in there: it had left. */
+static void what_was_not_put_aside_for_sure_brings_nothing_back(void **state)
+{
+    struct spool_io io = *spool_io_real();
+    uint64_t first, last;
+    struct spool *spool;
+    struct picture picture;
+
+    io.rename_at = noted_rename;
+    io.sync_directory = sync_directory_or_fail;
+    spool_io_inject(&io);
+    clock_inject(&hasty_clock);
+    spool = open_with_damage(*state, &first, &last);
+    spool_remove(spool, first);
+    spool_remove(spool, last);
+    wait_until_one_is_aside(spool);
+    let_mail_pass(spool, 200);
+    spool_close(spool);
+    spool_io_inject(NULL);
+    clock_inject(NULL);
+
+    take_back_name(*state);
+    spool = open_small(*state);
+    picture = enumerate(spool);
+    assert_null(find_record(&picture, "first"));
+    assert_null(find_record(&picture, "last"));
+    drop_picture(&picture);
+    wait_until_one_is_aside(spool);
+    spool_close(spool);
+    assert_true(holds(*state, "damaged-segment-00000001", "he bad body"));
+}
+
+/* ---- headers ---- */
+
+static void wreck_header(const char *path, const char *segment)
+{
+    char *name = mem_printf("%s/%s", path, segment);
+    int fd = open(name, O_RDWR);
+
+    for (off_t at = 0; at < SEGMENT_HEADER_BYTES; at += SEGMENT_HEADER_BYTES / 2)
+        assert_int_equal(pwrite(fd, "not a header", 12, at), 12);
+    close(fd);
+    free(name);
 }
 
 static void put_file(const char *path, const char *name, const char *text)
@@ -352,6 +583,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_message_that_became_another_is_not_given_out),
         TEST(a_disk_that_cannot_read_is_no_damage),
+        TEST(what_recovery_cannot_read_is_kept_for_a_person),
+        TEST(what_a_reader_finds_damaged_is_kept_for_a_person),
+        TEST(a_torn_tail_is_no_damage),
+        TEST(what_cannot_be_put_aside_now_stays_until_it_can),
+        TEST(what_was_not_put_aside_for_sure_brings_nothing_back),
         TEST(a_segment_without_a_header_is_kept_aside),
         TEST(a_damaged_message_is_left_behind_and_the_others_move),
         TEST(damaged_marks_cost_no_message),
