@@ -74,10 +74,12 @@ static void write_spool_metrics(const struct relay *relay, struct buf *out)
                     "# TYPE gatepost_spool_syncs_total counter\ngatepost_spool_syncs_total %llu\n"
                     "# TYPE gatepost_spool_stored_total counter\ngatepost_spool_stored_total %llu\n"
                     "# TYPE gatepost_spool_damaged_total counter\ngatepost_spool_damaged_total %llu\n"
-                    "# TYPE gatepost_spool_segments_aside gauge\ngatepost_spool_segments_aside %llu\n",
+                    "# TYPE gatepost_spool_segments_aside gauge\ngatepost_spool_segments_aside %llu\n"
+                    "# TYPE gatepost_spool_segments_unreadable gauge\ngatepost_spool_segments_unreadable %llu\n",
                     (unsigned long long)stats.live_messages, (unsigned long long)stats.segments,
                     (unsigned long long)stats.syncs, (unsigned long long)stats.stored,
-                    (unsigned long long)stats.damaged, (unsigned long long)stats.aside))
+                    (unsigned long long)stats.damaged, (unsigned long long)stats.aside,
+                    (unsigned long long)stats.unreadable))
         diag(DIAG_WARN, NULL, "the metrics are too long for one answer");
 }
 

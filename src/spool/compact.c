@@ -33,7 +33,7 @@ static uint64_t cost(const struct segment *segment) { return segment->live_bytes
 /* Emptying a damaged one would only take room, since its file stays: it lives until all in it has left. */
 static bool may_be_chosen(const struct segment *segment)
 {
-    return !segment->unmovable && (!segment->damaged || must_go(segment)) &&
+    return !segment->unread && !segment->unmovable && (!segment->damaged || must_go(segment)) &&
            (segment->state == SEGMENT_CLOSED || segment->state == SEGMENT_ABANDONED) &&
            (segment->live_parts || segment->mark_count || segment->uncertain);
 }

@@ -128,10 +128,12 @@ bool ledger_needs_mark(const struct spool *spool, const struct segment *segment,
            exists_elsewhere(spool, segment, mark->also_sequence) || ledger_is_held_elsewhere(spool, segment);
 }
 
+/* As long as the old ones are unread none of them is released, and nothing in the new ones depends on what is in them.
+ */
 static bool any_uncertain(const struct spool *spool)
 {
     for (size_t i = 0; i < spool->sequence_count; i++)
-        if (spool->by_sequence[i]->uncertain)
+        if (spool->by_sequence[i]->uncertain && !spool->by_sequence[i]->unread)
             return true;
     return false;
 }

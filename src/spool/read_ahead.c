@@ -4,16 +4,20 @@
  */
 #include "spool/read_ahead.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/mem.h"
 #include "base/must.h"
 
 #define READ_BYTES (1u << 20)
 #define SECTOR_BYTES 4096
+#define READ_TRIES 3
+#define MOMENT_MS 100
 #define BUFFERS 2
 
 struct read_ahead {
@@ -29,6 +33,7 @@ struct read_ahead {
     /* shared: a buffer belongs to the thread, then to whoever asks, and the semaphores hand it over */
     struct {
         char *data;
+        int read_errno;
         bool sync_failed;
     } buffers[BUFFERS];
     sem_t empty, full;
@@ -41,24 +46,45 @@ static void wait_for(sem_t *what)
         ; /* interrupted by a signal */
 }
 
-/* What the disk does not give is read as zeros, a sector at a time: the scan counts it. */
-static void read_what_can_be_read(int fd, char *data, size_t len, uint64_t at)
+static int read_whole(const struct segment *segment, char *data)
 {
-    if (!spool_read_fully(fd, data, len, at))
-        return;
-    for (size_t i = 0; i < len; i += SECTOR_BYTES) {
-        size_t bytes = len - i < SECTOR_BYTES ? len - i : SECTOR_BYTES;
+    for (uint64_t at = 0; at < segment->size; at += READ_BYTES) {
+        uint64_t rest = segment->size - at;
 
-        if (spool_read_fully(fd, data + i, bytes, at + i))
-            memset(data + i, 0, bytes);
+        if (spool_read_fully(segment->fd, data + at, rest < READ_BYTES ? (size_t)rest : READ_BYTES, at))
+            return -1;
     }
+    return 0;
 }
 
-static void read_segment(const struct segment *segment, char *data)
+/* A sector at a time, with zeros for what does not come: what is whole between them can be used. 0, or an errno. */
+static int read_sectors(const struct segment *segment, char *data)
 {
-    for (uint64_t at = 0; at < segment->size; at += READ_BYTES)
-        read_what_can_be_read(segment->fd, data + at,
-                              segment->size - at < READ_BYTES ? (size_t)(segment->size - at) : READ_BYTES, at);
+    int missing = 0;
+
+    for (uint64_t at = 0; at < segment->size; at += SECTOR_BYTES) {
+        uint64_t rest = segment->size - at;
+        size_t bytes = rest < SECTOR_BYTES ? (size_t)rest : SECTOR_BYTES;
+
+        if (!spool_read_fully(segment->fd, data + at, bytes, at))
+            continue;
+        missing = errno;
+        memset(data + at, 0, bytes);
+    }
+    return missing;
+}
+
+/* A path to a disk that is being switched, or a bus that stumbled, is back in a moment. */
+static int read_segment(const struct segment *segment, char *data)
+{
+    static const struct timespec moment = {.tv_nsec = MOMENT_MS * 1000000};
+
+    for (unsigned tries = 1; read_whole(segment, data); tries++) {
+        if (tries == READ_TRIES)
+            return read_sectors(segment, data);
+        nanosleep(&moment, NULL);
+    }
+    return 0;
 }
 
 /* The disk is faster when more is asked of it than the one read that is waited for. */
@@ -80,7 +106,7 @@ static void *read_all(void *arg)
             break;
         /* kill -9 leaves writes that only the page cache has */
         ahead->buffers[i % BUFFERS].sync_failed = spool_sync_data(ahead->spool, ahead->segments[i]->fd) != 0;
-        read_segment(ahead->segments[i], ahead->buffers[i % BUFFERS].data);
+        ahead->buffers[i % BUFFERS].read_errno = read_segment(ahead->segments[i], ahead->buffers[i % BUFFERS].data);
         sem_post(&ahead->full);
     }
     return NULL;
@@ -112,7 +138,7 @@ struct read_ahead *read_ahead_new(struct spool *spool, struct segment *const *se
     return ahead;
 }
 
-struct span read_ahead_next(struct read_ahead *ahead, bool *sync_failed_out)
+struct read_ahead_segment read_ahead_next(struct read_ahead *ahead)
 {
     size_t i = ahead->next++;
 
@@ -120,8 +146,11 @@ struct span read_ahead_next(struct read_ahead *ahead, bool *sync_failed_out)
     if (i > 0)
         sem_post(&ahead->empty); /* the former has been looked at */
     wait_for(&ahead->full);
-    *sync_failed_out = ahead->buffers[i % BUFFERS].sync_failed;
-    return span_make(ahead->buffers[i % BUFFERS].data, (size_t)ahead->segments[i]->size);
+    return (struct read_ahead_segment){
+        .bytes = span_make(ahead->buffers[i % BUFFERS].data, (size_t)ahead->segments[i]->size),
+        .read_errno = ahead->buffers[i % BUFFERS].read_errno,
+        .sync_failed = ahead->buffers[i % BUFFERS].sync_failed,
+    };
 }
 
 void read_ahead_free(struct read_ahead *ahead)

@@ -14,9 +14,14 @@ struct read_ahead;
 struct read_ahead *read_ahead_new(struct spool *spool, struct segment *const *segments, size_t count)
     __attribute__((returns_nonnull));
 
-/* Waits for the next one: its bytes are there until the following call. What the disk does not give is zeros.
- * `*sync_failed_out`: what only the page cache has could not be synced before it was read. */
-struct span read_ahead_next(struct read_ahead *ahead, bool *sync_failed_out);
+struct read_ahead_segment {
+    struct span bytes; /* there until the next call */
+    int read_errno;    /* not 0: some of it the disk does not give, however often it is asked; that is zeros */
+    bool sync_failed;  /* what only the page cache has could not be synced before it was read */
+};
+
+/* Waits for the next one. */
+struct read_ahead_segment read_ahead_next(struct read_ahead *ahead);
 
 /* At any moment; the rest is not read. */
 void read_ahead_free(struct read_ahead *ahead);

@@ -3,7 +3,12 @@
  * Reads every segment that was there at open, in the order they were written, and builds
  * the index: the last record of a message counts, its deletion mark ends it. New mail is
  * stored meanwhile; nothing old is released or moved until all was read.
+ *
+ * Where the disk does not give something, that is not all, and it stays so until a next start finds more: what cannot
+ * be read may be a message, or say that another one is somewhere else by now, or gone.
  */
+#include <string.h>
+
 #include "base/must.h"
 #include "spool/read_ahead.h"
 #include "spool/recovery.h"
@@ -100,7 +105,16 @@ static void report(const struct recovery *recovery, const struct scan_result *re
              spool->name, number, (unsigned long long)result->unsynced);
 }
 
-static void scan_segment(struct recovery *recovery, struct segment *segment, struct span bytes, bool sync_failed)
+static void report_unreadable(const struct recovery *recovery, int read_errno)
+{
+    diag(
+        DIAG_ERROR, NULL,
+        "spool %s: %s/segment-%08x cannot be read whole: %s; what is missing may come back at another start, and until "
+        "then nothing that was here at this one is removed; docs/operating.md says what to do",
+        recovery->spool->name, recovery->spool->path, recovery->reading->file_number, strerror(read_errno));
+}
+
+static void scan_segment(struct recovery *recovery, struct segment *segment, const struct read_ahead_segment *found)
 {
     static const struct scan_handler handler = {
         .on_store = on_store, .on_update = on_update, .on_marks = on_marks, .on_mark = on_mark};
@@ -108,13 +122,20 @@ static void scan_segment(struct recovery *recovery, struct segment *segment, str
     struct scan_result result;
 
     recovery->reading = segment;
-    segment_scan(bytes, segment->generation, segment->limit, segment->end, &handler, recovery, &result);
-    report(recovery, &result);
+    segment_scan(found->bytes, segment->generation, segment->limit, segment->end, &handler, recovery, &result);
+    if (found->read_errno) {
+        recovery->incomplete = true;
+        report_unreadable(recovery, found->read_errno);
+        result.damaged = 0; /* what the zeros hide is not lost */
+    } else {
+        report(recovery, &result);
+    }
     atomic_fetch_add(&spool->damaged, result.damaged);
     pthread_mutex_lock(&spool->lock);
     /* a sync may have failed before the crash: what it covered is written once more */
-    segment->uncertain = sync_failed || result.end > result.synced_to;
+    segment->uncertain = found->sync_failed || result.end > result.synced_to;
     segment->damaged = result.damaged > 0;
+    spool->stats.unreadable += found->read_errno != 0;
     pthread_mutex_unlock(&spool->lock);
 }
 
@@ -139,7 +160,7 @@ static void finish(struct recovery *recovery)
 
     drop_bodiless(spool);
     pthread_mutex_lock(&spool->lock);
-    for (size_t i = 0; i < recovery->old_count; i++)
+    for (size_t i = 0; i < recovery->old_count && !recovery->incomplete; i++)
         recovery->old[i]->unread = false;
     spool->may_be_dead = true;
     spool->recovered = true;
@@ -152,10 +173,9 @@ void recovery_read_all(struct recovery *recovery)
     struct read_ahead *ahead = read_ahead_new(recovery->spool, recovery->old, recovery->old_count);
 
     for (size_t i = 0; i < recovery->old_count && !atomic_load(&recovery->ending); i++) {
-        bool sync_failed;
-        struct span bytes = read_ahead_next(ahead, &sync_failed);
+        struct read_ahead_segment found = read_ahead_next(ahead);
 
-        scan_segment(recovery, recovery->old[i], bytes, sync_failed);
+        scan_segment(recovery, recovery->old[i], &found);
     }
     read_ahead_free(ahead);
     if (!atomic_load(&recovery->ending))

@@ -21,6 +21,7 @@ struct recovery {
     struct segment **old; /* what to read, in order */
     size_t old_count;
     struct segment *reading;
+    bool incomplete; /* some of it the disk does not give */
     uint64_t shown;
 
     atomic_int refs;

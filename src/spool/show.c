@@ -4,7 +4,9 @@
  * nearly that of the disk, and sent over in batches. Only a few batches are under way at
  * once, so a slow receiver bounds the memory.
  */
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/crc32c.h"
 #include "base/mem.h"
@@ -13,6 +15,7 @@
 
 #define BATCH_ENTRIES 512
 #define BATCHES_UNDER_WAY 4
+#define READ_TRIES 3
 
 struct shown {
     uint64_t ref;
@@ -80,18 +83,32 @@ static void unpin_entries(struct spool *spool, const struct entry *entries, size
     pthread_mutex_unlock(&spool->lock);
 }
 
+/* It was read a moment ago, so it comes when it is asked for again, or the disk is going. */
+static int read_record(struct spool *spool, const struct place *place, char *record)
+{
+    int fd = segment_descriptor(spool, place->segment), status = -1;
+
+    for (unsigned tries = 0; tries < READ_TRIES && status; tries++)
+        status = spool_read_fully(fd, record, place->len, (uint64_t)place->at_8 * 8);
+    return status;
+}
+
 static void add_shown(struct recovery *recovery, struct shown_batch *batch, const struct entry *entry)
 {
     struct spool *spool = recovery->spool;
     char *record = arena_alloc(&batch->records, entry->record.len ? entry->record.len : 1);
 
     MUST(record);
-    if (spool_read_fully(segment_descriptor(spool, entry->record.segment), record, entry->record.len,
-                         (uint64_t)entry->record.at_8 * 8) ||
-        crc32c(0, record, entry->record.len) != entry->record.crc) {
+    if (read_record(spool, &entry->record, record)) {
+        diag(DIAG_ERROR, NULL,
+             "spool %s: a record cannot be read: %s; its message stays where it is until another start", spool->name,
+             strerror(errno));
+        return;
+    }
+    if (crc32c(0, record, entry->record.len) != entry->record.crc) {
         atomic_fetch_add(&spool->damaged, 1);
         segment_note_damage(spool, entry->record.segment);
-        diag(DIAG_ERROR, NULL, "spool %s: a record cannot be read any more; it was skipped", spool->name);
+        diag(DIAG_ERROR, NULL, "spool %s: a record is damaged by now; it was skipped", spool->name);
         return;
     }
     batch->entries[batch->count++] = (struct shown){entry->ref, record, entry->record.len, entry->body.len};

@@ -45,7 +45,8 @@ void spool_close(struct spool *spool);
 
 /* One live message. `record` is borrowed for the call; the body stays on disk. */
 typedef void spool_entry_fn(void *ctx, uint64_t ref, struct span record, size_t body_bytes);
-/* All were shown. Damaged records were skipped, counted and logged. */
+/* All were shown. Damaged records were skipped, counted and logged; what the disk did not give is
+ * logged and may be shown at another start. */
 typedef void spool_enumerated_fn(void *ctx, uint64_t shown, uint64_t damaged);
 
 /* Shows every message that was live at spool_open, from a thread of its own, in batches
@@ -103,8 +104,9 @@ bool spool_accepts(const struct spool *spool);
 struct spool_stats {
     uint64_t stored, updated, removed, syncs, batches, live_messages, live_bytes, segments, damaged;
     uint64_t bytes_written, compacted;
-    uint64_t moments; /* waited for others to join a batch */
-    uint64_t aside;   /* files with damage that are kept for a person */
+    uint64_t moments;    /* waited for others to join a batch */
+    uint64_t aside;      /* files with damage that are kept for a person */
+    uint64_t unreadable; /* segments that could not be read whole at start */
 };
 void spool_get_stats(const struct spool *spool, struct spool_stats *stats_out);
 

@@ -62,7 +62,7 @@ struct segment {
     size_t target_count, target_capacity;
     uint32_t *mark_frames_8; /* where its REMOVE frames are, / 8 */
     size_t mark_frame_count, mark_frame_capacity;
-    bool unread;       /* from before open, and recovery has not read it yet */
+    bool unread;       /* from before open, and recovery has not read all there is, or could not */
     bool uncertain;    /* read back after a crash, with frames that may not be on disk yet */
     bool stale_copies; /* holds copies of messages that the index knows elsewhere */
     bool unmovable;    /* holds something that cannot be read: compaction passes by */

@@ -347,6 +347,148 @@ static void what_was_not_put_aside_for_sure_brings_nothing_back(void **state)
     assert_true(holds(*state, "damaged-segment-00000001", "he bad body"));
 }
 
+/* ---- a disk that does not give what it has ---- */
+
+static atomic_int reads_to_fail;
+
+/* Reads fail that touch the bad body, or are of a record alone. */
+static ssize_t read_around_the_bad(int fd, void *data, size_t len, off_t at)
+{
+    ssize_t got = spool_io_real()->read_at(fd, data, len, at);
+    bool is_record = got == 3 && !memcmp(data, "bad", 3);
+
+    if (got <= 0 || (!is_record && !memmem(data, (size_t)got, "the bad body", 12)))
+        return got;
+    errno = EIO;
+    return atomic_fetch_sub(&reads_to_fail, 1) > 0 ? -1 : got;
+}
+
+static atomic_int syncs_to_fail;
+
+static int sync_or_fail(int fd)
+{
+    (void)fd;
+    errno = EIO;
+    return atomic_fetch_sub(&syncs_to_fail, 1) > 0 ? -1 : 0;
+}
+
+static void inject_reads(int to_fail)
+{
+    static struct spool_io io;
+
+    io = *spool_io_real();
+    io.read_at = read_around_the_bad;
+    io.sync_data = sync_or_fail;
+    atomic_store(&reads_to_fail, to_fail);
+    spool_io_inject(&io);
+}
+
+/* Three messages, some sectors apart; the second has a new record in a later segment. */
+static void fill(const char *path)
+{
+    struct spool *spool = open_small(path);
+    uint64_t bad;
+
+    assert_true(store_one(spool, "first", SPAN_LIT("the first body")));
+    let_mail_pass(spool, 2);
+    bad = store_one(spool, "bad", SPAN_LIT("the bad body"));
+    let_mail_pass(spool, 2);
+    assert_true(store_one(spool, "last", SPAN_LIT("the last body")));
+    let_mail_pass(spool, 30);
+    assert_int_equal(update_one(spool, &bad, "bad, again"), ERROR_NONE);
+    let_mail_pass(spool, 30);
+    spool_close(spool);
+}
+
+static uint64_t segments_in(const struct spool *spool)
+{
+    struct spool_stats stats;
+
+    spool_get_stats(spool, &stats);
+    return stats.segments;
+}
+
+static void a_read_that_fails_at_start_is_made_again(void **state)
+{
+    struct spool *spool;
+    struct picture picture;
+    struct spool_stats stats;
+
+    fill(*state);
+    inject_reads(2);
+    spool = open_small(*state);
+    picture = enumerate(spool);
+    assert_true(atomic_load(&reads_to_fail) <= 0);
+    assert_int_equal(picture.count, 3);
+    assert_int_equal(picture.damaged, 0);
+    spool_get_stats(spool, &stats);
+    assert_int_equal(stats.unreadable, 0);
+    drop_picture(&picture);
+    spool_close(spool);
+}
+
+/* The rest goes on meanwhile, and what there was stays: it may say what became of the missing one. */
+static void what_cannot_be_read_now_comes_at_another_start(void **state)
+{
+    struct spool *spool;
+    struct picture picture;
+    struct spool_stats stats;
+
+    fill(*state);
+    inject_reads(1 << 30);
+    atomic_store(&syncs_to_fail, 1); /* that of the first segment, which is uncertain then */
+    spool = open_small(*state);
+    picture = enumerate(spool);
+    assert_int_equal(picture.damaged, 0);
+    spool_get_stats(spool, &stats);
+    assert_int_equal(stats.unreadable, 1);
+    spool_remove(spool, ref_of(&picture, "first"));
+    spool_remove(spool, ref_of(&picture, "last"));
+    drop_picture(&picture);
+    let_mail_pass(spool, 400);
+    assert_in_range(segments_in(spool), 1, 20); /* what is new is used again */
+    assert_int_equal(aside_in(spool), 0);
+    spool_close(spool);
+
+    spool_io_inject(NULL);
+    spool = open_small(*state);
+    picture = enumerate(spool);
+    assert_null(find_record(&picture, "first"));
+    assert_null(find_record(&picture, "last"));
+    assert_true(reads_as(spool, ref_of(&picture, "bad, again"), "bad, again", SPAN_LIT("the bad body")));
+    spool_remove(spool, ref_of(&picture, "bad, again"));
+    drop_picture(&picture);
+    let_mail_pass(spool, 400);
+    spool_close(spool);
+    assert_int_not_equal(sequence_of(*state, "segment-00000001"), 1);
+}
+
+static void a_record_that_cannot_be_shown_now_comes_at_another_start(void **state)
+{
+    struct spool *spool = open_small(*state);
+    struct picture picture;
+
+    assert_true(store_one(spool, "bad", SPAN_LIT("body")));
+    assert_true(store_one(spool, "good", SPAN_LIT("body")));
+    spool_close(spool);
+    inject_reads(1 << 30);
+    spool = open_small(*state);
+    picture = enumerate(spool);
+    assert_int_equal(picture.count, 1);
+    assert_int_equal(picture.damaged, 0);
+    spool_remove(spool, ref_of(&picture, "good"));
+    drop_picture(&picture);
+    let_mail_pass(spool, 100);
+    spool_close(spool);
+    spool_io_inject(NULL);
+    spool = open_small(*state);
+    picture = enumerate(spool);
+    assert_int_equal(aside_in(spool), 0);
+    assert_true(reads_as(spool, ref_of(&picture, "bad"), "bad", SPAN_LIT("body")));
+    drop_picture(&picture);
+    spool_close(spool);
+}
+
 /* ---- headers ---- */
 
 static void wreck_header(const char *path, const char *segment)
@@ -588,6 +730,9 @@ int main(void)
         TEST(a_torn_tail_is_no_damage),
         TEST(what_cannot_be_put_aside_now_stays_until_it_can),
         TEST(what_was_not_put_aside_for_sure_brings_nothing_back),
+        TEST(a_read_that_fails_at_start_is_made_again),
+        TEST(what_cannot_be_read_now_comes_at_another_start),
+        TEST(a_record_that_cannot_be_shown_now_comes_at_another_start),
         TEST(a_segment_without_a_header_is_kept_aside),
         TEST(a_damaged_message_is_left_behind_and_the_others_move),
         TEST(damaged_marks_cost_no_message),
