@@ -150,8 +150,12 @@ static int read_header(struct spool *spool, const char *name, uint32_t number, s
         return error_set_errno(error, ERROR_PERM, errno, "spool %s: cannot open %s", spool->name, name);
     }
     len = found.st_size < (off_t)sizeof page ? 0 : sizeof page;
-    if (spool_read_fully(fd, page, len, 0))
-        return put_aside(spool, name, fd, error);
+    if (spool_read_fully(fd, page, len, 0)) {
+        /* it may be readable again: who starts without it would pass over its mail */
+        error_set_errno(error, ERROR_TEMP, errno, "spool %s: cannot read %s", spool->name, name);
+        close(fd);
+        return -1;
+    }
     switch (segment_header_decode(span_make(page, len), &header, &version)) {
     case HEADER_BLANK:
     case HEADER_OK:

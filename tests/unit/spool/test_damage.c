@@ -502,6 +502,38 @@ static void wreck_header(const char *path, const char *segment)
     free(name);
 }
 
+static bool exists(const char *path, const char *name)
+{
+    char *whole = mem_printf("%s/%s", path, name);
+    bool found = !access(whole, F_OK);
+
+    free(whole);
+    return found;
+}
+
+/* Whoever started without it would pass over what is in there, and it would never be looked at again. */
+static void a_header_that_cannot_be_read_is_no_damage(void **state)
+{
+    struct spool_io io = *spool_io_real();
+    struct spool *spool = open_small(*state);
+    struct picture picture;
+
+    assert_true(store_one(spool, "one", SPAN_LIT("body")));
+    spool_close(spool);
+    io.read_at = read_or_fail;
+    spool_io_inject(&io);
+    atomic_store(&reads_fail, true);
+    spool = open_small(*state);
+    atomic_store(&reads_fail, false);
+    assert_null(spool);
+    assert_false(exists(*state, "damaged-segment-00000001"));
+    spool = open_small(*state);
+    picture = enumerate(spool);
+    assert_true(reads_as(spool, ref_of(&picture, "one"), "one", SPAN_LIT("body")));
+    drop_picture(&picture);
+    spool_close(spool);
+}
+
 static void put_file(const char *path, const char *name, const char *text)
 {
     char *whole = mem_printf("%s/%s", path, name);
@@ -733,6 +765,7 @@ int main(void)
         TEST(a_read_that_fails_at_start_is_made_again),
         TEST(what_cannot_be_read_now_comes_at_another_start),
         TEST(a_record_that_cannot_be_shown_now_comes_at_another_start),
+        TEST(a_header_that_cannot_be_read_is_no_damage),
         TEST(a_segment_without_a_header_is_kept_aside),
         TEST(a_damaged_message_is_left_behind_and_the_others_move),
         TEST(damaged_marks_cost_no_message),
