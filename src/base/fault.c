@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,6 +54,7 @@ bool fault_point(const char *name)
         return false;
     if (kills)
         raise(SIGKILL);
+    fprintf(stderr, "fault point %s fails\n", name); /* or a test would not know that it got there */
     errno = EIO;
     return true;
 }

@@ -49,9 +49,7 @@ class Ground:
         try:
             daemon.start()
         except AssertionError:
-            # killed, or the disk failed it and it says so
-            may_give_up = env.get("GATEPOST_FAULT", "").endswith(":error")
-            assert daemon.process.wait(DEADLINE) in ((-9, 1) if may_give_up else (-9,)), daemon.err.text()
+            assert daemon.process.wait(DEADLINE) == -9, daemon.err.text()
             return True
         pumps = Pumps(daemon, self.oracle)
         died = False
@@ -63,6 +61,22 @@ class Ground:
         assert daemon.process.wait() == -9, daemon.err.text()
         pumps.end()
         return died
+
+    def run_until_failed(self, point: str, pass_number: int) -> None:
+        """The disk fails it once there; and then a little longer, for it goes on."""
+        daemon = self.daemon(GATEPOST_FAULT=f"{point}:{pass_number}:error")
+        try:
+            daemon.start()
+        except AssertionError:  # it could not begin, and says so
+            assert daemon.process.wait(DEADLINE) == 1, daemon.err.text()
+            daemon.err.thread.join(DEADLINE)
+            daemon.err.wait(f"fault point {point} fails")
+            return
+        pumps = Pumps(daemon, self.oracle)
+        daemon.err.wait(f"fault point {point} fails")
+        assert self.oracle.wait_for(20), daemon.err.text()
+        daemon.kill()
+        pumps.end()
 
     def settle(self, **env: str) -> int:
         """A last run delivers what is left; then the books must balance. How many came twice."""
@@ -117,5 +131,5 @@ def test_death_at_each_durable_step(ground, point, pass_number):
 @pytest.mark.parametrize("point", fault_points())
 def test_a_disk_that_fails_once_at_each_durable_step(ground, point):
     ground.run_until_promised(200)
-    ground.run_until_killed(0.6, GATEPOST_FAULT=f"{point}:2:error")
+    ground.run_until_failed(point, 2)
     assert ground.settle() <= 2 * IN_FLIGHT
