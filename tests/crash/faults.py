@@ -15,7 +15,8 @@ from gatepost import BUILD, give
 
 LIBRARIES = BUILD / "tests" / "fault"
 # as in tests/fault/control.h
-KINDS = {"open": 1, "allocate": 2, "write": 4, "sync": 8, "rename": 16, "unlink": 32, "truncate": 64}
+KINDS = {"open": 1, "allocate": 2, "write": 4, "sync": 8, "rename": 16, "unlink": 32, "truncate": 64,
+         "read": 128}
 EVERY_KIND = sum(KINDS.values())
 KILL = -1
 FOR_GOOD = (1 << 64) - 1

@@ -35,6 +35,7 @@ enum fault_kind {
     FAULT_RENAME = 16,
     FAULT_UNLINK = 32,
     FAULT_TRUNCATE = 64,
+    FAULT_READ = 128,
 };
 
 #define FAULT_KILL (-1)

@@ -110,6 +110,16 @@ ssize_t pwritev64(int fd, const struct iovec *parts, int count, off64_t at)
     return -1;
 }
 
+ssize_t pread64(int fd, void *data, size_t len, off64_t at)
+{
+    return fails(FAULT_READ, descriptor_is_under(fd)) ? -1 : REAL(pread64)(fd, data, len, at);
+}
+
+ssize_t read(int fd, void *data, size_t len)
+{
+    return fails(FAULT_READ, descriptor_is_under(fd)) ? -1 : REAL(read)(fd, data, len);
+}
+
 ssize_t write(int fd, const void *data, size_t len)
 {
     return fails(FAULT_WRITE, descriptor_is_under(fd)) ? -1 : REAL(write)(fd, data, len);

@@ -102,7 +102,7 @@ static void note_write(int fd, off64_t at, size_t len)
 
     descriptor_link(fd, link);
     reader = REAL(open64)(link, O_RDONLY | O_CLOEXEC);
-    got = before && reader >= 0 ? pread64(reader, before, len, at) : -1;
+    got = before && reader >= 0 ? REAL(pread64)(reader, before, len, at) : -1;
     if (got < 0)
         die("before-image");
     /* behind the end there was nothing, which reads as zeros */

@@ -17,7 +17,7 @@
 
 #include "workload.h"
 
-enum failing { CALL_OPEN, CALL_ALLOCATE, CALL_WRITE, CALL_SYNC, CALL_SYNC_DIRECTORY, CALL_UNLINK, CALLS };
+enum failing { CALL_OPEN, CALL_ALLOCATE, CALL_WRITE, CALL_SYNC, CALL_SYNC_DIRECTORY, CALL_UNLINK, CALL_READ, CALLS };
 
 static struct {
     enum failing call;
@@ -80,6 +80,11 @@ static int failing_unlink(int directory, const char *name)
     return fails(CALL_UNLINK) ? -1 : spool_io_real()->unlink_at(directory, name);
 }
 
+static ssize_t failing_read(int fd, void *data, size_t len, off_t at)
+{
+    return fails(CALL_READ) ? -1 : spool_io_real()->read_at(fd, data, len, at);
+}
+
 static atomic_uint_fast64_t now_us = 1000000;
 /* every look at the clock takes a while: what is tried again each second is tried soon */
 static uint64_t hasty_mono_us(void) { return atomic_fetch_add(&now_us, 20000); }
@@ -101,6 +106,7 @@ static int run_once(const char *path, enum failing call, int from, int count, in
     io.sync_data = failing_sync;
     io.sync_directory = failing_sync_directory;
     io.unlink_at = failing_unlink;
+    io.read_at = failing_read;
     clock_inject(&clock);
     spool_io_inject(&io);
     plan.call = call;
@@ -161,6 +167,8 @@ static void writing_finds_no_space(void **state) { fail_each(*state, CALL_WRITE,
 static void syncing_fails(void **state) { fail_each(*state, CALL_SYNC, EIO, 60); }
 static void syncing_the_directory_fails(void **state) { fail_each(*state, CALL_SYNC_DIRECTORY, EIO, 40); }
 static void unlinking_fails(void **state) { fail_each(*state, CALL_UNLINK, EACCES, 20); }
+
+static void reading_fails(void **state) { fail_each(*state, CALL_READ, EIO, 20); }
 
 /* A full disk: new mail is refused as "again", what is there can still be removed, and
  * that alone makes room. */
@@ -302,15 +310,11 @@ static void what_was_not_unlinked_for_sure_brings_nothing_back(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(open_fails),
-        TEST(allocation_fails),
-        TEST(writing_fails),
-        TEST(writing_finds_no_space),
-        TEST(syncing_fails),
-        TEST(syncing_the_directory_fails),
-        TEST(unlinking_fails),
-        TEST(a_full_disk_refuses_and_recovers),
-        TEST(what_was_not_unlinked_for_sure_brings_nothing_back),
+        TEST(open_fails),      TEST(allocation_fails),
+        TEST(writing_fails),   TEST(writing_finds_no_space),
+        TEST(syncing_fails),   TEST(syncing_the_directory_fails),
+        TEST(unlinking_fails), TEST(a_full_disk_refuses_and_recovers),
+        TEST(reading_fails),   TEST(what_was_not_unlinked_for_sure_brings_nothing_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
