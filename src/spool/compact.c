@@ -137,24 +137,58 @@ static bool find_move(struct spool *spool, uint64_t ref, struct entry *entry_out
     return found;
 }
 
-/* NULL, and the victim is left alone from now on, when it cannot be read. */
-static const char *load(struct spool *spool, const struct place *place)
+/* The disk does not give what is in there. It may again, so nothing is given up; but who asks each second wears it out.
+ */
+static void leave_alone(struct spool *spool)
+{
+    struct segment *victim = spool->compaction.victim;
+
+    if (victim->unmovable)
+        return;
+    diag(DIAG_ERROR, NULL, "spool %s: segment %08x cannot be emptied: %s; it stays until a restart", spool->name,
+         victim->file_number, strerror(errno));
+    pthread_mutex_lock(&spool->lock);
+    victim->unmovable = true;
+    pthread_mutex_unlock(&spool->lock);
+}
+
+static void tell_of_damage(struct spool *spool, const char *what)
+{
+    atomic_fetch_add(&spool->damaged, 1);
+    diag(DIAG_ERROR, NULL, "spool %s: %s in segment %08x is damaged and cannot be moved; the file is put aside",
+         spool->name, what, spool->compaction.victim->file_number);
+    segment_note_damage(spool, spool->compaction.victim->slot);
+}
+
+/* Nobody can deliver it from here any more, and as long as it counted the segment would stay, and with that all marks.
+ * What it is now stays in the file. No removal of it is under way: while one is, nothing is moved. */
+static void give_up(struct spool *spool, uint64_t ref)
+{
+    struct entry *entry;
+
+    tell_of_damage(spool, "a message");
+    pthread_mutex_lock(&spool->lock);
+    entry = index_find(&spool->index, ref);
+    MUST(entry);
+    ledger_drop(spool, entry);
+    index_remove(&spool->index, entry);
+    pthread_mutex_unlock(&spool->lock);
+}
+
+/* NULL when it is damaged, which is noted, or not to be had just now. */
+static const char *load(struct spool *spool, const struct place *place, bool *damaged)
 {
     char *data = arena_alloc(&spool->compaction.arena, place->len ? place->len : 1);
-    struct segment *segment = spool->segments[place->segment];
 
     MUST(data);
-    if (!spool_read_fully(segment->fd, data, place->len, (uint64_t)place->at_8 * 8)) {
-        if (crc32c(0, data, place->len) == place->crc)
-            return data;
-        segment_note_damage(spool, place->segment);
+    if (spool_read_fully(spool->segments[place->segment]->fd, data, place->len, (uint64_t)place->at_8 * 8)) {
+        leave_alone(spool);
+        return NULL;
     }
-    atomic_fetch_add(&spool->damaged, 1);
-    diag(DIAG_ERROR, NULL, "spool %s: a message in segment %08x is damaged and cannot be moved", spool->name,
-         segment->file_number);
-    pthread_mutex_lock(&spool->lock);
-    spool->compaction.victim->unmovable = true;
-    pthread_mutex_unlock(&spool->lock);
+    if (crc32c(0, data, place->len) == place->crc)
+        return data;
+    segment_note_damage(spool, place->segment);
+    *damaged = true;
     return NULL;
 }
 
@@ -173,24 +207,26 @@ static bool joins(const struct spool *spool, const struct group *group, const st
            entry->body.segment == spool->compaction.victim->slot && entry->body.at_8 == group->body_at_8;
 }
 
-static bool add_to_group(struct spool *spool, struct group *group, const struct entry *entry)
+static void add_to_group(struct spool *spool, struct group *group, const struct entry *entry)
 {
-    const char *record = load(spool, &entry->record);
+    bool damaged = false;
+    const char *record = load(spool, &entry->record, &damaged);
 
     if (!group->count) {
         bool has_body = entry->body.segment == spool->compaction.victim->slot;
 
         group->type = has_body ? FRAME_STORE : FRAME_UPDATE;
         group->body_at_8 = entry->body.at_8;
-        group->body = has_body ? load(spool, &entry->body) : "";
+        group->body = has_body ? load(spool, &entry->body, &damaged) : "";
     }
+    if (damaged)
+        give_up(spool, entry->ref);
     if (!record || !group->body)
-        return false;
+        return;
     group->items[group->count++] = (struct batch_item){.ref = entry->ref,
                                                        .record = span_make(record, entry->record.len),
                                                        .body = span_make(group->body, entry->body.len),
                                                        .body_key = group->body};
-    return true;
 }
 
 /* Gathers the next group from the list; what cannot be read is passed over. */
@@ -205,7 +241,7 @@ static void gather(struct spool *spool, struct group *group)
             continue;
         if (group->count && !joins(spool, group, &entry))
             return;
-        (void)add_to_group(spool, group, &entry);
+        add_to_group(spool, group, &entry);
     }
 }
 
@@ -239,37 +275,66 @@ struct marks {
     size_t count, capacity;
 };
 
-static int load_marks(struct spool *spool, const struct segment *victim, uint64_t at, struct marks *marks)
+enum reading { READ_WHOLE, READ_DAMAGED, READ_FAILED };
+
+/* A whole frame of marks: its bytes are the caller's to free. */
+static enum reading read_marks(const struct segment *victim, uint64_t at, struct frame_header *frame, char **bytes_out)
 {
-    char head[FRAME_HEADER_BYTES], *whole;
-    struct frame_header frame;
+    char head[FRAME_HEADER_BYTES], *bytes;
     uint64_t rest = victim->size - at;
-    int status = -1;
 
+    if (spool_read_fully(victim->fd, head, sizeof head, at))
+        return READ_FAILED;
     /* the header alone says how long the frame is; its claim is checked against the file */
-    if (rest < sizeof head || spool_read_fully(victim->fd, head, sizeof head, at))
-        return -1;
     rest = rest < FRAME_LIMIT_BYTES ? rest : FRAME_LIMIT_BYTES;
-    if (frame_header_decode(span_make(head, (size_t)rest), victim->generation, &frame) || frame.type != FRAME_REMOVE)
-        return -1;
-    whole = mem_alloc(frame.total_bytes);
-    if (!spool_read_fully(victim->fd, whole, frame.total_bytes, at) &&
-        crc32c(0, whole + FRAME_HEADER_BYTES, (size_t)frame.count * MARK_BYTES) == frame.table_crc) {
-        pthread_mutex_lock(&spool->lock);
-        for (uint32_t i = 0; i < frame.count; i++) {
-            struct frame_mark mark;
-
-            frame_mark_decode(whole + FRAME_HEADER_BYTES + (size_t)i * MARK_BYTES, &mark);
-            if (!ledger_needs_mark(spool, victim, &mark))
-                continue;
-            marks->list = batch_grow(marks->list, marks->count, &marks->capacity, sizeof *marks->list);
-            marks->list[marks->count++] = mark;
-        }
-        pthread_mutex_unlock(&spool->lock);
-        status = 0;
+    if (frame_header_decode(span_make(head, (size_t)rest), victim->generation, frame) || frame->type != FRAME_REMOVE)
+        return READ_DAMAGED;
+    bytes = mem_alloc(frame->total_bytes);
+    if (spool_read_fully(victim->fd, bytes, frame->total_bytes, at)) {
+        free(bytes);
+        return READ_FAILED;
     }
-    free(whole);
-    return status;
+    if (crc32c(0, bytes + FRAME_HEADER_BYTES, (size_t)frame->count * MARK_BYTES) != frame->table_crc) {
+        free(bytes);
+        return READ_DAMAGED;
+    }
+    *bytes_out = bytes;
+    return READ_WHOLE;
+}
+
+static void gather_needed(struct spool *spool, const char *table, uint32_t count, struct marks *marks)
+{
+    pthread_mutex_lock(&spool->lock);
+    for (uint32_t i = 0; i < count; i++) {
+        struct frame_mark mark;
+
+        frame_mark_decode(table + (size_t)i * MARK_BYTES, &mark);
+        if (!ledger_needs_mark(spool, spool->compaction.victim, &mark))
+            continue;
+        marks->list = batch_grow(marks->list, marks->count, &marks->capacity, sizeof *marks->list);
+        marks->list[marks->count++] = mark;
+    }
+    pthread_mutex_unlock(&spool->lock);
+}
+
+/* Damaged ones are passed over, as a start would: what they had deleted may be sent again. */
+static int load_marks(struct spool *spool, uint64_t at, struct marks *marks)
+{
+    struct frame_header frame;
+    char *bytes;
+
+    switch (read_marks(spool->compaction.victim, at, &frame, &bytes)) {
+    case READ_WHOLE:
+        gather_needed(spool, bytes + FRAME_HEADER_BYTES, frame.count, marks);
+        free(bytes);
+        return 0;
+    case READ_DAMAGED:
+        tell_of_damage(spool, "a set of deletion marks");
+        return 0;
+    case READ_FAILED:
+        leave_alone(spool);
+    }
+    return -1;
 }
 
 static int write_marks(struct spool *spool, const struct marks *marks)
@@ -293,14 +358,7 @@ static int move_marks(struct spool *spool)
     int status = 0;
 
     for (size_t i = 0; i < victim->mark_frame_count && !status; i++)
-        if (load_marks(spool, victim, (uint64_t)victim->mark_frames_8[i] * 8, &marks)) {
-            diag(DIAG_ERROR, NULL, "spool %s: deletion marks in segment %08x are damaged", spool->name,
-                 victim->file_number);
-            pthread_mutex_lock(&spool->lock);
-            victim->unmovable = true;
-            pthread_mutex_unlock(&spool->lock);
-            status = -1;
-        }
+        status = load_marks(spool, (uint64_t)victim->mark_frames_8[i] * 8, &marks);
     if (!status)
         status = write_marks(spool, &marks);
     free(marks.list);

@@ -602,6 +602,7 @@ static size_t count_records(const struct picture *picture, const char *record)
     return count;
 }
 
+/* And its segment goes out of the way: as long as it stayed, no deletion mark could be dropped. */
 static void a_damaged_message_is_left_behind_and_the_others_move(void **state)
 {
     struct spool *spool = open_small(*state);
@@ -621,10 +622,15 @@ static void a_damaged_message_is_left_behind_and_the_others_move(void **state)
     assert_true(reads_as(spool, first, "first", SPAN_LIT("the first body")));
     assert_true(reads_as(spool, last, "last", SPAN_LIT("the last body")));
     expect_spread(spool, refs);
+    wait_until_one_is_aside(spool);
+    assert_int_equal(update_one(spool, &bad, "bad, again"), ERROR_PERM);
+    spool_remove(spool, bad);
     spool_close(spool);
+    assert_true(holds(*state, "damaged-segment-00000001", "he bad body"));
 
     spool = open_small(*state);
     picture = enumerate(spool);
+    assert_int_equal(picture.damaged, 0);
     assert_int_equal(count_records(&picture, "first"), 1);
     assert_int_equal(count_records(&picture, "last"), 1);
     assert_int_equal(count_records(&picture, "stays"), SPREAD);
@@ -633,19 +639,87 @@ static void a_damaged_message_is_left_behind_and_the_others_move(void **state)
     spool_close(spool);
 }
 
-/* A mark that cannot be read deletes nothing: its message may come again, and no other goes. The first segment cannot
- * be emptied, so marks that speak of it are needed as long as there is anything. */
+/* The record is not where the body is: both files tell a person something. */
+static void a_damaged_record_is_left_behind_with_its_body(void **state)
+{
+    struct spool *spool = open_small(*state);
+    uint64_t refs[SPREAD], bad;
+
+    bad = store_one(spool, "bad", SPAN_LIT("the bad body"));
+    let_mail_pass(spool, 30);
+    assert_int_equal(update_one(spool, &bad, "a record made later"), ERROR_NONE);
+    assert_int_equal(damage(*state, "a record made later", 19), 1);
+    spread(spool, refs);
+    wait_until_one_is_aside(spool);
+    expect_spread(spool, refs);
+    for (int i = 0; i < SPREAD; i++)
+        spool_remove(spool, refs[i]); /* some are where the record is */
+    for (int i = 0; i < 1000 && aside_in(spool) < 2; i++)
+        let_mail_pass(spool, 1);
+    assert_int_equal(aside_in(spool), 2);
+    spool_close(spool);
+    assert_true(holds(*state, "damaged-segment-00000001", "the bad body"));
+}
+
+/* One that was abandoned goes as soon as it is empty: not this one. */
+static void a_damaged_segment_is_not_unlinked(void **state)
+{
+    struct spool_io io = *spool_io_real();
+    struct spool *spool;
+    uint64_t good;
+
+    io.sync_data = sync_or_fail;
+    spool_io_inject(&io);
+    spool = open_small(*state);
+    good = store_one(spool, "good", SPAN_LIT("the good body"));
+    assert_true(store_one(spool, "bad", SPAN_LIT("the bad body")));
+    assert_int_equal(damage(*state, "the bad body", 12), 1);
+    atomic_store(&syncs_to_fail, 1);
+    assert_int_equal(store_one(spool, "refused", SPAN_LIT("body")), 0);
+    wait_until_one_is_aside(spool);
+    assert_true(reads_as(spool, good, "good", SPAN_LIT("the good body")));
+    spool_close(spool);
+    assert_true(holds(*state, "damaged-segment-00000001", "he bad body"));
+}
+
+/* The disk may give it again: nothing is given up, nor put aside. */
+static void what_cannot_be_read_is_not_given_up(void **state)
+{
+    struct spool *spool;
+    uint64_t refs[SPREAD], bad;
+    struct spool_stats stats;
+
+    inject_reads(0);
+    spool = open_small(*state);
+    bad = store_one(spool, "bad", SPAN_LIT("the bad body"));
+    atomic_store(&reads_to_fail, 1 << 30);
+    spread(spool, refs);
+    spool_get_stats(spool, &stats);
+    assert_true(stats.compacted > 0);
+    assert_int_equal(stats.damaged, 0);
+    assert_int_equal(kind_of_reading(spool, bad), ERROR_TEMP);
+    atomic_store(&reads_to_fail, 0);
+    assert_true(reads_as(spool, bad, "bad", SPAN_LIT("the bad body")));
+    assert_int_equal(aside_in(spool), 0);
+    expect_spread(spool, refs);
+    spool_close(spool);
+}
+
+#define LIVE 9 /* of them make a segment that is more than half full, and so not emptied */
+
+/* A mark that cannot be read deletes nothing: its message may come again, and no other goes. It is needed, since the
+ * first segment stays. */
 static void damaged_marks_cost_no_message(void **state)
 {
     struct spool *spool = open_small(*state);
-    uint64_t refs[SPREAD], more[SPREAD], bad, gone;
+    uint64_t refs[SPREAD], more[SPREAD], live[LIVE], gone;
     struct spool_stats stats;
     struct picture picture;
     unsigned char mark[12] = {0};
 
-    bad = store_one(spool, "bad", SPAN_LIT("the bad body"));
+    for (int i = 0; i < LIVE; i++)
+        live[i] = store_one(spool, "lives", span_make(filling, sizeof filling));
     gone = store_one(spool, "gone", SPAN_LIT("body"));
-    assert_int_equal(damage(*state, "the bad body", 12), 1);
     for (int i = 0; i < 40; i++)
         spool_remove(spool, store_one(spool, "passes", span_make(filling, sizeof filling)));
     spool_remove(spool, gone);
@@ -660,12 +734,16 @@ static void damaged_marks_cost_no_message(void **state)
     assert_true(stats.compacted > 0);
     expect_spread(spool, refs);
     expect_spread(spool, more);
-    assert_int_equal(kind_of_reading(spool, bad), ERROR_PERM);
+    for (int i = 0; i < LIVE; i++)
+        assert_true(reads_as(spool, live[i], "lives", span_make(filling, sizeof filling)));
     assert_int_equal(kind_of_reading(spool, gone), ERROR_PERM);
+    wait_until_one_is_aside(spool);
     spool_close(spool);
 
     spool = open_small(*state);
     picture = enumerate(spool);
+    assert_int_equal(picture.damaged, 0);
+    assert_int_equal(count_records(&picture, "lives"), LIVE);
     assert_int_equal(count_records(&picture, "stays"), 2 * SPREAD);
     assert_int_equal(count_records(&picture, "after"), 1);
     assert_true(count_records(&picture, "gone") <= 1);
@@ -768,6 +846,9 @@ int main(void)
         TEST(a_header_that_cannot_be_read_is_no_damage),
         TEST(a_segment_without_a_header_is_kept_aside),
         TEST(a_damaged_message_is_left_behind_and_the_others_move),
+        TEST(a_damaged_record_is_left_behind_with_its_body),
+        TEST(a_damaged_segment_is_not_unlinked),
+        TEST(what_cannot_be_read_is_not_given_up),
         TEST(damaged_marks_cost_no_message),
         TEST(what_is_deleted_while_it_moves_stays_deleted),
     };
