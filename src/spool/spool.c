@@ -128,7 +128,8 @@ static void use_priors(struct spool *spool, struct priors *priors)
     for (size_t i = 0; i < priors->count; i++) {
         struct segment *segment = ledger_find_sequence(spool, priors->list[i].sequence);
 
-        if (segment && priors->list[i].end >= SEGMENT_HEADER_BYTES && priors->list[i].end <= segment->size)
+        /* it may lie behind the file's end: then what was cut off was synced, and that is damage */
+        if (segment && priors->list[i].end >= SEGMENT_HEADER_BYTES)
             segment->limit = segment->end = priors->list[i].end;
     }
     free(priors->list);

@@ -254,6 +254,29 @@ static void a_torn_tail_is_no_damage(void **state)
     free(copy);
 }
 
+/* A file system that was mended after a crash may have cut a file short. */
+static void what_was_cut_off_is_damage(void **state)
+{
+    char *name = mem_printf("%s/segment-00000001", (char *)*state);
+    struct spool *spool = open_small(*state);
+    struct picture picture;
+
+    assert_true(store_one(spool, "first", SPAN_LIT("the first body")));
+    let_mail_pass(spool, 10);
+    assert_true(store_one(spool, "cut off", SPAN_LIT("body")));
+    let_mail_pass(spool, 15); /* the next segment's header says how far this one was synced */
+    spool_close(spool);
+    assert_int_equal(truncate(name, 8192), 0);
+    spool = open_small(*state);
+    picture = enumerate(spool);
+    assert_non_null(find_record(&picture, "first"));
+    assert_null(find_record(&picture, "cut off"));
+    assert_int_equal(picture.damaged, 1);
+    drop_picture(&picture);
+    spool_close(spool);
+    free(name);
+}
+
 /* ---- where putting aside fails ---- */
 
 static atomic_int renames_to_fail;
@@ -838,6 +861,7 @@ int main(void)
         TEST(what_recovery_cannot_read_is_kept_for_a_person),
         TEST(what_a_reader_finds_damaged_is_kept_for_a_person),
         TEST(a_torn_tail_is_no_damage),
+        TEST(what_was_cut_off_is_damage),
         TEST(what_cannot_be_put_aside_now_stays_until_it_can),
         TEST(what_was_not_put_aside_for_sure_brings_nothing_back),
         TEST(a_read_that_fails_at_start_is_made_again),
