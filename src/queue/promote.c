@@ -23,7 +23,8 @@ enum turn {
 
 static bool is_expired(const struct sched *sched, const struct message *message, int64_t now_ms)
 {
-    return (sched->config && backoff_is_expired(sched->config, message_created_ms(message), now_ms)) ||
+    return (sched->config && backoff_is_expired(sched->config, message_created_ms(message), now_ms) &&
+            queue_has_let_wait(sched->queue, message)) ||
            message_schedule_is_over(message_schedule(message), now_ms);
 }
 
@@ -35,6 +36,33 @@ static void expire(struct sched *sched, struct message *message)
     sched_take(sched, message);
     smtp_reply_setf(&reply, 551, "5.4.7 not delivered in the time it was given");
     queue->ops.bounce(queue->ctx, message, &reply, true);
+}
+
+static bool is_troubled(struct sched *sched)
+{
+    if (sched->trouble && sched->trouble->until_ms <= clock_mono_ms()) {
+        free(sched->trouble);
+        sched->trouble = NULL;
+    }
+    return sched->trouble != NULL;
+}
+
+/* ---- a due time that cannot be trusted ---- */
+
+static bool is_in_doubt(struct message *message, int64_t now_ms)
+{
+    return heap_has(message_heap_link(message)) && message_due_ms(message) > now_ms;
+}
+
+/* Policy that gives no settings just now leaves the default ones: it is asked when the message is due. */
+static enum turn limit_due(struct sched *sched, struct message *message, uint64_t now_ms)
+{
+    if (!sched->config && !is_troubled(sched))
+        return resolve_start(sched) ? TURN_NEXT : TURN_BREAK;
+    sched_take(sched, message);
+    queue_limit_due(sched_config(sched), message);
+    sched_put(sched, message, now_ms);
+    return TURN_NEXT;
 }
 
 /* ---- loading ---- */
@@ -89,15 +117,6 @@ static enum turn fail(struct sched *sched, struct message *message)
     else
         queue_retry(queue, message, &reply, false);
     return TURN_NEXT;
-}
-
-static bool is_troubled(struct sched *sched)
-{
-    if (sched->trouble && sched->trouble->until_ms <= clock_mono_ms()) {
-        free(sched->trouble);
-        sched->trouble = NULL;
-    }
-    return sched->trouble != NULL;
 }
 
 /* ---- choosing a source whose ready queue has room ---- */
@@ -256,6 +275,8 @@ static enum turn promote(struct sched *sched, struct message *message, uint64_t 
 {
     struct queue *queue = sched->queue;
 
+    if (is_in_doubt(message, (int64_t)now_ms))
+        return limit_due(sched, message, now_ms);
     if (is_expired(sched, message, (int64_t)now_ms)) {
         expire(sched, message);
         return TURN_NEXT;

@@ -112,6 +112,8 @@ struct queue *queue_new(struct loop *loop, struct policy_vm *vm, struct dns *dns
     queue->ops = *ops;
     queue->ctx = ctx;
     queue->ready_bytes_most = QUEUE_READY_BYTES;
+    queue->wall_ahead_ms = clock_wall_ms() - (int64_t)clock_mono_ms();
+    queue->steady_since_ms = clock_wall_ms();
     init_collections(queue);
     init_defaults(queue);
     list_node_init(&queue->pump.node);
@@ -173,7 +175,10 @@ void queue_insert(struct queue *queue, struct message *message)
     else if (queue_was_made_later(message))
         message_set_due_ms(message, (int64_t)queue_wall_ms());
     note_delay(queue, message);
-    queue_place(queue, message);
+    if (queue_doubts_due(message))
+        queue_place_in_doubt(queue, message);
+    else
+        queue_place(queue, message);
 }
 
 void queue_stop(struct queue *queue)

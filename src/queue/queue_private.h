@@ -167,7 +167,8 @@ struct queue {
     struct timer timer;
     struct timer sweep;
     uint64_t pruned_ms;
-    int64_t wall_ahead_ms; /* of the monotonic clock, when last looked at */
+    int64_t wall_ahead_ms;   /* of the monotonic clock, when last looked at */
+    int64_t steady_since_ms; /* wall clock: the start, or when the clock was last set forward */
     struct deferred pump;
 
     struct list stirred; /* ready queues to look at */
@@ -194,6 +195,12 @@ static inline uint64_t queue_wall_ms(void)
 /* ---- set_back.c ---- */
 void queue_mind_clock(struct queue *queue);
 bool queue_was_made_later(const struct message *message); /* and so its due time cannot be trusted */
+/* Read from the spool: an attempt set its due time, by a clock nobody knows. */
+bool queue_doubts_due(const struct message *message);
+/* Not later than another attempt would come if the last one had been now. */
+void queue_limit_due(const struct route_queue_config *config, struct message *message);
+/* It waited, not for us to start or for the clock to be set, but for its turn. */
+bool queue_has_let_wait(const struct queue *queue, const struct message *message);
 
 /* ---- queue.c ---- */
 void queue_stir(struct queue *queue); /* have the pump run */
@@ -207,6 +214,8 @@ struct sched *sched_find(struct queue *queue, const struct message *message); /*
 void sched_free(struct sched *sched);
 void sched_put(struct sched *sched, struct message *message, uint64_t now_ms);
 void sched_put_warm(struct sched *sched, struct message *message);
+/* It has a turn now, in which its due time is limited. */
+void sched_put_in_doubt(struct sched *sched, struct message *message, uint64_t now_ms);
 /* The next one to try, still in place; NULL when none is due. */
 struct message *sched_peek(struct sched *sched, uint64_t now_ms);
 void sched_take(struct sched *sched, struct message *message);
@@ -225,6 +234,7 @@ void sched_drop_slots(struct sched *sched);
 /* Finds the queue a message belongs to and puts it there; a message that belongs nowhere is
  * bounced, one of the null queue discarded. */
 void queue_place(struct queue *queue, struct message *message);
+void queue_place_in_doubt(struct queue *queue, struct message *message);
 
 /* ---- promote.c: from scheduled to ready ---- */
 /* Promotes what is due, for a while: `budget` goes down by what was looked at. */

@@ -153,6 +153,13 @@ void sched_put_warm(struct sched *sched, struct message *message)
     sched_arm(sched);
 }
 
+void sched_put_in_doubt(struct sched *sched, struct message *message, uint64_t now_ms)
+{
+    metrics_add(METRIC_SCHEDULED_MESSAGES, 1);
+    heap_insert(&sched->heap, message_heap_link(message), now_ms);
+    sched_arm(sched);
+}
+
 struct message *sched_peek(struct sched *sched, uint64_t now_ms)
 {
     struct list_node *fresh = list_first(&sched->fresh);
@@ -296,8 +303,10 @@ static void bounce_nowhere(struct queue *queue, struct message *message)
     queue->ops.bounce(queue->ctx, message, &reply, false);
 }
 
-void queue_place(struct queue *queue, struct message *message)
+/* NULL: it belongs nowhere, and is gone. */
+static struct sched *find_place(struct queue *queue, struct message *message)
 {
+    struct sched *sched = NULL;
     struct queue_name name;
     struct buf text;
 
@@ -307,6 +316,23 @@ void queue_place(struct queue *queue, struct message *message)
     else if (span_eq(name.domain, SPAN_LIT("null")))
         queue->ops.discard(queue->ctx, message);
     else
-        sched_put(sched_get(queue, &name, buf_span(&text)), message, queue_wall_ms());
+        sched = sched_get(queue, &name, buf_span(&text));
     buf_done(&text);
+    return sched;
+}
+
+void queue_place(struct queue *queue, struct message *message)
+{
+    struct sched *sched = find_place(queue, message);
+
+    if (sched)
+        sched_put(sched, message, queue_wall_ms());
+}
+
+void queue_place_in_doubt(struct queue *queue, struct message *message)
+{
+    struct sched *sched = find_place(queue, message);
+
+    if (sched)
+        sched_put_in_doubt(sched, message, queue_wall_ms());
 }

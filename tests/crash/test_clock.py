@@ -25,7 +25,7 @@ def send(daemon: Daemon, name: str) -> None:
         assert client.mail(f"{name}@b.example", ["c@d.example"], b"x").startswith("250")
 
 
-@pytest.mark.parametrize("jump", [-30 * DAY, -HOUR, HOUR, DAY])
+@pytest.mark.parametrize("jump", [-30 * DAY, -HOUR, HOUR, DAY, 30 * DAY])
 def test_a_jump_while_mail_waits(directory, jump):
     manners, control = Manners(), Control(directory)
     with Sink(manners) as sink:
@@ -39,7 +39,7 @@ def test_a_jump_while_mail_waits(directory, jump):
             sink.wait_for({"before", "after"})
 
 
-@pytest.mark.parametrize("jump", [-30 * DAY, HOUR])
+@pytest.mark.parametrize("jump", [-30 * DAY, HOUR, 30 * DAY])
 def test_a_jump_between_two_lives(directory, jump):
     manners, control = Manners(), Control(directory)
     with Sink(manners) as sink:
@@ -48,6 +48,23 @@ def test_a_jump_between_two_lives(directory, jump):
             send(daemon, "before")
             daemon.wait_records(lambda record: record["type"] == "TransientFailure")
         control.shift_clock(jump)
+        manners.takes = True
+        with Daemon(text, directory=directory, env=control.env("fault")) as daemon:
+            send(daemon, "after")
+            sink.wait_for({"before", "after"})
+
+
+def test_tried_by_a_clock_that_was_ahead(directory):
+    """The due time that the attempt left in the spool is two days away in the next life."""
+    manners, control = Manners(), Control(directory)
+    with Sink(manners) as sink:
+        text = policy(smart_host(sink.port, queue=QUEUE), listener=RELAY_FROM_LOOPBACK)
+        with Daemon(text, directory=directory, env=control.env("fault")) as daemon:
+            send(daemon, "before")
+            daemon.wait_records(lambda record: record["type"] == "TransientFailure")
+            control.shift_clock(2 * DAY)
+            daemon.wait_records(lambda record: record["type"] == "TransientFailure" and record["num_attempts"] > 1)
+        control.shift_clock(0)
         manners.takes = True
         with Daemon(text, directory=directory, env=control.env("fault")) as daemon:
             send(daemon, "after")

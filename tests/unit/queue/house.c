@@ -20,11 +20,12 @@
 
 /* ---- the clock ---- */
 
-static uint64_t offset_us, back_us;
+static uint64_t offset_us;
+static int64_t back_us;
 
 static uint64_t mono_us(void) { return 1000000000 + offset_us; }
 
-static int64_t wall_us(void) { return 1700000000000000 + (int64_t)offset_us - (int64_t)back_us; }
+static int64_t wall_us(void) { return 1700000000000000 + (int64_t)offset_us - back_us; }
 
 static const struct clock_source stopped_clock = {mono_us, wall_us};
 
@@ -223,7 +224,8 @@ struct house *house_new(const char *policy, const char *zone)
     struct error error = {0};
 
     clock_inject(&stopped_clock);
-    offset_us = back_us = 0;
+    offset_us = 0;
+    back_us = 0;
     only_house = house;
     house->loop = loop_new("queue", &error);
     house->policy = policy_new(&options, &error);
@@ -315,7 +317,13 @@ void house_pass_ms(struct house *house, uint64_t ms)
 
 void house_set_back(struct house *house, uint64_t ms)
 {
-    back_us += ms * 1000;
+    back_us += (int64_t)ms * 1000;
+    house_settle(house);
+}
+
+void house_set_forward(struct house *house, uint64_t ms)
+{
+    back_us -= (int64_t)ms * 1000;
     house_settle(house);
 }
 

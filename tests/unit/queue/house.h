@@ -55,6 +55,7 @@ void house_insert(struct house *house, const char *recipient, size_t count);
 void house_settle(struct house *house); /* until the queue has nothing to do now */
 void house_pass_ms(struct house *house, uint64_t ms);
 void house_set_back(struct house *house, uint64_t ms); /* the clock on the wall alone */
+void house_set_forward(struct house *house, uint64_t ms);
 void house_answer_loads(struct house *house);
 void house_fail_next_loads(struct house *house, const struct error *error); /* kept; NULL: no more */
 void house_resume(struct house *house);                                     /* the waiting handler goes on */

@@ -420,6 +420,91 @@ static void a_clock_set_back_holds_nothing_up(void **state)
     house_free(house);
 }
 
+#define DAY_MS 86400000
+
+/* As the spool gives back what was tried in an earlier life. */
+static void insert_waiting(struct house *house, unsigned attempts, uint64_t wait_ms)
+{
+    struct message *message = house_message(house, "a@b.test");
+
+    message_set_attempts(message, attempts);
+    message_set_due_ms(message, clock_wall_ms() + (int64_t)wait_ms);
+    queue_insert(house->queue, message);
+    house_settle(house);
+}
+
+static void a_clock_that_was_ahead_in_an_earlier_life_holds_nothing_up(void **state)
+{
+    struct house *house = house_new(smart_policy, NULL); /* after two attempts: two minutes */
+
+    (void)state;
+    insert_waiting(house, 2, 2 * (uint64_t)DAY_MS);
+    house_pass_ms(house, 110000);
+    assert_int_equal(house_ready(house), 0);
+    house_pass_ms(house, 17000);
+    assert_int_equal(house_ready(house), 1);
+    house_free(house);
+}
+
+static void a_due_time_within_the_settings_is_kept(void **state)
+{
+    struct house *house = house_new(smart_policy, NULL);
+
+    (void)state;
+    insert_waiting(house, 2, 30000);
+    house_pass_ms(house, 29000);
+    assert_int_equal(house_ready(house), 0);
+    house_pass_ms(house, 2000);
+    assert_int_equal(house_ready(house), 1);
+    house_free(house);
+}
+
+/* Nothing was tried yet, so no backoff made that time. */
+static void what_policy_put_off_keeps_its_time(void **state)
+{
+    struct house *house = house_new("kumo.on('get_queue_config', function() return kumo.make_queue_config { " SMART_HOST
+                                    ", retry_interval = 60 } end)",
+                                    NULL);
+
+    (void)state;
+    insert_waiting(house, 0, 2 * (uint64_t)DAY_MS);
+    house_pass_ms(house, 2 * (uint64_t)DAY_MS - 1000);
+    assert_int_equal(house_ready(house), 0);
+    house_pass_ms(house, 2000);
+    assert_int_equal(house_ready(house), 1);
+    house_free(house);
+}
+
+/* No settings: the default ones limit it, and the failure is no attempt. */
+static void a_policy_that_fails_leaves_a_doubtful_message_waiting(void **state)
+{
+    struct house *house = house_new("kumo.on('get_queue_config', function() error('no') end)", NULL);
+
+    (void)state;
+    insert_waiting(house, 1, 2 * (uint64_t)DAY_MS);
+    assert_int_equal(house_scheduled(house), 1);
+    assert_int_equal(house->transient, 0);
+    house_pass_ms(house, 1300000);
+    assert_int_equal(house->transient, 1);
+    house_free(house);
+}
+
+static void a_clock_set_forward_expires_nothing_untried(void **state)
+{
+    struct house *house = house_new(smart_policy, NULL);
+
+    (void)state;
+    house_insert(house, "a@b.test", 1);
+    house_settle(house);
+    report_transient(house, 0, house_take_one(house, 0));
+    house_set_forward(house, 30 * (uint64_t)DAY_MS);
+    assert_int_equal(house->expired, 0);
+    assert_int_equal(house_ready(house), 1);
+    report_transient(house, house->connection_count - 1, house_take_one(house, house->connection_count - 1));
+    assert_int_equal(house->expired, 1); /* its age goes by the calendar */
+    house_free(house);
+}
+
 static void a_message_is_given_up_when_its_time_is_over(void **state)
 {
     struct house *house = house_new(smart_policy, NULL); /* 10 minutes, 60 s doubling: 1 2 4 8 */
@@ -1020,6 +1105,11 @@ int main(void)
         cmocka_unit_test(what_cannot_be_read_back_is_asked_for_again),
         cmocka_unit_test(what_is_damaged_is_seldom_asked_for),
         cmocka_unit_test(a_clock_set_back_holds_nothing_up),
+        cmocka_unit_test(a_clock_that_was_ahead_in_an_earlier_life_holds_nothing_up),
+        cmocka_unit_test(a_due_time_within_the_settings_is_kept),
+        cmocka_unit_test(what_policy_put_off_keeps_its_time),
+        cmocka_unit_test(a_policy_that_fails_leaves_a_doubtful_message_waiting),
+        cmocka_unit_test(a_clock_set_forward_expires_nothing_untried),
         cmocka_unit_test(a_message_is_given_up_when_its_time_is_over),
         cmocka_unit_test(an_old_message_expires_when_its_turn_comes),
         cmocka_unit_test(untried_messages_come_first_again),
