@@ -483,6 +483,18 @@ def spellings(secret: str) -> list[bytes]:
     return shown
 
 
+def shown_by(process: Path) -> bytes:
+    """What /proc shows of it to root: its words, the names of its threads and of its files, and what is in those that are open."""
+    shown = b"".join(path.read_bytes() for path in (process / "cmdline", process / "environ", *process.glob("task/*/comm")))
+    assert b"--policy" in shown and b"GATEPOST_LUA_PATH" in shown
+    for entry in (process / "fd").iterdir():
+        with contextlib.suppress(OSError):  # closed meanwhile
+            shown += os.readlink(entry).encode()
+            if entry.is_file():  # one without a name, too
+                shown += entry.read_bytes()
+    return shown
+
+
 def test_no_secret_is_written_anywhere():
     token = KEY.mint(claims("https://id.example", "ann"))
     bad_token = token[:-8] + "AAAAAAAA"
@@ -517,8 +529,10 @@ def test_no_secret_is_written_anywhere():
         seen += b"".join(message.data for message in sink.messages)
         process = Path("/proc") / str(daemon.process.pid)
         assert re.search(r"^Max core file size +0 +0 ", (process / "limits").read_text(), re.M)
-        if os.geteuid() == 0:  # root's, and not the service user's: no core, and no debugger of his
-            assert process.stat().st_uid != 0 or (process / "environ").stat().st_uid == 0
+        if os.geteuid() == 0:  # root's, though the process is the service user's: no core, and no debugger of his
+            assert process.stat().st_uid != 0
+            assert {(process / name).stat().st_uid for name in ("environ", "mem", "maps", "fd")} == {0}
+            seen += shown_by(process)
     secrets = (CANARY, token.split(".")[2], bad_token.split(".")[2][:40])
     assert not [shown for secret in secrets for shown in spellings(secret) if seen.find(shown) >= 0]
 
