@@ -70,15 +70,43 @@ local function add_file(name, by_listener)
   add_domains(file, {}, everywhere, by_listener, '*')
 end
 
-local function load_data(files)
+local function read_files(files)
   local by_listener = {}
   for _, name in ipairs(files) do
     add_file(name, by_listener)
   end
+  return by_listener
+end
+
+local function load_data(files)
+  local by_listener = read_files(files)
   for listener, domains in pairs(by_listener) do
     by_listener[listener] = kumo.domain_map.new(domains)
   end
   return by_listener
+end
+
+-- Why anybody may send anywhere by what is written for this domain; nil: he may not.
+local function open_by(listener, domain, params)
+  if params.relay_from and kumo.make_listener_domain({ relay_from = params.relay_from }):relays_from_everybody() then
+    return 'relay_from is everybody: whoever claims a sender there'
+  end
+  if listener == '*' and domain == '*' and params.relay_to then
+    return 'relay_to for all domains: anybody'
+  end
+end
+
+local function warn_of_open_relays(files)
+  for listener, domains in pairs(read_files(files)) do
+    for domain, params in pairs(domains) do
+      local why = open_by(listener, domain, params)
+      if why then
+        kumo.log_warn(
+          ("%s: '%s' is an open relay: %s may send anywhere, without a login"):format(check.labels(files), domain, why)
+        )
+      end
+    end
+  end
 end
 
 -- The first hit wins as a whole: this listener, any listener, the domain '*' of any listener.
@@ -121,6 +149,13 @@ function mod:setup_with_options(options)
     return params and make_domain(params, conn_meta)
   end
 end
+
+-- Once at each start, not in each thread. What cannot be read has stopped the start already.
+kumo.on('pre_init', function()
+  if mod.CONFIGURED then
+    pcall(warn_of_open_relays, mod.CONFIGURED.data_files)
+  end
+end)
 
 kumo.on('validate_config', function()
   if mod.CONFIGURED then

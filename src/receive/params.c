@@ -393,6 +393,7 @@ struct receive_params *receive_params_new(const json_t *table, struct error *err
         return NULL;
     }
     params_warn_of_clear_logins(params, name);
+    params_warn_of_open_relay(params, name);
     return params;
 }
 

@@ -134,6 +134,8 @@ struct tls_server *receive_params_tls_server(const struct receive_params *params
  * go on serving. From any thread; blocks. */
 int receive_params_reload_tls(struct receive_params *params, struct error *error) __attribute__((warn_unused_result));
 
+/* A block so wide that it is no network of anybody's own; NULL: none is. */
+const struct cidr *receive_cidrs_everybody(const struct receive_cidrs *cidrs);
 bool receive_cidrs_contain(const struct receive_cidrs *cidrs, const struct ip *ip);
 
 #endif

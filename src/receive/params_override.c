@@ -157,6 +157,15 @@ static void warn_once_of_clear_logins(const struct receive_params *base, const s
         params_warn_of_clear_logins(made, "smtp_server_get_dynamic_parameters");
 }
 
+static void warn_once_of_open_relay(const struct receive_params *base, const struct receive_params *clone)
+{
+    static atomic_flag is_told = ATOMIC_FLAG_INIT;
+
+    if (receive_cidrs_everybody(&clone->relay_hosts) && !receive_cidrs_everybody(&base->relay_hosts) &&
+        !atomic_flag_test_and_set(&is_told))
+        params_warn_of_open_relay(clone, "smtp_server_get_dynamic_parameters");
+}
+
 struct receive_params *receive_params_override(struct receive_params *base, const json_t *table, const struct ip *local,
                                                const struct ip *remote, struct error *error)
 {
@@ -167,6 +176,7 @@ struct receive_params *receive_params_override(struct receive_params *base, cons
         receive_params_unref(&clone);
         return NULL;
     }
+    warn_once_of_open_relay(base, clone);
     made = receive_params_for(clone, local, remote);
     warn_once_of_clear_logins(base, made);
     receive_params_unref(&clone);

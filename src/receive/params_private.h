@@ -40,6 +40,11 @@ uint32_t params_default_mechanisms(void);
 /* Logins in clear are the operator's wish: he is reminded of it at every start. */
 void params_warn_of_clear_logins(const struct receive_params *params, const char *name);
 
+/* ---- params_open.c ---- */
+
+/* So is he where anybody may relay. */
+void params_warn_of_open_relay(const struct receive_params *params, const char *name);
+
 void params_free_cidrs(struct receive_cidrs *cidrs);
 void params_free_names(struct receive_names *names);
 

@@ -249,3 +249,65 @@ def test_http_side(sink):
     shown = subprocess.run([BUILD / "src" / "ctl" / "gatectl", "--endpoint", daemon.http, "status"],
                            capture_output=True, text=True, check=False, timeout=DEADLINE)
     assert shown.returncode != 0 and "127.0.0.1" in shown.stderr
+
+
+# ---- an open relay is warned of ----
+
+OPEN_DOMAINS = """
+["sender.example"]
+relay_from = ["10.0.0.0/8", "::/0"]
+["*"]
+relay_to = true
+[listener."127.0.0.1:1"."part.example"]
+relay_from = ["0.0.0.0/1"]
+["ours.example"]
+relay_to = true
+relay_from = ["192.0.2.0/24"]
+"""
+USE_DOMAINS = ("local domains = require 'policy-extras.listener_domains'\n"
+               "kumo.on('get_listener_domain', domains:setup { '@DIR@/domains.toml' })\n")
+
+
+def open_relays(listener: str = "", parts=(), files=None) -> list[str]:
+    """The warnings of a start, which are those of --validate."""
+    daemon = Daemon(policy(*parts, listener=listener), files=files)
+    validated = daemon.run_to_end("--validate")
+    assert validated.returncode == 0, validated.stderr
+    with daemon:
+        started = [line for line in daemon.err.text().splitlines() if "is an open relay" in line]
+    asked = [line for line in validated.stderr.splitlines() if "is an open relay" in line]
+    assert all(" WARN " in line for line in started) and len(asked) == len(started)
+    return started
+
+
+@pytest.mark.parametrize("listener, said", [
+    ("relay_hosts = { '127.0.0.1', '0.0.0.0/0' }", "relay_hosts with 0.0.0.0/0 is an open relay"),
+    ("relay_hosts = { '::/0' }", "relay_hosts with ::/0 is an open relay"),
+    ("via = { ['127.0.0.1'] = { relay_hosts = { '0.0.0.0/0' } } }", "via: relay_hosts with 0.0.0.0/0 is an open relay"),
+    ("peer = { ['0.0.0.0/0'] = { relay_hosts = { '128.0.0.0/1' } } }", "peer: relay_hosts with 128.0.0.0/1 is an open relay"),
+])
+def test_a_listener_that_is_an_open_relay_is_warned_of_at_every_start(listener, said):
+    warnings = open_relays(", " + listener)
+    assert len(warnings) == 1 and said in warnings[0]
+
+
+@pytest.mark.parametrize("listener", [
+    "relay_hosts = { '10.0.0.0/8', '203.0.113.0/24', 'fc00::/7', '2001:db8::/32' }",
+    "peer = { ['10.0.0.0/8'] = { relay_hosts = { '0.0.0.0/0' } } }",
+])
+def test_a_network_of_ones_own_is_no_open_relay(listener):
+    assert not open_relays(", " + listener)
+
+
+def test_listener_domains_that_are_an_open_relay_are_warned_of_at_every_start():
+    warnings = open_relays(parts=[USE_DOMAINS], files={"domains.toml": OPEN_DOMAINS})
+    told = sorted(line.split("domains.toml: ")[1].split(" is ")[0] for line in warnings)
+    assert told == ["'*'", "'part.example'", "'sender.example'"]
+
+
+def test_a_handler_that_opens_the_relay_is_told_of_once():
+    opens = "kumo.on('smtp_server_get_dynamic_parameters', function() return { relay_hosts = { '0.0.0.0/0' } } end)"
+    with Daemon(policy(opens)) as daemon:
+        for _ in range(2):
+            Talk(daemon.port).close()
+    assert len(daemon.err.find("smtp_server_get_dynamic_parameters: relay_hosts with 0.0.0.0/0 is an open relay")) == 1

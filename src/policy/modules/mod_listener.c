@@ -117,6 +117,17 @@ static int l_make_listener_domain(lua_State *L)
     return 1;
 }
 
+/* domain:relays_from_everybody(), since a client says of its sender's domain what it likes */
+static int l_relays_from_everybody(lua_State *L)
+{
+    const struct receive_domain *domain = policy_check_object(L, 1, RECEIVE_DOMAIN_CLASS);
+
+    lua_pushboolean(L, receive_cidrs_everybody(&domain->relay_from) != NULL);
+    return 1;
+}
+
+static const luaL_Reg methods[] = {{"relays_from_everybody", l_relays_from_everybody}, {NULL, NULL}};
+
 static const luaL_Reg functions[] = {
     {"start_esmtp_listener", l_start_esmtp_listener},
     {"make_listener_domain", l_make_listener_domain},
@@ -126,6 +137,8 @@ static const luaL_Reg functions[] = {
 void mod_listener_open(lua_State *L)
 {
     luaL_newmetatable(L, RECEIVE_DOMAIN_CLASS);
+    luaL_newlib(L, methods);
+    lua_setfield(L, -2, "__index");
     lua_pop(L, 1);
     lua_getglobal(L, "kumo");
     luaL_setfuncs(L, functions, 0);
