@@ -332,6 +332,7 @@ static struct receive_params *new_with_defaults(void)
     params->line_length_hard_limit = 998;
     params->data_buffer_size = 128 * 1024;
     params->min_data_rate = 256;
+    params->data_rate_grace_ms = 30 * SECOND;
     params->max_received_headers = 100;
     params->auth_failure_limit = 3;
     params->auth_mechanisms = params_default_mechanisms();

@@ -87,7 +87,8 @@ struct receive_params {
     uint64_t max_recipients_per_message;
     uint64_t line_length_hard_limit;
     uint64_t data_buffer_size;
-    uint64_t min_data_rate; /* bytes per second, on average, once a while has passed; 0: any */
+    uint64_t min_data_rate;      /* bytes per second, on average, once a while has passed; 0: any */
+    uint64_t data_rate_grace_ms; /* that while, which is no parameter */
     uint64_t max_received_headers;
     uint64_t auth_failure_limit;
     uint64_t junk_command_limit;

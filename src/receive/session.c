@@ -17,7 +17,6 @@
 #include "tls/tls.h"
 
 #define RATE_CHECK_MS 5000
-#define RATE_GRACE_MS 30000
 #define EOF_GRACE_MS 500 /* for the answers to what a client sent before it ended its side */
 
 static const char *const phrases[SESSION_STATE_COUNT] = {
@@ -59,13 +58,21 @@ static bool is_receiving(const struct session *session)
 static bool is_too_slow(const struct session *session, uint64_t now_ms)
 {
     const struct transaction *transaction = session->transaction;
+    const struct receive_params *params = session->connection->params;
     uint64_t elapsed_ms;
 
     if (!is_receiving(session) || !transaction || !transaction->data_began_ms)
         return false;
     elapsed_ms = now_ms - transaction->data_began_ms;
-    return elapsed_ms > RATE_GRACE_MS &&
-           transaction->data_bytes < session->connection->params->min_data_rate * (elapsed_ms / 1000);
+    return elapsed_ms > params->data_rate_grace_ms &&
+           transaction->data_bytes * 1000 / elapsed_ms < params->min_data_rate;
+}
+
+static uint64_t rate_check_ms(const struct session *session)
+{
+    uint64_t grace_ms = session->connection->params->data_rate_grace_ms;
+
+    return grace_ms < RATE_CHECK_MS ? grace_ms : RATE_CHECK_MS;
 }
 
 static uint64_t idle_limit_of(const struct session *session)
@@ -120,8 +127,8 @@ void session_arm_timeout(struct session *session)
         due_ms = now_ms + EOF_GRACE_MS;
     if (deadline < due_ms)
         due_ms = deadline;
-    if (is_receiving(session) && now_ms + RATE_CHECK_MS < due_ms)
-        due_ms = now_ms + RATE_CHECK_MS;
+    if (is_receiving(session) && now_ms + rate_check_ms(session) < due_ms)
+        due_ms = now_ms + rate_check_ms(session);
     if (timer_is_running(&session->timeout) && session->timeout.node.key <= due_ms)
         return;
     timer_start(&session->timeout, due_ms > now_ms ? due_ms - now_ms : 0);

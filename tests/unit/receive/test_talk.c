@@ -3,6 +3,7 @@
  * Conversations: the verbs, their order, the end of data, relaying, limits, and what must
  * never become mail.
  */
+#include "receive/receive_private.h"
 #include "talk.h"
 
 #define OPEN                                                                                                           \
@@ -495,6 +496,89 @@ static void a_client_that_goes_away_frees_everything(void **state)
     talk_close(&talk);
 }
 
+/* Of a client that only ended its side: the one timer that may still be waited for. */
+static bool ends_within_a_second(struct talk *talk)
+{
+    struct session *session = CONTAINER_OF(list_first(&talk->listener->sessions), struct session, node);
+
+    if (!session->is_at_eof || !timer_is_running(&session->timeout))
+        return false;
+    assert_true(session->timeout.node.key < loop_now_ms(talk->loop) + 1000);
+    return true;
+}
+
+static void settle_or_end_within_a_second(struct talk *talk)
+{
+    while (receive_listener_sessions(talk->listener) > 0 && !ends_within_a_second(talk))
+        loop_turn(talk->loop, true);
+}
+
+enum departure { CLOSES, RESETS, ENDS_ITS_SIDE, DEPARTURES };
+
+static void depart(struct talk *talk, enum departure how)
+{
+    struct linger linger = {.l_onoff = 1};
+
+    for (int i = 0; i < 10; i++) /* what was said is heard */
+        loop_turn(talk->loop, false);
+    if (how == RESETS)
+        setsockopt(socket_fd(talk->client), SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+    if (how == ENDS_ITS_SIDE)
+        shutdown(socket_fd(talk->client), SHUT_WR);
+    else
+        talk_hang_up(talk);
+}
+
+/* Every limit is an hour: what ends the session is that the client is gone, or the test never ends. */
+static void a_client_that_goes_away_in_any_state_is_gone_within_a_second(void **state)
+{
+    static const char lua[] = "kumo.on('smtp_server_mail_from', function(m) if tostring(m) == 'wait@a' then\n"
+                              "  kumo.sleep(3600000) end end)\n"
+                              "kumo.on('smtp_server_auth_plain', function() kumo.sleep(3600000) end)";
+#define AN_HOUR                                                                                                        \
+    "\"client_timeout\": 3600, \"handshake_timeout\": 3600, \"auth_timeout\": 3600, \"request_deadline\": 3600,"       \
+    "\"auth_failure_delay\": 3600, \"junk_command_limit\": 2, \"junk_command_delay\": 3600"
+    static const char secure[] = OPEN "C: STARTTLS\nS: 220 *\nTLS\nC: HELO a\nS: 250 *\n";
+    static const char *const states[] = {
+        "",
+        "S: 220 *\n",
+        "S: 220 *\nC> EHLO a",
+        OPEN,
+        OPEN "C: FOO\nS: 502 *\nC: FOO\n",
+        OPEN "C: MAIL FROM:<wait@a>\n",
+        OPEN MAIL,
+        OPEN MAIL DATA,
+        OPEN MAIL DATA "C: Subject: x\nC> hel",
+        OPEN MAIL "C> BDAT 500 LAST\\r\\nhello\n",
+        OPEN "C: STARTTLS\nS: 220 *\n",
+        OPEN "C: STARTTLS\nS: 220 *\nC> \\x16",
+        secure,
+    };
+    struct talk talk;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof states / sizeof states[0]; i++)
+        for (enum departure how = CLOSES; how < DEPARTURES; how++) {
+            talk_open(&talk, lua, "{" AN_HOUR "}");
+            talk_run(&talk, states[i]);
+            depart(&talk, how);
+            settle_or_end_within_a_second(&talk);
+            assert_int_equal(talk.stored_count, 0);
+            talk_close(&talk);
+        }
+    talk_open(&talk, lua, "{\"require_proxy_protocol\": true, " AN_HOUR "}");
+    talk_run(&talk, "C> PROXY TCP4 192.0.2.1 ");
+    depart(&talk, RESETS);
+    settle_or_end_within_a_second(&talk);
+    talk_close(&talk);
+    talk_open(&talk, lua, "{" AN_HOUR "}");
+    talk_run(&talk, OPEN MAIL DATA);
+    depart(&talk, ENDS_ITS_SIDE);
+    talk_settle(&talk); /* as that timer says */
+    assert_int_equal(atomic_load(&talk.share->connections), 0);
+    talk_close(&talk);
+}
+
 static void only_what_is_stored_is_promised(void **state)
 {
     struct talk talk;
@@ -557,6 +641,45 @@ static void slow_clients_are_let_go(void **state)
     once("", "{\"client_timeout\": 0.02}", "S: 220 *\nS: 421 4.4.2 *\nEOF", 0);
     let_go("{}", OPEN MAIL DATA, CLIENT_TIMEOUT, "C: x\nS: 421 4.4.2 *\nEOF");
     let_go("{}", OPEN MAIL DATA, REQUEST_DEADLINE, "C: x\nS: 421 4.4.2 *\nEOF");
+}
+
+#define RATE_GRACE offsetof(struct receive_params, data_rate_grace_ms)
+
+static void a_trickle_of_data_is_ended(void **state)
+{
+    static const char fast[] = "{\"min_data_rate\": 1000000, \"client_timeout\": 3600}";
+
+    (void)state;
+    let_go(fast, OPEN MAIL DATA "C: x\n", RATE_GRACE, "C: y\nS: 421 4.4.2 *\nEOF");
+    let_go(fast, OPEN MAIL "C> BDAT 100\\r\\nhello\n", RATE_GRACE, "C> hello\nS: 421 4.4.2 *\nEOF");
+    let_go(fast, OPEN MAIL "C> BDAT 5\\r\\nhello\nS: 250 *\n", RATE_GRACE, "C> BDAT 5\\r\\nh\nS: 421 4.4.2 *\nEOF");
+}
+
+static void let_checks_pass(struct talk *talk)
+{
+    uint64_t until_ms = loop_now_ms(talk->loop) + 5 * talk->params->data_rate_grace_ms;
+
+    while (loop_now_ms(talk->loop) < until_ms) /* the session's own timer wakes us */
+        loop_turn(talk->loop, true);
+}
+
+/* The rate is an average: who was fast may rest. Who has no rate to keep may take his time. */
+static void whoever_keeps_the_rate_is_left_alone(void **state)
+{
+    static const char *const rates[] = {"{\"min_data_rate\": 1}", "{\"min_data_rate\": 0}"};
+    struct talk talk;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rates / sizeof rates[0]; i++) {
+        talk_open(&talk, "", rates[i]);
+        talk.params->data_rate_grace_ms = 20;
+        talk_run(&talk, OPEN MAIL DATA);
+        assert_int_equal(buf_appendf(&talk.to_server, "%0*d\r\n", i == 0 ? 900 : 1, 0), 0);
+        talk_flush(&talk);
+        let_checks_pass(&talk);
+        talk_go_on(&talk, "C: .\nS: 250 OK*\n");
+        talk_close(&talk);
+    }
 }
 
 /* It once looked for the rate of a transaction that was not there. */
@@ -713,9 +836,12 @@ int main(void)
         cmocka_unit_test(loops_end),
         cmocka_unit_test(a_cut_connection_leaves_no_message),
         cmocka_unit_test(a_client_that_goes_away_frees_everything),
+        cmocka_unit_test(a_client_that_goes_away_in_any_state_is_gone_within_a_second),
         cmocka_unit_test(only_what_is_stored_is_promised),
         cmocka_unit_test(processing_takes_only_so_long),
         cmocka_unit_test(slow_clients_are_let_go),
+        cmocka_unit_test(a_trickle_of_data_is_ended),
+        cmocka_unit_test(whoever_keeps_the_rate_is_left_alone),
         cmocka_unit_test(a_chunk_without_a_transaction_outlives_the_timer),
         cmocka_unit_test(a_fast_client_leaves_turns_to_others),
         cmocka_unit_test(budgets_hold),
