@@ -368,7 +368,7 @@ static void a_flood_does_not_evict_the_hot(void **state)
         key = test_key("known", name);
         test_run(small, loop, &known, 1);
     }
-    for (int i = 0; i < 100000; i++) {
+    for (int i = 0; i < 1000000; i++) {
         snprintf(name, sizeof name, "flood%d", i);
         key = test_key("fail", name);
         test_run(small, loop, &hot, 1);
