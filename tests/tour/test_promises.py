@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The table of promises names tests that exist, and tools/promises would say so if one did not."""
 
+import re
 import subprocess
 
-from gatepost import ROOT
+from gatepost import BUILD, ROOT
 
 PAGE = ROOT / "docs" / "security" / "promises.md"
 
@@ -33,3 +34,15 @@ def test_a_paragraph_without_promises_is_missed(tmp_path):
     page.write_text(PAGE.read_text().replace("## Dependencies\n", "## Something else\n"))
     found = check(page)
     assert found.returncode == 1 and "Dependencies: nothing is promised" in found.stdout
+
+
+def test_a_row_whose_tests_were_all_skipped_is_a_failure(tmp_path):
+    """Death at a durable step, in a build that has none."""
+    paragraphs = re.findall(r"^## (.*)$", PAGE.read_text(), re.M)
+    page, row = tmp_path / "page.md", "| a promise | `tests/crash/test_kill.py::%s` | not run |\n"
+    page.write_text("".join(f"## {paragraph}\n\n" + row % "test_death_at_each_durable_step" for paragraph in paragraphs))
+    found = subprocess.run([ROOT / "tools" / "promises", "--page", page, "--fault", BUILD, "--run", "Operators"],
+                           capture_output=True, text=True, check=False)
+    assert found.returncode == 1 and "1 rows untried" in found.stdout, found.stdout
+    assert re.search(r"^Operators: a promise: \d+ skipped$", found.stdout, re.M)
+    assert re.search(r"\| \d+ skipped \|$", page.read_text(), re.M)
