@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the crash tests share: the books outside the daemon, and the clients that fill them.
 
-What a power cut takes is not shown here, since the kernel outlives the daemon: that the promise
-rests on the syncs, and that it is found out when they do nothing, is shown by
-tests/unit/spool/test_crash.c (lying_syncs_are_found_out).
+When only the daemon is killed, the kernel outlives it and takes nothing that was written: power cuts, after which what
+was not synced is gone, are played by rounds.py on the shelf of tests/fault, and by tests/unit/spool/test_crash.c.
 """
 
 import os
