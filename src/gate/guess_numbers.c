@@ -88,13 +88,18 @@ static void add_tried(struct guess_plan *plan, enum guess_slot slot, enum guess_
     op->keep = true; /* else a client that has an old password would never be counted again */
 }
 
+/* What goes on when all is refused is counted no further than this, so that it is over one half-life after it ended:
+ * else a week of guessing would keep its target out for more than another. */
+#define TIMES_LIMIT 2
+
 static void add_counter(struct guess_plan *plan, const struct gate_guessing *guessing, enum guess_slot slot,
-                        enum guess_key key, bool counts)
+                        enum guess_key key, double limit, bool counts)
 {
     struct tally_op *op = add(plan, slot, TALLY_COUNT, key);
 
     op->time_ms = guessing->half_life_ms;
     op->amount = counts ? 1 : 0;
+    op->limit = limit * TIMES_LIMIT;
     op->if_new = plan->at[slot == GUESS_SLOT_USER ? GUESS_SLOT_TRIED_USER : GUESS_SLOT_TRIED_PAIR];
 }
 
@@ -124,21 +129,21 @@ static void add_what_counts(struct guess_plan *plan, const struct gate_guessing 
 
 static void add_of_address(struct guess_plan *plan, const struct gate_guessing *guessing, bool counts)
 {
-    add_counter(plan, guessing, GUESS_SLOT_ADDRESS, GUESS_KEY_ADDRESS, counts);
+    add_counter(plan, guessing, GUESS_SLOT_ADDRESS, GUESS_KEY_ADDRESS, guessing->address_limit, counts);
     add(plan, GUESS_SLOT_ADDRESS_LOCK, TALLY_IS_MARKED, GUESS_KEY_ADDRESS);
     add(plan, GUESS_SLOT_BLOCKED, TALLY_IS_MARKED, GUESS_KEY_BLOCKED);
 }
 
 static void add_of_user(struct guess_plan *plan, const struct gate_guessing *guessing, bool counts)
 {
-    add_counter(plan, guessing, GUESS_SLOT_USER, GUESS_KEY_USER, counts);
+    add_counter(plan, guessing, GUESS_SLOT_USER, GUESS_KEY_USER, guessing->user_limit, counts);
     add(plan, GUESS_SLOT_USER_LOCK, TALLY_IS_MARKED, GUESS_KEY_USER);
     add(plan, GUESS_SLOT_HELD, TALLY_IS_MARKED, GUESS_KEY_HELD);
 }
 
 static void add_of_pair(struct guess_plan *plan, const struct gate_guessing *guessing, bool counts)
 {
-    add_counter(plan, guessing, GUESS_SLOT_PAIR, GUESS_KEY_PAIR, counts);
+    add_counter(plan, guessing, GUESS_SLOT_PAIR, GUESS_KEY_PAIR, guessing->pair_limit, counts);
     add(plan, GUESS_SLOT_PAIR_LOCK, TALLY_IS_MARKED, GUESS_KEY_PAIR);
     add(plan, GUESS_SLOT_KNOWN, TALLY_IS_MARKED, GUESS_KEY_KNOWN);
     add(plan, GUESS_SLOT_DOUBT, TALLY_IS_MARKED, GUESS_KEY_DOUBT);

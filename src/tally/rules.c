@@ -44,7 +44,10 @@ void rules_count(struct tally_counter *counter, const struct tally_item *item, u
     double value = decayed(counter, item->time_ms, now_ms);
 
     if (item->amount != 0) {
-        value = fmax(value + item->amount, 0);
+        if (item->amount > 0 && item->limit > 0)
+            value = fmax(value, fmin(value + item->amount, item->limit));
+        else
+            value = fmax(value + item->amount, 0);
         *counter = (struct tally_counter){.value = value, .at_ms = now_ms, .half_life_ms = item->time_ms};
     }
     result->value = value;

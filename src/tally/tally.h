@@ -83,7 +83,8 @@ int tally_key_part(struct span text, size_t index, struct span *part_out) __attr
 /* ---- operations ---- */
 
 enum tally_kind {
-    /* A number that halves every `time_ms`: adds `amount` (0 only reads). value = what it is after. */
+    /* A number that halves every `time_ms`: adds `amount` (0 only reads), but not beyond `limit` (0: none). value =
+     * what it is after. */
     TALLY_COUNT,
     /* A budget: takes `amount` if no more than `limit` is used up per `time_ms`; limit 0 only counts. A negative amount
      * gives back, 0 reads. The window slides: what was used in the clock's present window of that length, and of the

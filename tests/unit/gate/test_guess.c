@@ -489,8 +489,28 @@ static void an_impatient_week_behind_the_owners_own_address(void **state)
     assert_true(through <= 10);
     pass(HOUR);
     assert_locked(right(rules, "203.0.113.1", "ada"), "address_user"); /* decays first */
-    pass(30 * DAY);
+    pass(DAY);                                                         /* a half-life, however long the attack was */
     assert_let_in(right(rules, "203.0.113.1", "ada"));
+    gate_rules_unref(&rules);
+}
+
+/* A hundred thousand tries from everywhere: the owner waits a day to be let in at a new place, and not a fortnight. */
+static void a_flood_is_forgotten_in_a_day(void **state)
+{
+    struct gate_rules *rules = guessing("");
+    char peer[24], secret[32];
+
+    (void)state;
+    assert_let_in(right(rules, "203.0.113.1", "ada"));
+    for (int i = 0; i < 100000; i++) {
+        snprintf(peer, sizeof peer, "10.%d.%d.%d", i >> 16, i >> 8 & 255, i & 255);
+        snprintf(secret, sizeof secret, "guess %d", i);
+        wrong(rules, peer, "ada", secret);
+    }
+    assert_let_in(right(rules, "203.0.113.1", "ada"));
+    assert_locked(right(rules, "198.51.100.1", "ada"), "user");
+    pass(DAY + HOUR);
+    assert_let_in(right(rules, "198.51.100.1", "ada"));
     gate_rules_unref(&rules);
 }
 
@@ -969,6 +989,7 @@ int main(void)
         COUNTED(a_patient_week_from_sixty_addresses),
         COUNTED(a_patient_week_behind_the_owners_own_address),
         COUNTED(an_impatient_week_behind_the_owners_own_address),
+        COUNTED(a_flood_is_forgotten_in_a_day),
         COUNTED(guessing_between_doubtful_logins),
         COUNTED(who_mistypes_at_home_is_never_locked_out),
         COUNTED(an_impatient_week),

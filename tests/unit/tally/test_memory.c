@@ -109,6 +109,22 @@ static void a_counter_halves(void **state)
     assert_near(run_one(&read).results[0].value, 0);
 }
 
+static void a_counter_grows_to_its_limit(void **state)
+{
+    struct tally_key key = test_key("fail.user", "ada");
+    struct tally_op add = {.kind = TALLY_COUNT, .key = &key, .amount = 3, .limit = 8, .time_ms = HOUR};
+    struct tally_op more = {.kind = TALLY_COUNT, .key = &key, .amount = 4, .time_ms = HOUR};
+
+    (void)state;
+    assert_near(run_one(&add).results[0].value, 3);
+    assert_near(run_one(&add).results[0].value, 6);
+    assert_near(run_one(&add).results[0].value, 8);
+    assert_near(run_one(&more).results[0].value, 12);
+    assert_near(run_one(&add).results[0].value, 12); /* what is beyond it already stays */
+    add.amount = -5;
+    assert_near(run_one(&add).results[0].value, 7);
+}
+
 /* One guess each half-life for a week never adds up to more than two. */
 static void slow_guessing_stays_under(void **state)
 {
@@ -454,6 +470,7 @@ int main(void)
         TEST(keys_do_not_collide),
         TEST(a_long_part_and_a_secret_become_digests),
         TEST(a_counter_halves),
+        TEST(a_counter_grows_to_its_limit),
         TEST(slow_guessing_stays_under),
         TEST(a_budget_refuses_and_says_when),
         TEST(a_budget_takes_back),
