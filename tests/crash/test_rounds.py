@@ -16,6 +16,7 @@ from gatepost import DEADLINE, Daemon, Sink, Talk, make_dir
 from policies import RELAY_FROM_LOOPBACK, policy, smart_host
 
 ROUNDS = int(os.environ.get("GATEPOST_CRASH_ROUNDS", "100"))
+EACH = os.environ.get("GATEPOST_CRASH_EACH_CALL")  # minutes, instead of two
 SECONDS = 60
 # the last but two of those in the backlog and the second of each life's are larger than a small segment
 BACKLOG = 148
@@ -130,11 +131,11 @@ class Shelf:
 
 
 def numbers():
-    """Each of the first ones, and then here and there one: the seed says where."""
+    """Each of the first ones, and then here and there one: the seed says where. Or each of all."""
     dice, nth = random.Random(SEED), 1
     while nth < MOST_CALLS:
         yield nth
-        nth += dice.randint(1, 1 + nth // 4)
+        nth += 1 if EACH else dice.randint(1, 1 + nth // 4)
 
 
 # No file is cut off but where a write had failed. Segments of the usual size are never too many, nor of a size of their own,

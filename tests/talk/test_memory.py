@@ -9,7 +9,7 @@ import urllib.request
 
 import pytest
 from gatepost import BUILD, DEADLINE, Daemon, Talk
-from test_audit import (AUTH_TOML, KEY, QUICK, SETUP, accounting, auth, b64, claims, key_set, oauthbearer,
+from test_audit import (AUTH_TOML, KEY, PASSWD, QUICK, SETUP, accounting, auth, b64, claims, key_set, oauthbearer,
                         plain, secure, spellings)
 
 
@@ -49,7 +49,7 @@ def test_no_secret_stays_in_memory(tmp_path):
             pass
         Talk(daemon.port).close()
 
-    with Daemon(accounting(SETUP, listener=QUICK), files={"auth.toml": rules, "keys.json": key_set()},
+    with Daemon(accounting(SETUP, listener=QUICK), files={"auth.toml": rules, "keys.json": key_set(), "passwd": PASSWD},
                 args=["--workers", "1"]) as daemon:
         for run in (auth(plain("hashed", said[0])), auth("LOGIN", b64("hashed"), b64(said[1])), auth(plain("nobody", said[2])),
                     cut, in_pieces, auth(oauthbearer(token)), auth(oauthbearer(bad_token))):
