@@ -43,6 +43,11 @@ void gate_ask_scram_keys(struct gate_check *check)
     gate_check_look_up(check, false, false, give_keys);
 }
 
+static const struct credential_secret *marked(const struct gate_check *check)
+{
+    return gate_scram_marked(check->credential, &check->facts->peer, clock_wall_ms(), check->question->keys);
+}
+
 /* The keys that the client was challenged with are not those that it would be now: a wrong proof says nothing about the
  * password, and with the next try it meets the new ones. */
 static bool has_changed(const struct gate_check *check)
@@ -51,7 +56,7 @@ static bool has_changed(const struct gate_check *check)
 
     return gate_scram_secrets(check->credential, &check->facts->peer, check->question->scram_hash, clock_wall_ms(),
                               secrets) > 0 &&
-           !gate_scram_marked(check->credential, check->question->keys);
+           !marked(check);
 }
 
 static enum auth_reason refusal(const struct gate_check *check)
@@ -65,7 +70,7 @@ static enum auth_reason refusal(const struct gate_check *check)
 
 static void decide(struct gate_check *check, const struct lookup_result *result)
 {
-    const struct credential_secret *secret = gate_scram_marked(check->credential, check->question->keys);
+    const struct credential_secret *secret = marked(check);
     enum auth_reason reason;
 
     (void)result;

@@ -208,8 +208,10 @@ typedef void gate_scram_fn(void *ctx, const struct scram_set *keys); /* NULL: to
  * same salt and count, and plain ones. Returns how many. */
 size_t gate_scram_secrets(const struct credential *credential, const struct ip *peer, enum crypto_hash hash,
                           int64_t now_ms, const struct credential_secret *secrets_out[SCRAM_SET_MOST]);
-/* The secret that these keys were given for, by their mark; NULL when the record has it no longer. */
-const struct credential_secret *gate_scram_marked(const struct credential *credential, const struct scram_keys *keys);
+/* The secret that these keys were given for, by their mark; NULL when the record has it no longer. Of two that are the
+ * same password the one that is usable now and from there. */
+const struct credential_secret *gate_scram_marked(const struct credential *credential, const struct ip *peer,
+                                                  int64_t now_ms, const struct scram_keys *keys);
 /* Dummy keys for `user` where the record (or NULL) has no secret that serves. */
 struct gate_scram *gate_scram_start(struct loop *loop, struct gate_rules *rules, const char *user,
                                     const struct credential *credential, enum crypto_hash hash, const struct ip *peer,

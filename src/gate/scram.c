@@ -119,15 +119,21 @@ static void make_mark(const char *stored, unsigned char mark_out[CRYPTO_SHA256_B
     memcpy(mark_out, digest, CRYPTO_SHA256_BYTES);
 }
 
-const struct credential_secret *gate_scram_marked(const struct credential *credential, const struct scram_keys *keys)
+const struct credential_secret *gate_scram_marked(const struct credential *credential, const struct ip *peer,
+                                                  int64_t now_ms, const struct scram_keys *keys)
 {
+    size_t order[CREDENTIAL_SECRETS_MOST];
+
+    if (credential)
+        gate_secrets_in_order(credential, peer, now_ms, order);
     for (size_t i = 0; credential && i < credential->secret_count; i++) {
+        const struct credential_secret *secret = &credential->secrets[order[i]];
         unsigned char mark[CRYPTO_SHA256_BYTES];
 
-        make_mark(credential->secrets[i].stored, mark);
+        make_mark(secret->stored, mark);
         if (secret_equal(span_make((const char *)mark, sizeof mark),
                          span_make((const char *)keys->mark, sizeof keys->mark)))
-            return &credential->secrets[i];
+            return secret;
     }
     return NULL;
 }

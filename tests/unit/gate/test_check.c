@@ -700,6 +700,23 @@ static void test_scram_goes_by_all_secrets_that_one_challenge_does_for(void **st
     free(foreign);
 }
 
+static void test_scram_with_one_password_in_two_secrets(void **state)
+{
+    char *stored = hash_of(PASSWORD_SCRAM_SHA_256, "tiger");
+    char *toml = mem_printf("[user.ann]\n[[user.ann.secrets]]\nlabel = 'gone'\npassword = '%s'\nnot_after = "
+                            "2001-01-01T00:00:00Z\n[[user.ann.secrets]]\nlabel = 'good'\npassword = '%s'\n",
+                            stored, stored);
+    struct gate_rules *rules = rules_of(toml);
+    struct scram_set set = keys_for(rules, "ann");
+
+    (void)state;
+    assert_int_equal(set.count, 1);
+    assert_reason(prove(rules, "ann", &set.keys[0], true), OK);
+    gate_rules_unref(&rules);
+    free(toml);
+    free(stored);
+}
+
 /* Between the challenge and the proof, or since the cache learnt it. */
 static void test_a_scram_secret_that_changed(void **state)
 {
@@ -864,6 +881,7 @@ int main(void)
         cmocka_unit_test(test_certificates),
         cmocka_unit_test(test_scram_keys),
         cmocka_unit_test(test_scram_goes_by_all_secrets_that_one_challenge_does_for),
+        cmocka_unit_test(test_scram_with_one_password_in_two_secrets),
         cmocka_unit_test(test_a_scram_secret_that_changed),
         cmocka_unit_test(test_who_is_purged_on_the_way_in_is_known),
         cmocka_unit_test(test_refusals_cost_the_same),
