@@ -52,8 +52,7 @@ struct auth_question {
     char *token; /* a bearer token (RFC 6750) */
     enum crypto_hash scram_hash;
     bool is_proved;
-    const struct scram_keys
-        *keys; /* AUTH_ASK_PROVED: whose proof it is, or when it is nobody's, the first of the set */
+    const struct scram_keys *keys; /* AUTH_ASK_PROVED: whose proof it is, else the first of the set */
     const struct auth_certificate *certificate;
 };
 

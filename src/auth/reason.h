@@ -17,10 +17,9 @@
     REASON(AUTHZID_REFUSED, "authzid_refused", AUTH_OUTCOME_REFUSED)                                                   \
     REASON(POLICY_REJECT, "policy_reject", AUTH_OUTCOME_REFUSED) /* kumo.reject chose the reply */                     \
     REASON(STORE_ERROR, "store_error", AUTH_OUTCOME_ERROR)       /* the handler failed: nothing is known */            \
-    REASON(UNVERIFIED, "unverified",                                                                                   \
-           AUTH_OUTCOME_ERROR) /* wrong by what is known, which may be out of date or not all */                       \
-    REASON(BAD_RESULT, "bad_result", AUTH_OUTCOME_ERROR) /* the handler's answer makes no sense */                     \
-    REASON(DISABLED, "disabled", AUTH_OUTCOME_REFUSED)   /* these are found out after the password was right */        \
+    REASON(UNVERIFIED, "unverified", AUTH_OUTCOME_ERROR)         /* wrong, by what may be out of date or not all */    \
+    REASON(BAD_RESULT, "bad_result", AUTH_OUTCOME_ERROR)         /* the handler's answer makes no sense */             \
+    REASON(DISABLED, "disabled", AUTH_OUTCOME_REFUSED) /* these are found out after the password was right */          \
     REASON(EXPIRED, "expired", AUTH_OUTCOME_REFUSED)                                                                   \
     REASON(ADDRESS_NOT_ALLOWED, "address_not_allowed", AUTH_OUTCOME_REFUSED)                                           \
     REASON(NOT_FOR_RELAY, "not_for_relay", AUTH_OUTCOME_REFUSED) /* the secret has other scopes */                     \

@@ -25,14 +25,22 @@ def send(daemon: Daemon, name: str) -> None:
         assert client.mail(f"{name}@b.example", ["c@d.example"], b"x").startswith("250")
 
 
+def send_and_fail(daemon: Daemon) -> None:
+    send(daemon, "before")
+    daemon.wait_records(lambda record: record["type"] == "TransientFailure")
+
+
+def life(sink: Sink, directory, control: Control) -> Daemon:
+    text = policy(smart_host(sink.port, queue=QUEUE), listener=RELAY_FROM_LOOPBACK)
+    return Daemon(text, directory=directory, env=control.env("fault"))
+
+
 @pytest.mark.parametrize("jump", [-30 * DAY, -HOUR, HOUR, DAY, 30 * DAY])
 def test_a_jump_while_mail_waits(directory, jump):
     manners, control = Manners(), Control(directory)
     with Sink(manners) as sink:
-        text = policy(smart_host(sink.port, queue=QUEUE), listener=RELAY_FROM_LOOPBACK)
-        with Daemon(text, directory=directory, env=control.env("fault")) as daemon:
-            send(daemon, "before")
-            daemon.wait_records(lambda record: record["type"] == "TransientFailure")
+        with life(sink, directory, control) as daemon:
+            send_and_fail(daemon)
             control.shift_clock(jump)
             send(daemon, "after")
             manners.takes = True
@@ -43,13 +51,11 @@ def test_a_jump_while_mail_waits(directory, jump):
 def test_a_jump_between_two_lives(directory, jump):
     manners, control = Manners(), Control(directory)
     with Sink(manners) as sink:
-        text = policy(smart_host(sink.port, queue=QUEUE), listener=RELAY_FROM_LOOPBACK)
-        with Daemon(text, directory=directory, env=control.env("fault")) as daemon:
-            send(daemon, "before")
-            daemon.wait_records(lambda record: record["type"] == "TransientFailure")
+        with life(sink, directory, control) as daemon:
+            send_and_fail(daemon)
         control.shift_clock(jump)
         manners.takes = True
-        with Daemon(text, directory=directory, env=control.env("fault")) as daemon:
+        with life(sink, directory, control) as daemon:
             send(daemon, "after")
             sink.wait_for({"before", "after"})
 
@@ -58,14 +64,12 @@ def test_tried_by_a_clock_that_was_ahead(directory):
     """The due time that the attempt left in the spool is two days away in the next life."""
     manners, control = Manners(), Control(directory)
     with Sink(manners) as sink:
-        text = policy(smart_host(sink.port, queue=QUEUE), listener=RELAY_FROM_LOOPBACK)
-        with Daemon(text, directory=directory, env=control.env("fault")) as daemon:
-            send(daemon, "before")
-            daemon.wait_records(lambda record: record["type"] == "TransientFailure")
+        with life(sink, directory, control) as daemon:
+            send_and_fail(daemon)
             control.shift_clock(2 * DAY)
             daemon.wait_records(lambda record: record["type"] == "TransientFailure" and record["num_attempts"] > 1)
         control.shift_clock(0)
         manners.takes = True
-        with Daemon(text, directory=directory, env=control.env("fault")) as daemon:
+        with life(sink, directory, control) as daemon:
             send(daemon, "after")
             sink.wait_for({"before", "after"})

@@ -94,6 +94,22 @@ def approle(vault, more: str = "", timeout: str = PATIENT) -> str:
             f"role_id = 'relay-role'\nsecret_id = 's3cret-id'\ntimeout = '{timeout}'\n{more}")
 
 
+def pause_kill_and_bring_back(daemon, server) -> None:
+    until_in(daemon, "ann", "tiger")
+    server.stop()
+    try:
+        with meanwhile(daemon, "ann", "tiger") as replies:
+            pass
+        assert replies[0].startswith(LATER)
+    finally:
+        server.cont()
+    until_in(daemon, "ann", "tiger")
+    server.kill()
+    expect(daemon, "ann", "tiger", LATER)
+    server.start()
+    until_in(daemon, "ann", "tiger")
+
+
 @pytest.mark.parametrize("program, store", [
     ("vault.py", f"driver = 'vault'\npath = 'users/{{user}}'\ntoken = '{ROOT_TOKEN}'\naddress = '@ADDRESS@'\n"),
     ("callout.py", "driver = 'http'\nurl = '@ADDRESS@/verify'\n"),
@@ -102,19 +118,7 @@ def approle(vault, more: str = "", timeout: str = PATIENT) -> str:
 def test_a_web_server_paused_killed_and_back(program, store):
     with WebProcess(program) as server, \
             daemon_with(store.replace("@ADDRESS@", server.address) + f"timeout = '{IMPATIENT}'") as daemon:
-        until_in(daemon, "ann", "tiger")
-        server.stop()
-        try:
-            with meanwhile(daemon, "ann", "tiger") as replies:
-                pass
-            assert replies[0].startswith(LATER)
-        finally:
-            server.cont()
-        until_in(daemon, "ann", "tiger")
-        server.kill()
-        expect(daemon, "ann", "tiger", LATER)
-        server.start()
-        until_in(daemon, "ann", "tiger")
+        pause_kill_and_bring_back(daemon, server)
 
 
 # ---- Vault ----
@@ -414,19 +418,7 @@ def test_ldap_bind_costs_one_search_and_one_login(slapd, user):
 @pytest.mark.parametrize("driver", ["ldap", "ldap-bind"])
 def test_ldap_stopped_killed_and_back(slapd, driver):
     with daemon_with(ldap(slapd, driver, timeout=IMPATIENT)) as daemon:
-        until_in(daemon, "ann", "tiger")
-        slapd.stop()
-        try:
-            with meanwhile(daemon, "ann", "tiger") as replies:
-                pass
-            assert replies[0].startswith(LATER)
-        finally:
-            slapd.cont()
-        until_in(daemon, "ann", "tiger")
-        slapd.kill()
-        expect(daemon, "ann", "tiger", LATER)
-        slapd.start()
-        until_in(daemon, "ann", "tiger")
+        pause_kill_and_bring_back(daemon, slapd)
 
 
 def test_ldap_that_hangs_holds_up_nobody_else(slapd):

@@ -34,6 +34,17 @@ static void put_named(struct cache *cache, uint32_t store, const char *user, con
 
 static void put(struct cache *cache, uint32_t store, const char *user) { put_named(cache, store, user, user); }
 
+/* user0, user1, ... */
+static void put_users(struct cache *cache, int count)
+{
+    char user[16];
+
+    for (int i = 0; i < count; i++) {
+        snprintf(user, sizeof user, "user%d", i);
+        put(cache, 0, user);
+    }
+}
+
 static enum cache_answer get(struct cache *cache, uint32_t store, const char *user)
 {
     struct credential *credential = NULL;
@@ -162,10 +173,7 @@ static void test_flood_of_unknown_names(void **state)
     char user[16];
 
     (void)state;
-    for (int i = 0; i < 60; i++) {
-        snprintf(user, sizeof user, "user%d", i);
-        put(cache, 0, user);
-    }
+    put_users(cache, 60);
     for (int i = 0; i < 1000000; i++) {
         snprintf(user, sizeof user, "x%d", i);
         put_named(cache, 0, user, NULL);
@@ -249,13 +257,9 @@ static void test_other_limits_count_at_once(void **state)
     struct cache_limits other = limits;
     struct cache *cache = cache_new(&limits);
     struct cache_counts counts;
-    char user[16];
 
     (void)state;
-    for (int i = 0; i < 60; i++) {
-        snprintf(user, sizeof user, "user%d", i);
-        put(cache, 0, user);
-    }
+    put_users(cache, 60);
     now_ms += 1500;
     assert_true(has_stale(cache, "user59"));
     other.stale_for_ms = 400;
