@@ -94,14 +94,15 @@ def backlog():
 class Shelf:
     """A daemon's folder, in which one life with a failing call is followed by one without."""
 
-    def __init__(self, backlog: Backlog):
-        self.directory, self.oracle = backlog.copy()
+    def __init__(self, backlog: Backlog | None = None):
+        self.directory, self.oracle = backlog.copy() if backlog else (make_dir(), Oracle())
+        self.segments = SMALL_SEGMENTS if backlog else {}
         self.sink, self.control = Sink(), Control(self.directory)
 
     def daemon(self, **env: str) -> Daemon:
         under = f"{self.directory / 'spool'}:{self.directory / 'logs'}"
         return Daemon(policy_to(self.sink), directory=self.directory,
-                      env={**SMALL_SEGMENTS, **self.control.env("fault", under=under), **env})
+                      env={**self.segments, **self.control.env("fault", under=under), **env})
 
     def life(self, kind: str, nth: int, for_good: bool) -> bool:
         """Mail, a kill, a good life after it; false when no call was touched."""
@@ -143,16 +144,27 @@ def numbers():
 FAILING = sorted(KINDS.keys() - {"truncate"} - (set() if HAS_FAULT_POINTS else {"unlink", "read"}))
 
 
-@pytest.mark.parametrize("for_good", [False, True], ids=["once", "for good"])
-@pytest.mark.parametrize("kind", FAILING)
-def test_each_call_fails_in_turn(kind, for_good, backlog):
-    for nth in numbers():
-        with contextlib.closing(Shelf(backlog)) as shelf:
+def each_fails(calls, make_shelf, kind: str, for_good: bool) -> None:
+    """Until a life is untouched."""
+    for nth in calls:
+        with contextlib.closing(make_shelf()) as shelf:
             if not shelf.life(kind, nth, for_good):
                 break
     else:
         raise AssertionError(f"there is still a call to fail behind the {MOST_CALLS}th")
     assert nth > 1, "there was no such call: this proves nothing"
+
+
+@pytest.mark.parametrize("for_good", [False, True], ids=["once", "for good"])
+@pytest.mark.parametrize("kind", sorted(KINDS.keys() - {"truncate", "unlink", "read"}))  # which a new spool has none of
+def test_each_call_of_a_new_spool_fails_in_turn(kind, for_good):
+    each_fails(range(1, MOST_CALLS), Shelf, kind, for_good)
+
+
+@pytest.mark.parametrize("for_good", [False, True], ids=["once", "for good"])
+@pytest.mark.parametrize("kind", FAILING)
+def test_each_call_fails_in_turn(kind, for_good, backlog):
+    each_fails(numbers(), lambda: Shelf(backlog), kind, for_good)
 
 
 @pytest.mark.skipif(not HAS_FAULT_POINTS, reason="a build without fault points")
