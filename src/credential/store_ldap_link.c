@@ -268,6 +268,12 @@ static bool wants_tls(const struct directory *directory, const char *uri)
     return directory->start_tls || span_istarts_with(span_of(uri), SPAN_LIT("ldaps://"));
 }
 
+static void close_copy(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+}
+
 /* The library has connected, and goes on to TLS. From here on its limit for connecting would do harm. */
 static int on_connected(LDAP *ld, Sockbuf *socket, LDAPURLDesc *server, struct sockaddr *address,
                         struct ldap_conncb *callback)
@@ -280,8 +286,7 @@ static int on_connected(LDAP *ld, Sockbuf *socket, LDAPURLDesc *server, struct s
     (void)address;
     if (ber_sockbuf_ctrl(socket, LBER_SB_OPT_GET_FD, &fd) < 0 || ldap_set_option(ld, LDAP_OPT_NETWORK_TIMEOUT, &none))
         return -1;
-    if (link->fd >= 0)
-        close(link->fd);
+    close_copy(link->fd);
     link->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (link->fd < 0)
         return -1;
@@ -359,8 +364,7 @@ void directory_close(struct directory_link *link)
         return;
     if (link->ld)
         ldap_unbind_ext(link->ld, NULL, NULL);
-    if (link->fd >= 0)
-        close(link->fd);
+    close_copy(link->fd);
     free(link);
 }
 
