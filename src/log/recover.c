@@ -2,7 +2,8 @@
  *
  * At start: segments that a crash left open. Whoever reads the directory waits for a file
  * to become read-only; these never would. A whole one is only marked; one that was cut is
- * rewritten with every whole line that can be read from it.
+ * rewritten with every whole line that can be read from it. One that the disk does not give
+ * now is left as it is: it may at the next start.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -26,6 +27,7 @@ struct reading {
     size_t pending; /* what zstd still wants: 0 at the end of a frame */
     ZSTD_inBuffer in;
     bool broken;
+    bool failed; /* the file could not be read, which says nothing of what is in it */
     char in_data[1 << 16];
 };
 
@@ -55,6 +57,7 @@ static size_t read_text(struct reading *reading, char *data, size_t len)
         if (reading->in.pos == reading->in.size) {
             ssize_t got = read(reading->fd, reading->in_data, sizeof reading->in_data);
 
+            reading->failed = got < 0;
             if (got <= 0)
                 return 0;
             reading->in.size = (size_t)got;
@@ -66,21 +69,26 @@ static size_t read_text(struct reading *reading, char *data, size_t len)
     return out.pos;
 }
 
-/* Reads to the end; true when the last frame is complete and the text ends with a line. */
-static bool is_whole(int fd)
+enum condition { IS_WHOLE, IS_CUT, IS_UNREADABLE };
+
+/* Reads to the end. Whole is a text whose last frame is complete and that ends with a line. */
+static enum condition look_through(int fd)
 {
     struct reading *reading = reading_new(fd);
     char data[1 << 14];
     char last = '\n';
     size_t got;
-    bool whole;
+    enum condition condition;
 
     while ((got = read_text(reading, data, sizeof data)) > 0)
         last = data[got - 1];
-    whole = !reading->broken && reading->pending == 0 && last == '\n';
+    if (reading->failed)
+        condition = IS_UNREADABLE;
+    else
+        condition = !reading->broken && reading->pending == 0 && last == '\n' ? IS_WHOLE : IS_CUT;
     reading_free(reading);
     lseek(fd, 0, SEEK_SET);
-    return whole;
+    return condition;
 }
 
 /* ---- rewriting ---- */
@@ -123,6 +131,8 @@ static int copy_lines(struct reading *from, int to, ZSTD_CCtx *zstd)
         result |= buf_append(&held, data + whole, got - whole);
     }
     buf_done(&held);
+    if (from->failed)
+        return -1;
     return result | write_compressed(to, zstd, "", 0, ZSTD_e_end);
 }
 
@@ -148,6 +158,19 @@ static int rewrite(int fd, const char *log_dir, const char *name, const char *pa
     return result;
 }
 
+static bool finish(int fd, const char *log_dir, const char *name, const char *path)
+{
+    switch (look_through(fd)) {
+    case IS_WHOLE:
+        return fchmod(fd, 0440) == 0;
+    case IS_CUT:
+        return rewrite(fd, log_dir, name, path) == 0;
+    case IS_UNREADABLE:
+        break;
+    }
+    return false;
+}
+
 /* True when the file was open at the crash and is finished now. */
 static bool recover_file(const char *log_dir, const char *name)
 {
@@ -158,12 +181,7 @@ static bool recover_file(const char *log_dir, const char *name)
 
     if (fd >= 0 && fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && (status.st_mode & S_IWUSR) &&
         flock(fd, LOCK_EX | LOCK_NB) == 0) {
-        if (status.st_size == 0)
-            mended = unlink(path) == 0;
-        else if (is_whole(fd))
-            mended = fchmod(fd, 0440) == 0;
-        else
-            mended = rewrite(fd, log_dir, name, path) == 0;
+        mended = status.st_size == 0 ? unlink(path) == 0 : finish(fd, log_dir, name, path);
         if (!mended)
             diag(DIAG_WARN, NULL, "log segment %s was left open and could not be finished", path);
     }

@@ -2,15 +2,30 @@
  *
  * A segment can be read while it is open, after it is finished, and after a crash.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <sys/syscall.h>
 
 #include "log/log_private.h"
 #include "support.h"
+
+static bool disk_fails;
+static int reads_before; /* it does */
+
+/* In place of the C library's, also for what is tested. */
+ssize_t read(int fd, void *data, size_t len)
+{
+    if (disk_fails && reads_before-- == 0) {
+        errno = EIO;
+        return -1;
+    }
+    return syscall(SYS_read, fd, data, len);
+}
 
 static struct segment *open_one(const char *header)
 {
@@ -204,6 +219,26 @@ static void recovery_marks_a_whole_one_and_removes_an_empty_one(void **state)
     free(name);
 }
 
+static void recovery_leaves_what_the_disk_does_not_give(void **state)
+{
+    const char *lines[] = {"one\n", "two\n", "half of thr", NULL};
+    char *name = leave_open(lines, 0);
+
+    (void)state;
+    for (int n = 0; n < 4; n++) { /* twice it is read to its end: looked through, and copied */
+        disk_fails = true;
+        reads_before = n;
+        assert_int_equal(recover_directory(support_dir), 0);
+        assert_int_equal(reads_before, -1);
+        disk_fails = false;
+        expect_text(name, "one\ntwo\nhalf of thr", false);
+        assert_int_equal(mode_of(name), 0640);
+    }
+    assert_int_equal(recover_directory(support_dir), 1);
+    expect_text(name, "one\ntwo\n", true);
+    free(name);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -213,6 +248,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(recovery_ends_what_a_crash_left_open, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(recovery_drops_a_line_that_was_cut, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(recovery_leaves_strangers_and_the_living_alone, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(recovery_leaves_what_the_disk_does_not_give, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(recovery_marks_a_whole_one_and_removes_an_empty_one, make_dir, remove_dir),
     };
 
