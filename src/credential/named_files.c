@@ -11,30 +11,38 @@
 #include "base/mem.h"
 #include "base/span.h"
 
-static bool names_file(const char *key)
+static bool is_looked_at_anew(const char *key)
 {
-    static const char *const looked_at_anew[] = {"token_file", "jwt_file"};
-
-    for (size_t i = 0; i < sizeof looked_at_anew / sizeof *looked_at_anew; i++)
-        if (strcmp(key, looked_at_anew[i]) == 0)
-            return false;
-    return span_ends_with(span_of(key), SPAN_LIT("_file"));
+    return strcmp(key, "token_file") == 0 || strcmp(key, "jwt_file") == 0;
 }
 
-static void tell(const char *path, const char *settings_path, named_file_fn *on_file, void *ctx)
+static char *path_of(const char *name, const char *settings_path)
 {
     const char *slash = strrchr(settings_path, '/');
-    char *whole = *path == '/' || !slash ? mem_strdup(path)
-                                         : mem_printf("%.*s/%s", (int)(slash - settings_path), settings_path, path);
 
-    on_file(ctx, whole);
-    free(whole);
+    return *name == '/' || !slash ? mem_strdup(name)
+                                  : mem_printf("%.*s/%s", (int)(slash - settings_path), settings_path, name);
+}
+
+/* NULL: the key names no file. */
+static char *file_named(const char *key, const char *name, const char *settings_path)
+{
+    const char *credentials = getenv("CREDENTIALS_DIRECTORY");
+
+    if (span_ends_with(span_of(key), SPAN_LIT("_file")) && !is_looked_at_anew(key))
+        return path_of(name, settings_path);
+    if (span_ends_with(span_of(key), SPAN_LIT("_credential")) && credentials)
+        return mem_printf("%s/%s", credentials, name);
+    return NULL;
 }
 
 void named_files_of(const char *key, const json_t *value, const char *settings_path, named_file_fn *on_file, void *ctx)
 {
-    if (json_is_string(value) && names_file(key))
-        tell(json_string_value(value), settings_path, on_file, ctx);
+    char *path = json_is_string(value) ? file_named(key, json_string_value(value), settings_path) : NULL;
+
+    if (path)
+        on_file(ctx, path);
+    free(path);
     named_files_each(value, settings_path, on_file, ctx);
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The files that auth.toml names (secrets, keys, certificates), in keys that end in "_file": part of what it says, so
- * that a new one is new content. Left out are those that their store looks at anew whenever it needs them (Vault's
- * `token_file` and `jwt_file`): what somebody else rewrites every hour is no reason to begin afresh.
+ * The files that auth.toml names (secrets, keys, certificates), in keys that end in "_file", or in "_credential" for
+ * one in $CREDENTIALS_DIRECTORY: part of what it says, so that a new one is new content. Left out are those that their
+ * store looks at anew whenever it needs them (Vault's `token_file` and `jwt_file`): what somebody else rewrites every
+ * hour is no reason to begin afresh.
  */
 #ifndef GATEPOST_CREDENTIAL_NAMED_FILES_H
 #define GATEPOST_CREDENTIAL_NAMED_FILES_H

@@ -155,6 +155,40 @@ static void test_named_files_are_told_and_count(void **state)
     free(expected);
 }
 
+static void test_credentials_are_such_files_too(void **state)
+{
+    const char *slash = strrchr(test_path, '/');
+    char *folder = mem_printf("%.*s", (int)(slash - test_path), test_path);
+    char *toml = mem_printf("stores = []\n[store.web]\ndriver = 'http'\nurl = 'https://a.example/'\n"
+                            "bearer_credential = '%s.bearer'\n",
+                            slash + 1);
+    char *expected = mem_printf("%s.bearer ", slash + 1);
+    struct gate_rules *first, *again;
+    struct error error = {0};
+
+    (void)state;
+    buf_init(&told, 1024);
+    assert_int_equal(setenv("CREDENTIALS_DIRECTORY", folder, 1), 0);
+    write_beside("bearer", "one");
+    first = try_rules(toml, &error);
+    assert_non_null(first);
+    again = load_telling(&error);
+    assert_ptr_equal(again, first);
+    assert_string_equal(buf_cstr(&told), expected);
+    gate_rules_unref(&again);
+    write_beside("bearer", "another");
+    again = load_telling(&error);
+    assert_ptr_not_equal(again, first);
+    gate_rules_unref(&first);
+    gate_rules_unref(&again);
+    remove_beside("bearer");
+    unsetenv("CREDENTIALS_DIRECTORY");
+    buf_done(&told);
+    free(expected);
+    free(toml);
+    free(folder);
+}
+
 static bool offers(const struct gate_rules *rules, const char *name)
 {
     const struct auth_mechanism *mechanism = auth_mechanism_find(span_of(name));
@@ -275,6 +309,7 @@ int main(void)
         cmocka_unit_test(test_no_file),
         cmocka_unit_test(test_same_content_same_rules),
         cmocka_unit_test(test_named_files_are_told_and_count),
+        cmocka_unit_test(test_credentials_are_such_files_too),
         cmocka_unit_test(test_offers),
         cmocka_unit_test(test_a_revert_gives_the_pool_its_former_limits),
         cmocka_unit_test(test_rules_that_fail_leave_all_as_it_was),
