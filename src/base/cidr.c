@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "base/digits.h"
 #include "base/must.h"
 
 static void unmap(struct ip *ip)
@@ -40,9 +41,27 @@ int ip_parse(struct span text, struct ip *ip_out)
     return 0;
 }
 
+/* Each message has some: inet_ntop would go through printf. */
+static void format_v4(const unsigned char bytes[4], char out[INET6_ADDRSTRLEN])
+{
+    char text[INET_ADDRSTRLEN];
+    char *end = text + sizeof text - 1;
+    char *start = end;
+
+    *end = '\0';
+    for (size_t i = 4; i-- > 0;) {
+        start = digits_before(start, bytes[i], 1);
+        if (i > 0)
+            *--start = '.';
+    }
+    memcpy(out, start, (size_t)(end - start) + 1);
+}
+
 void ip_format(const struct ip *ip, char out[INET6_ADDRSTRLEN])
 {
-    if (!inet_ntop(ip->family, ip->bytes, out, INET6_ADDRSTRLEN))
+    if (ip->family == AF_INET)
+        format_v4(ip->bytes, out);
+    else if (!inet_ntop(ip->family, ip->bytes, out, INET6_ADDRSTRLEN))
         memcpy(out, "?", 2);
 }
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Lines of JSON, written as they are formatted and without a tree in between: a busy log spends most of its time here.
+ * See json_writer.h. A busy log spends most of its time here.
  */
+#include "log/json_writer.h"
+
 #include <string.h>
 #include <time.h>
 
@@ -102,6 +104,10 @@ void json_value(struct json_writer *writer, const json_t *value)
 {
     size_t before = buf_len(writer->out);
 
+    if (json_is_string(value)) {
+        json_text(writer, span_make(json_string_value(value), json_string_length(value)));
+        return;
+    }
     /* A string that is not UTF-8 cannot be dumped: better a null than no record. */
     if (json_dump_callback(value, append_dump, writer, JSON_COMPACT | JSON_ENCODE_ANY) < 0) {
         buf_truncate(writer->out, before);

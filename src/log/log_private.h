@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/span.h"
+#include "log/json_writer.h"
 #include "log/record.h"
 #include "log/segment.h"
 
@@ -55,26 +56,7 @@ struct log_submission {
 
 int log_submit(const struct log_submission *submission, struct error *error);
 
-/* ---- json_writer.c ---- */
-
-/* JSON is written without a tree in between; the first failure sticks. */
-struct json_writer {
-    struct buf *out;
-    bool failed;
-    bool comma; /* before the next member */
-};
-
-void json_raw(struct json_writer *writer, const char *text);
-void json_key(struct json_writer *writer, struct span name);
-void json_text(struct json_writer *writer, struct span text);
-void json_open_object(struct json_writer *writer);
-void json_close_object(struct json_writer *writer);
-void json_value(struct json_writer *writer, const json_t *value);
-void json_member_text(struct json_writer *writer, const char *name, const char *value); /* NULL: "" */
-void json_member_text_or_null(struct json_writer *writer, const char *name, const char *value);
-void json_member_number(struct json_writer *writer, const char *name, int64_t value);
-void json_member_flag(struct json_writer *writer, const char *name, bool value);
-void json_member_time(struct json_writer *writer, const char *name, int64_t wall_us); /* RFC 3339, UTC */
+/* ---- fields.c ---- */
 
 /* The members of `meta`, and the headers of a header section, whose names are asked for. */
 void fields_write_meta(struct json_writer *writer, const json_t *meta, char *const *names);

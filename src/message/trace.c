@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/base64.h"
+#include "log/json_writer.h"
 #include "message/headers.h"
 #include "message/message_text.h"
 #include "message/timestamp.h"
@@ -127,29 +128,40 @@ int trace_received(const struct message *message, const struct trace_reception *
 
 /* ---- the supplemental header ---- */
 
-static json_t *recipients_json(const struct message *message)
+static void write_recipients(struct json_writer *writer, const struct message *message)
 {
-    json_t *list;
+    size_t count = message_recipient_count(message);
 
-    if (message_recipient_count(message) == 1)
-        return json_string(message_recipient(message, 0));
-    list = json_array();
-    for (size_t i = 0; i < message_recipient_count(message); i++)
-        json_array_append_new(list, json_string(message_recipient(message, i)));
-    return list;
+    json_key(writer, SPAN_LIT("recipient"));
+    if (count != 1)
+        json_raw(writer, "[");
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0)
+            json_raw(writer, ",");
+        json_text(writer, span_of(message_recipient(message, i)));
+    }
+    if (count != 1)
+        json_raw(writer, "]");
 }
 
-static int append_json(const char *data, size_t len, void *ctx) { return buf_append(ctx, data, len); }
-
-static json_t *supplement(const struct message *message, const char *const *meta_names, size_t meta_count)
+static int write_supplement(const struct message *message, const char *const *meta_names, size_t meta_count,
+                            struct buf *out)
 {
-    json_t *object = json_object();
+    struct json_writer writer = {.out = out};
 
-    json_object_set_new(object, "_@_", json_string("\\_/")); /* the mark such headers are known by */
-    json_object_set_new(object, "recipient", recipients_json(message));
-    for (size_t i = 0; i < meta_count; i++)
-        json_object_set(object, meta_names[i], message_meta_get(message, meta_names[i]));
-    return object;
+    json_open_object(&writer);
+    json_member_text(&writer, "_@_", "\\_/"); /* the mark such headers are known by */
+    write_recipients(&writer, message);
+    for (size_t i = 0; i < meta_count; i++) {
+        const json_t *value = message_meta_get(message, meta_names[i]);
+
+        if (!value)
+            continue;
+        json_key(&writer, span_of(meta_names[i]));
+        json_value(&writer, value);
+    }
+    json_close_object(&writer);
+    return writer.failed ? -1 : 0;
 }
 
 /* In lines of 75 columns: base64 has no blanks of its own to fold at. */
@@ -170,7 +182,6 @@ static int append_wrapped(struct span text, size_t column, struct buf *out)
 int trace_supplemental(const struct message *message, const char *header_name, const char *const *meta_names,
                        size_t meta_count, struct buf *out, struct error *error)
 {
-    json_t *object;
     struct buf json;
     struct buf base64;
     size_t before = buf_len(out);
@@ -178,13 +189,11 @@ int trace_supplemental(const struct message *message, const char *header_name, c
 
     if (header_check_name(span_of(header_name), error))
         return -1;
-    object = supplement(message, meta_names, meta_count);
     buf_init(&json, JSON_LIMIT_BYTES);
     buf_init(&base64, 2 * JSON_LIMIT_BYTES);
-    failed = json_dump_callback(object, append_json, &json, JSON_COMPACT) || base64_encode(buf_span(&json), &base64) ||
+    failed = write_supplement(message, meta_names, meta_count, &json) || base64_encode(buf_span(&json), &base64) ||
              buf_appendf(out, "%s: ", header_name) || append_wrapped(buf_span(&base64), strlen(header_name) + 2, out) ||
              buf_append(out, "\r\n", 2);
-    json_decref(object);
     buf_done(&json);
     buf_done(&base64);
     if (!failed)
