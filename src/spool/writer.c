@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The one thread that appends. While it waits for a sync, requests gather in its inbox; the next batch is all of them,
- * and those that come in a moment granted to them: that is the whole of group commit.
+ * and those that come in the moments granted to them: that is the whole of group commit.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -15,8 +15,9 @@
 #define RETRY_AFTER_MS 1000
 #define REMOVES_WAIT_MS 2
 #define MOMENT_US 1000
-#define CROWD 16     /* so many share a sync well enough */
-#define ALONE_FOR 32 /* batches */
+#define MOMENTS_MOST 5
+#define CROWD 16        /* so many share a sync well enough */
+#define REGULARS_FOR 32 /* batches */
 
 /* ---- the inbox ---- */
 
@@ -211,26 +212,40 @@ static void let_removes_ride_along(struct spool *spool)
     (void)take_requests(spool);
 }
 
-/* A sync costs the same for many as for one. Where others came in the last such moment, one is spent on waiting for
- * more; whoever turned out to be alone is not made to wait for a while. */
-static void let_others_join(struct spool *spool)
+static bool wants_company(const struct batch *batch) { return batch->answer_count > 0 && batch->answer_count < CROWD; }
+
+/* True when somebody came. */
+static bool spend_moment(struct spool *spool)
 {
     static const struct timespec moment = {.tv_nsec = MOMENT_US * 1000};
-    const struct batch *batch = &spool->batch;
-    uint64_t asked = batch->asked;
+    uint64_t asked = spool->batch.asked;
 
-    if (!spool->flush || batch->answer_count == 0 || batch->answer_count >= CROWD)
-        return;
-    if (batch->answer_count == 1 && spool->alone > 0) {
-        spool->alone--;
-        return;
-    }
     nanosleep(&moment, NULL);
     (void)take_requests(spool);
-    spool->alone = batch->asked == asked ? ALONE_FOR : 0;
     pthread_mutex_lock(&spool->lock);
     spool->stats.moments++;
     pthread_mutex_unlock(&spool->lock);
+    return spool->batch.asked != asked;
+}
+
+/* A sync costs the same for many as for one. So a moment is spent on waiting for others, and another one as long as
+ * somebody came in the last. Where the moment in which nobody came found so many, so many are all there are, for a
+ * while: whoever is alone is seldom made to wait. */
+static void let_others_join(struct spool *spool)
+{
+    const struct batch *batch = &spool->batch;
+
+    for (int i = 0; spool->flush && i < MOMENTS_MOST && wants_company(batch); i++) {
+        if (batch->answer_count == spool->regulars && spool->regulars_for > 0) {
+            spool->regulars_for--;
+            return;
+        }
+        if (!spend_moment(spool)) {
+            spool->regulars = batch->answer_count;
+            spool->regulars_for = REGULARS_FOR;
+            return;
+        }
+    }
 }
 
 void *writer_main(void *arg)
