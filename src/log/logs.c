@@ -124,13 +124,16 @@ static struct log_entry *make_entry(struct log *log, const struct log_submission
 
 static void enqueue(struct log_entry *entry)
 {
+    bool is_due;
+
     atomic_fetch_add(&entry->log->waiting, 1);
     atomic_fetch_add(&entry->log->waiting_bytes, entry->len);
     pthread_mutex_lock(&house.lock);
     log_entries_add(&house.queue, entry);
-    if (house.queue.count == 1 || house.queue.count == GATHER_MOST)
-        pthread_cond_signal(&house.wake);
+    is_due = house.queue.count == 1 || house.queue.count == GATHER_MOST;
     pthread_mutex_unlock(&house.lock);
+    if (is_due)
+        pthread_cond_signal(&house.wake);
 }
 
 int log_submit(const struct log_submission *submission, struct error *error)

@@ -227,10 +227,11 @@ struct spool {
     struct compaction compaction;
     uint64_t *late_removes; /* marks that a failed batch took with it */
     size_t late_count, late_capacity;
-    uint64_t retry_at_ms;  /* 0: nothing to try again */
-    size_t regulars;       /* so many shared a batch when nobody else came, */
-    unsigned regulars_for; /* and no more are waited for, in so many more batches */
-    unsigned failures;     /* batches that failed in a row */
+    uint64_t retry_at_ms;   /* 0: nothing to try again */
+    size_t regulars;        /* so many shared a batch when nobody else came, */
+    unsigned regulars_for;  /* and no more are waited for, in so many more batches, */
+    unsigned regulars_span; /* of so many at first */
+    unsigned failures;      /* batches that failed in a row */
     struct error stuck_error;
     bool end_is_marked;
 

@@ -13,19 +13,20 @@
 #include "spool/spool_private.h"
 
 #define RETRY_AFTER_MS 1000
-#define REMOVES_WAIT_MS 2
+#define REMOVES_WAIT_MS 10
 #define MOMENT_US 1000
 #define MOMENTS_MOST 5
-#define CROWD 16        /* so many share a sync well enough */
-#define REGULARS_FOR 32 /* batches */
+#define CROWD 16         /* so many share a sync well enough */
+#define REGULARS_MOST 64 /* batches */
 
 /* ---- the inbox ---- */
 
+/* The lock sees to it that the thread has looked before, or waits; woken under it, it would have to wait for it. */
 void writer_wake(struct spool *spool)
 {
     pthread_mutex_lock(&spool->wake_lock);
-    pthread_cond_signal(&spool->wake);
     pthread_mutex_unlock(&spool->wake_lock);
+    pthread_cond_signal(&spool->wake);
 }
 
 void writer_post(struct spool *spool, struct mail *mail)
@@ -201,15 +202,23 @@ static void finish(struct spool *spool)
     (void)batch_commit(spool);
 }
 
-/* Nobody waits for a deletion mark, so marks alone are no reason for a sync just yet. */
+static bool has_marks_alone(const struct batch *batch)
+{
+    return batch->remove_count > 0 && !batch->bytes && !batch->answer_count;
+}
+
+/* Nobody waits for a deletion mark, so marks alone are no reason for a sync just yet. A crash meanwhile makes twice
+ * what they are for. */
 static void let_removes_ride_along(struct spool *spool)
 {
-    const struct batch *batch = &spool->batch;
+    uint64_t now_ms = clock_mono_ms();
+    uint64_t until_ms = now_ms + REMOVES_WAIT_MS;
 
-    if (!batch->remove_count || batch->bytes || batch->answer_count)
-        return;
-    wait_for_mail(spool, REMOVES_WAIT_MS);
-    (void)take_requests(spool);
+    while (has_marks_alone(&spool->batch) && now_ms < until_ms && !atomic_load(&spool->ending)) {
+        wait_for_mail(spool, until_ms - now_ms);
+        (void)take_requests(spool);
+        now_ms = clock_mono_ms();
+    }
 }
 
 static bool wants_company(const struct batch *batch) { return batch->answer_count > 0 && batch->answer_count < CROWD; }
@@ -228,9 +237,20 @@ static bool spend_moment(struct spool *spool)
     return spool->batch.asked != asked;
 }
 
+/* Nobody came for a moment: so many are all there are. Each time that proves true it is believed for longer. */
+static void note_regulars(struct spool *spool)
+{
+    size_t count = spool->batch.answer_count;
+    unsigned longer = 2 * spool->regulars_span;
+
+    spool->regulars_span = count != spool->regulars ? 1 : longer < REGULARS_MOST ? longer : REGULARS_MOST;
+    spool->regulars = count;
+    spool->regulars_for = spool->regulars_span;
+}
+
 /* A sync costs the same for many as for one. So a moment is spent on waiting for others, and another one as long as
- * somebody came in the last. Where the moment in which nobody came found so many, so many are all there are, for a
- * while: whoever is alone is seldom made to wait. */
+ * somebody came in the last, but not for more than were there when nobody else came: whoever is alone, or in a small
+ * circle of clients that all wait for their answers, is seldom made to wait in vain. */
 static void let_others_join(struct spool *spool)
 {
     const struct batch *batch = &spool->batch;
@@ -241,8 +261,7 @@ static void let_others_join(struct spool *spool)
             return;
         }
         if (!spend_moment(spool)) {
-            spool->regulars = batch->answer_count;
-            spool->regulars_for = REGULARS_FOR;
+            note_regulars(spool);
             return;
         }
     }
