@@ -172,7 +172,8 @@ static void cidr_takes_both_spellings_of_an_ipv4_address(void **state)
 
 static void addresses_have_one_text_form(void **state)
 {
-    static const char *const texts[] = {"127.0.0.1:25", "[::1]:2525", "[2001:db8::1]:0"};
+    static const char *const texts[] = {"127.0.0.1:25",  "0.0.0.0:0",  "255.255.255.255:65535",
+                                        "10.203.0.9:25", "[::1]:2525", "[2001:db8::1]:0"};
     struct sockaddr_storage address;
     struct error error;
     char out[SOCKADDR_TEXT_BYTES];
