@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 #include "base/span.h"
+#include "data/settings.h"
 
 static bool is_looked_at_anew(const char *key)
 {
@@ -27,13 +28,9 @@ static char *path_of(const char *name, const char *settings_path)
 /* NULL: the key names no file. */
 static char *file_named(const char *key, const char *name, const char *settings_path)
 {
-    const char *credentials = getenv("CREDENTIALS_DIRECTORY");
-
     if (span_ends_with(span_of(key), SPAN_LIT("_file")) && !is_looked_at_anew(key))
         return path_of(name, settings_path);
-    if (span_ends_with(span_of(key), SPAN_LIT("_credential")) && credentials)
-        return mem_printf("%s/%s", credentials, name);
-    return NULL;
+    return span_ends_with(span_of(key), SPAN_LIT("_credential")) ? settings_credential_path(name) : NULL;
 }
 
 void named_files_of(const char *key, const json_t *value, const char *settings_path, named_file_fn *on_file, void *ctx)

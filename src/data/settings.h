@@ -63,6 +63,8 @@ const json_t *settings_value(struct settings *settings, const char *key);
  * dropped), KEY_credential (a name in $CREDENTIALS_DIRECTORY, see systemd.exec(5)) or KEY_env. More than
  * one is a fault. NULL when there is none; the caller's, secret_free. */
 char *settings_secret(struct settings *settings, const char *key);
+/* Where the credential of that name is; NULL when the service manager has handed over none. The caller's, free. */
+char *settings_credential_path(const char *name);
 
 /* For rules that getters cannot know: keeps a fault at `key` (NULL: the table itself). */
 void settings_fault(struct settings *settings, const char *key, const char *format, ...)

@@ -51,10 +51,16 @@ static char *from_file(struct settings *settings, const char *key)
     return path ? read_secret(settings, key, path) : NULL;
 }
 
+char *settings_credential_path(const char *name)
+{
+    const char *folder = getenv("CREDENTIALS_DIRECTORY");
+
+    return folder && *folder ? mem_printf("%s/%s", folder, name) : NULL;
+}
+
 static char *from_credential(struct settings *settings, const char *key)
 {
     const char *name = settings_text(settings, key, NULL);
-    const char *folder = getenv("CREDENTIALS_DIRECTORY");
     char *path, *secret;
 
     if (!name)
@@ -63,11 +69,11 @@ static char *from_credential(struct settings *settings, const char *key)
         settings_fault(settings, key, "must be the name of a credential");
         return NULL;
     }
-    if (!folder || !*folder) {
+    path = settings_credential_path(name);
+    if (!path) {
         settings_fault(settings, key, "the service manager has handed over no credentials (CREDENTIALS_DIRECTORY)");
         return NULL;
     }
-    path = mem_printf("%s/%s", folder, name);
     secret = read_secret(settings, key, path);
     free(path);
     return secret;
