@@ -114,6 +114,20 @@ static struct gate_rules *load_telling(struct error *error)
     return gate_rules_load((const char *const[]){test_path}, 1, on_file, &told, error);
 }
 
+/* Lets go of `first`. */
+static void expect_other_rules(struct gate_rules *first, const char *changed)
+{
+    struct error error = {0};
+    struct gate_rules *again;
+
+    write_beside(changed, "another");
+    again = load_telling(&error);
+    assert_non_null(again);
+    assert_ptr_not_equal(again, first);
+    gate_rules_unref(&first);
+    gate_rules_unref(&again);
+}
+
 static void test_named_files_are_told_and_count(void **state)
 {
     const char *name = strrchr(test_path, '/') + 1;
@@ -142,11 +156,7 @@ static void test_named_files_are_told_and_count(void **state)
     again = load_telling(&error);
     assert_ptr_equal(again, first);
     gate_rules_unref(&again);
-    write_beside("bearer", "another");
-    again = load_telling(&error);
-    assert_ptr_not_equal(again, first);
-    gate_rules_unref(&first);
-    gate_rules_unref(&again);
+    expect_other_rules(first, "bearer");
     remove_beside("bearer");
     remove_beside("token");
     remove_beside("jwt");
@@ -176,11 +186,7 @@ static void test_credentials_are_such_files_too(void **state)
     assert_ptr_equal(again, first);
     assert_string_equal(buf_cstr(&told), expected);
     gate_rules_unref(&again);
-    write_beside("bearer", "another");
-    again = load_telling(&error);
-    assert_ptr_not_equal(again, first);
-    gate_rules_unref(&first);
-    gate_rules_unref(&again);
+    expect_other_rules(first, "bearer");
     remove_beside("bearer");
     unsetenv("CREDENTIALS_DIRECTORY");
     buf_done(&told);
