@@ -37,10 +37,17 @@ def descriptors(pid: int) -> Counter:
 
 
 def left_open(pid: int, before: Counter) -> Counter:
-    """What is open beyond `before`, once the last sessions are gone."""
+    """What stays open beyond `before`. One look without anything more is enough: a second could meet the next delivery."""
+    left = Counter()
+
+    def is_nothing() -> bool:
+        left.clear()
+        left.update(descriptors(pid) - before)
+        return not left
+
     with contextlib.suppress(AssertionError):
-        until(lambda: not descriptors(pid) - before)
-    return descriptors(pid) - before
+        until(is_nothing)
+    return left
 
 
 def forms_of(secret: str) -> set[bytes]:
