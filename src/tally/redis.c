@@ -47,7 +47,7 @@ struct redis {
     size_t shard; /* of memory, told next */
     bool is_told_away;
     /* shared */
-    atomic_bool is_used;
+    atomic_bool is_used; /* written by its thread alone */
     atomic_size_t in_flight;
     pthread_mutex_t lock;
     char reason[REASON_BYTES];
@@ -56,34 +56,43 @@ struct redis {
 
 /* ---- used, or not ---- */
 
-static void note_change(struct redis *redis, const char *reason)
+/* Both at once, so that nobody reads the one without the other. */
+static void note_change(struct redis *redis, bool is_used, const char *reason)
+{
+    pthread_mutex_lock(&redis->lock);
+    atomic_store(&redis->is_used, is_used);
+    snprintf(redis->reason, sizeof redis->reason, "%s", reason);
+    redis->changes++;
+    pthread_mutex_unlock(&redis->lock);
+}
+
+static void note_reason(struct redis *redis, const char *reason)
 {
     pthread_mutex_lock(&redis->lock);
     snprintf(redis->reason, sizeof redis->reason, "%s", reason);
-    redis->changes++;
     pthread_mutex_unlock(&redis->lock);
 }
 
 static void begin_use(struct redis *redis)
 {
     tally_note_epoch(redis->tally, redis->epoch);
-    note_change(redis, "");
     redis->is_told_away = false;
-    atomic_store(&redis->is_used, true);
-    metrics_add(METRIC_TALLY_REDIS_USED, 1);
+    metrics_add(METRIC_TALLY_REDIS_USED, 1); /* first: whoever sees the change sees it here too */
+    note_change(redis, true, "");
     diag(DIAG_INFO, NULL, "redis %s: counts are shared through it", redis->link.address);
 }
 
 static void end_use(struct redis *redis)
 {
-    if (atomic_exchange(&redis->is_used, false)) {
+    if (atomic_load(&redis->is_used)) {
         metrics_add(METRIC_TALLY_REDIS_USED, -1);
         metrics_count(METRIC_TALLY_REDIS_LOST);
     } else if (redis->is_told_away) {
+        note_reason(redis, redis->link.reason); /* it may be another by now, which is no news for the log */
         return;
     }
     redis->is_told_away = true;
-    note_change(redis, redis->link.reason);
+    note_change(redis, false, redis->link.reason);
     diag(DIAG_WARN, NULL, "redis %s cannot be used, this node counts alone: %s", redis->link.address,
          redis->link.reason);
 }
@@ -376,8 +385,8 @@ bool redis_take(struct redis *redis, struct tally_call *call)
 void redis_status(struct redis *redis, struct tally_status *status_out)
 {
     status_out->has_redis = true;
-    status_out->redis_is_used = atomic_load(&redis->is_used);
     pthread_mutex_lock(&redis->lock);
+    status_out->redis_is_used = atomic_load(&redis->is_used);
     status_out->changes = redis->changes;
     memcpy(status_out->reason, redis->reason, sizeof status_out->reason);
     pthread_mutex_unlock(&redis->lock);
