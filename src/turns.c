@@ -11,7 +11,7 @@
 #include "base/must.h"
 #include "relay_private.h"
 
-#define ANSWER_SECONDS 5
+#define ANSWER_SECONDS 15
 #define ANSWER_LIMIT_BYTES (64 * 1024 * 1024)
 
 static int open_rooms(void *ctx, struct loop *loop, struct error *error)
