@@ -25,7 +25,7 @@ from policies import AUTHENTICATED_MAY_RELAY, STATIC_USERS, policy, smart_host
 
 # OpenSSL may lose a refusal on its way up and wait for more bytes instead; the session's own limits end that
 CLIENT_TIMEOUT_S = 5
-PATIENCE_S = 15
+PATIENCE_S = DEADLINE
 # how a process may say that it dies of want of memory
 LAST_WORDS = re.compile(r"MUST\(|std::bad_alloc|not enough memory|[Oo]ut of memory|cannot allocate")
 
@@ -51,13 +51,13 @@ class Shortage:
         self.figures = Figures()
         self.daemon = None
         self.looked_at = 0  # of the messages that arrived
-        self.text = policy(STATIC_USERS, AUTHENTICATED_MAY_RELAY, smart_host(self.sink.port, queue=QUEUE),
-                           listener=f", client_timeout = '{CLIENT_TIMEOUT_S}s'")
+        self.limit = f", client_timeout = '{CLIENT_TIMEOUT_S}s'"
 
     def start(self) -> None:
         self.control.allocations.disarm()
         if not self.daemon:
-            self.daemon = Daemon(self.text, directory=self.directory,
+            text = policy(STATIC_USERS, AUTHENTICATED_MAY_RELAY, smart_host(self.sink.port, queue=QUEUE), listener=self.limit)
+            self.daemon = Daemon(text, directory=self.directory,
                                  env=self.control.env("fail-allocation")).start()
             threading.Thread(target=self._tell_of_its_end, args=(os.pidfd_open(self.daemon.process.pid),), daemon=True).start()
 
@@ -170,6 +170,8 @@ class Shortage:
             self.daemon = None
 
     def settle(self) -> None:
+        self.stop(0)
+        self.limit = ""  # nothing is refused any more: whoever is late is only slow
         self.start()
         self.oracle.check(self.sink)
         assert self._session(0) == "250"

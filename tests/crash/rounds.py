@@ -110,6 +110,7 @@ class Ground:
         self.holding.holds_back = False
         self.control.calls.disarm()
         with self.daemon() as daemon:
+            daemon.err.wait("spool enumerated")  # what it has not read yet it does not say that it has
             for _ in range(TURNS_OF_PATIENCE):
                 with self.sink.changed:
                     if self.sink.changed.wait_for(lambda: self.oracle.promised <= set(arrived(self.sink)), patience):

@@ -22,7 +22,7 @@ def free_ports(count: int) -> list[int]:
     """That many different ports of 127.0.0.1 that nobody else gets from here as long as this process lives."""
     found = []
     for port in random.SystemRandom().sample(range(FIRST, AFTER_LAST), AFTER_LAST - FIRST):
-        if _is_free(port) and _claim(port):
+        if _claim(port) and _is_free(port):  # in this order: a probe keeps the claimant's server out
             found.append(port)
             if len(found) == count:
                 return found

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """PostgreSQL in a folder of its own, on a port of loopback and a unix socket, run by an account that is not root."""
 
+import contextlib
 import glob
 import os
 import pwd
@@ -79,24 +80,28 @@ class Postgres:
         lines = f'conninfo = "host={host} port={self.port} user={ROLE} dbname=postgres"\n'
         return lines + (f'password = "{password}"\n' if password else "")
 
-    def all_processes(self) -> list[int]:
-        return [self.process.pid, *children_of(self.process.pid)]
-
     def pause(self) -> None:
         """The whole server, so that connections that are there say nothing either."""
-        for pid in self.all_processes():
+        self.stop_first()
+        for pid in children_of(self.process.pid):
             os.kill(pid, signal.SIGSTOP)
 
+    def stop_first(self) -> None:
+        """The first process alone: it has no other child from now on, and those that end stay to be seen."""
+        self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)
+
     def cont(self) -> None:
-        for pid in self.all_processes():
-            os.kill(pid, signal.SIGCONT)
+        for pid in children_of(self.process.pid):
+            with contextlib.suppress(ProcessLookupError):  # if it was not stopped
+                os.kill(pid, signal.SIGCONT)
+        self.process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """As a machine that loses power: nobody says goodbye. While a child lives, it holds the server's memory, and no
         other starts."""
-        self.process.send_signal(signal.SIGSTOP)  # or it has another child meanwhile
-        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)
-        for pid in self.all_processes():
+        self.stop_first()
+        for pid in [self.process.pid, *children_of(self.process.pid)]:
             try:
                 process = os.pidfd_open(pid)
             except ProcessLookupError:

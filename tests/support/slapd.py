@@ -193,12 +193,12 @@ class Slapd:
         self.admin("ldapmodify", change)
 
     def operations(self, kind: str) -> int:
-        """How many of "Bind" or "Search" it has completed; who asks counts too: one of each."""
+        """How many of "Bind" or "Search" it has begun: counted before each is answered; who asks counts too: one of each."""
         done = subprocess.run(["ldapsearch", "-x", "-LLL", "-H", f"ldap://127.0.0.1:{self.port}", "-D",
                                f"cn=admin,{SUFFIX}", "-w", "admin", "-s", "base", "-b",
-                               f"cn={kind},cn=Operations,cn=Monitor", "monitorOpCompleted"],
+                               f"cn={kind},cn=Operations,cn=Monitor", "monitorOpInitiated"],
                               capture_output=True, text=True, check=True)
-        return int(done.stdout.split("monitorOpCompleted:")[1].split()[0])
+        return int(done.stdout.split("monitorOpInitiated:")[1].split()[0])
 
     def admin(self, program: str, ldif: str) -> None:
         subprocess.run([program, "-x", "-H", f"ldap://127.0.0.1:{self.port}", "-D", f"cn=admin,{SUFFIX}", "-w", "admin"],

@@ -496,6 +496,11 @@ def test_two_nodes_share_one_budget_and_each_goes_on_alone():
                 assert [send(second)[:3] for _ in range(3)] == ["250", "250", "452"]
 
 
+def about(amount: float):
+    """A window that began before the test leaves a little less behind at each look."""
+    return pytest.approx(amount, abs=0.1)
+
+
 def test_what_is_given_back_goes_where_it_was_taken():
     """Or an outage would be credit: Redis would give back what it never took. The other way about it errs to the strict side."""
     with RedisServer("--appendonly", "yes", "--appendfsync", "always") as redis:  # a restart forgets nothing
@@ -512,13 +517,13 @@ def test_what_is_given_back_goes_where_it_was_taken():
                 client.expect("MAIL FROM:<ada@dest.example>", "250")
                 client.expect("RCPT TO:<d@dest.example>", "250")
                 client.expect("RCPT TO:<e@dest.example>", "250")
-                assert used(one, "ada", "recipients_per_day") == 3  # its own, here or before
+                assert used(one, "ada", "recipients_per_day") == about(3)  # its own, here or before
                 before.expect("RSET", "250")
-                assert used(one, "ada", "recipients_per_day") == 2
+                assert used(one, "ada", "recipients_per_day") == about(2)
                 redis.start()
                 wait_for_redis(one, other)
                 client.expect("RSET", "250")
-                assert used(one, "ada", "recipients_per_day") == used(other, "ada", "recipients_per_day") == 3
+                assert [used(node, "ada", "recipients_per_day") for node in (one, other)] == [about(3)] * 2
                 redis.kill()
                 wait_for_redis(one, used=False)
                 assert used(one, "ada", "recipients_per_day") == 0
@@ -549,7 +554,7 @@ def test_a_tenants_recipients_are_looked_for_in_redis():
     text = b"X-Tenant: green\r\n" + MESSAGE
     with RedisServer() as redis:
         auth = users("cat", limits="tenants = ['blue', 'green']",
-                     budgets=shared(redis) + "[identity]\ntenant_header = 'X-Tenant'\nsenders = ['*']\n"
+                     budgets=shared(redis, "3s") + "[identity]\ntenant_header = 'X-Tenant'\nsenders = ['*']\n"
                      "[budget.t]\nper = 'tenant'\ntenants = ['green']\nnew_recipients_per_day = 80\n")
         with daemon_of(auth) as daemon:
             wait_for_redis(daemon)

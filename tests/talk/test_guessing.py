@@ -164,7 +164,7 @@ def test_one_password_over_a_thousand_accounts():
     """Forty-nine tries are let through, then the address is locked; who has that password gets in from elsewhere. The
     policy and the web hook hear of it at ten users, and at each doubling of that."""
     with Receiver() as receiver:
-        webhook = f"[guessing.webhook]\nurl = '{receiver.url}'\nsecret = 'canary-of-the-hook'\n"
+        webhook = f"[guessing.webhook]\nurl = '{receiver.url}'\nsecret = 'canary-of-the-hook'\ntimeout = '60s'\n"
         with relay("suspect_users = 10\n" + webhook, parts=[TELL]) as daemon:
             with session(daemon, ATTACKER) as client:
                 replies = [client.ask(plain("bob" if number == 700 else f"user{number}", "lion"))

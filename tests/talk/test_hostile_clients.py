@@ -116,11 +116,12 @@ def test_chunks_of_odd_sizes(relay, client):
     assert chunk(client, b"", " LAST").startswith("250 OK ids=")
     client.expect("RCPT TO:<late@d.example>", "503")
     start(client)
-    assert chunk(client, b"", " LAST")[:3] in ("250", "550", "554")  # a message of nothing at all
+    empty = chunk(client, b"", " LAST")[:3]  # a message of nothing at all
+    assert empty in ("250", "550", "554")
     client.expect("RCPT TO:<late@d.example>", "503")
     start(client)
     assert chunk(client, MESSAGE, " last").startswith("250")
-    assert relay.sink.wait(before + 2)
+    assert relay.sink.wait(before + 2 + (empty == "250"))
 
 
 def test_after_a_refused_chunk_nothing_is_left_of_it(relay, client):

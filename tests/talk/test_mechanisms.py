@@ -624,7 +624,7 @@ def test_a_handler_is_told_what_a_verified_token_claims(user, authz, name):
     key = Key("ES256")
     with Issuer(keys=[key]) as issuer:
         store = (f"[store.sso]\ndriver = 'jwt'\nissuer = '{issuer.address}'\naudience = '{AUDIENCE}'\n"
-                 f"jwks_url = '{issuer.address}/jwks'\n")
+                 f"jwks_url = '{issuer.address}/jwks'\ntimeout = '60s'\n")
         with Daemon(policy(SETUP, CLAIMS, WHO_AM_I, listener=LISTENER), files={"auth.toml": store}) as daemon:
             with secure(daemon.port) as client:
                 token = key.mint(claims(issuer.address, user, team="crew"))

@@ -27,6 +27,7 @@ def test_no_secret_stays_in_memory(tmp_path):
     bad_token = KEY.mint(claims("https://other.example", "ann"))
     hashed = "$6$rounds=1000$saltsalt$7hDy.dMiDulXrQRhqJAfnrX/Kto5IHlwaaMWV0.t6L4k5cyiSgHVmxIYAgoRUb2y13YMgLCAorxzCoZnLmWdp1"
     rules = AUTH_TOML + f"[user.hashed]\npassword = '{hashed}'\n"
+    next_token = KEY.mint(claims("https://next.example", "ann"))
     said = ["memory-canary-" + letter * 12 for letter in "pqrst"]
 
     def cut(daemon):
@@ -52,9 +53,10 @@ def test_no_secret_stays_in_memory(tmp_path):
     with Daemon(accounting(SETUP, listener=QUICK), files={"auth.toml": rules, "keys.json": key_set(), "passwd": PASSWD},
                 args=["--workers", "1"]) as daemon:
         for run in (auth(plain("hashed", said[0])), auth("LOGIN", b64("hashed"), b64(said[1])), auth(plain("nobody", said[2])),
-                    cut, in_pieces, auth(oauthbearer(token)), auth(oauthbearer(bad_token))):
+                    cut, in_pieces, auth(oauthbearer(token)), auth(oauthbearer(bad_token)),
+                    auth(oauthbearer(next_token))):  # whoever looks into the last one may still have it in hand
             run(daemon)
-        daemon.wait_records(lambda record: True, "acct", 7)
+        daemon.wait_records(lambda record: True, "acct", 8)
         all_are_gone()
         subprocess.run(["gcore", "-o", str(tmp_path / "core"), str(daemon.process.pid)], capture_output=True, check=True,
                        timeout=10 * DEADLINE)

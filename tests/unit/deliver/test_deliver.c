@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <poll.h>
 #include <string.h>
 
 #include "base/random.h"
@@ -828,12 +829,19 @@ static void a_text_that_is_not_taken_times_out(void **state)
     assert_non_null(strstr(world->seen[0].text, "sending the message"));
 }
 
+static bool has_unread(struct socket *socket)
+{
+    struct pollfd look = {.fd = socket_fd(socket), .events = POLLIN};
+
+    return poll(&look, 1, 0) == 1;
+}
+
 /* Heard while most of the text has not been sent: nobody can have accepted it. */
 static void check_early_reply(struct world *world, const char *reply, enum deliver_verdict verdict)
 {
     send_what_is_not_read(world);
-    for (int i = 0; i < 20; i++)
-        loop_turn(world->loop, false); /* its 354 is heard, and the text on its way */
+    while (!has_unread(world->one.connections[0].socket))
+        loop_turn(world->loop, false); /* until its 354 is heard, and the text on its way */
     assert_int_equal(socket_write(world->one.connections[0].socket, reply, strlen(reply)), 0);
     while (!world->ended)
         loop_turn(world->loop, true);
