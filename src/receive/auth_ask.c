@@ -175,12 +175,12 @@ static void take_gate_verdict(struct session *session, const struct gate_verdict
     }
 }
 
-static void keep_for_record(struct auth_attempt *attempt, const struct gate_verdict *verdict)
+void auth_note_words(struct auth_attempt *attempt, const struct gate_verdict *verdict)
 {
     free(attempt->user);
     free(attempt->store);
     attempt->user = verdict->user ? mem_strdup(verdict->user) : NULL;
-    attempt->store = mem_strdup(verdict->store);
+    attempt->store = verdict->store ? mem_strdup(verdict->store) : NULL;
     attempt->is_known = verdict->is_known;
     attempt->is_cached = verdict->is_cached;
 }
@@ -191,7 +191,7 @@ static void on_gate(void *ctx, const struct gate_verdict *verdict)
 
     session->attempt->check = NULL;
     session->waiting = WAITING_NOT;
-    keep_for_record(session->attempt, verdict);
+    auth_note_words(session->attempt, verdict);
     take_gate_verdict(session, verdict);
     session_resume_soon(session);
 }
@@ -255,6 +255,8 @@ static void on_returned(struct session *session, const struct policy_result *res
 
 static void on_event(struct session *session, const struct policy_result *result)
 {
+    if (question_of(session)->kind == AUTH_ASK_PASSWORD)
+        auth_checked_describe(session);
     switch (result->outcome) {
     case POLICY_UNHANDLED:
         go_on_without(session, AUTH_REASON_NO_HANDLER);

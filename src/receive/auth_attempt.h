@@ -6,6 +6,7 @@
  *   auth_offer.c    which mechanisms may be used here and now
  *   auth_ask.c      who answers the exchange's question: the policy's handler, else the gate
  *   auth_result.c   what a handler's result means
+ *   auth_checked.c  what the gate said to a handler that asked it
  *   auth_scram.c    the same for keys, which may have to be made from a password first
  *   auth_guess.c    what was guessed lately has its say before the end
  *   auth_verdict.c  the end: in, refused, or no verdict
@@ -95,6 +96,17 @@ int auth_channel_binding(void *session, enum auth_binding binding, struct buf *o
 void auth_ask(struct session *session);
 /* Nobody else has: asks the gate; without one the refusal has `otherwise` as its reason. */
 void auth_ask_gate(struct session *session, enum auth_reason otherwise);
+
+/* What the gate said, for the record. */
+void auth_note_words(struct auth_attempt *attempt, const struct gate_verdict *verdict);
+
+/* ---- auth_checked.c: see connection.h for how it is noted ---- */
+
+/* The handler has answered: what the gate said to it is noted for the record. */
+void auth_checked_describe(struct session *session);
+/* Whom the gate would let in, if that is what the handler says; `given` is its AuthInfo, NULL after a bare true.
+ * Borrowed; NULL: the handler answers for itself. */
+struct gate_login *auth_checked_login(const struct session *session, const struct auth_info *given);
 
 /* ---- auth_result.c: what a handler said; `value` is borrowed and never JSON null ---- */
 

@@ -15,6 +15,17 @@ static const char *authcid_of(const struct auth_attempt *attempt)
     return attempt->authcid ? attempt->authcid : asked;
 }
 
+static const char *authzid_of(const struct session *session)
+{
+    const struct auth_attempt *attempt = session->attempt;
+
+    if (attempt->login)
+        return attempt->login->authzid;
+    /* the last look comes when he is in already */
+    return session->connection->authz_id ? session->connection->authz_id
+                                         : auth_exchange_question(attempt->exchange)->authzid;
+}
+
 static struct span secret_of(const struct session *session)
 {
     const struct auth_question *question = auth_exchange_question(session->attempt->exchange);
@@ -49,7 +60,7 @@ void auth_describe(struct session *session, enum auth_reason reason, struct gate
         .listener = attempt->listener_text,
         .mechanism = auth_mechanism_name(auth_exchange_mechanism(attempt->exchange)),
         .authcid = authcid_of(attempt),
-        .authzid = auth_exchange_question(attempt->exchange)->authzid,
+        .authzid = authzid_of(session),
         .secret = secret_of(session),
         .reason = reason,
         .store = attempt->store ? attempt->store : "",

@@ -14,12 +14,24 @@ static void bad_result(struct session *session, const struct error *error)
     auth_no_verdict(session, AUTH_REASON_BAD_RESULT);
 }
 
-/* Who the gate found, unless the handler says that it is somebody else. */
-static struct gate_login *login_for(const struct session *session, const char *authcid)
+/* Whom the gate found, unless the handler says that it is somebody else. */
+static struct gate_login *login_for(const struct session *session, const char *authcid, const struct auth_info *given)
 {
     struct gate_login *login = session->attempt->login;
 
+    if (auth_exchange_question(session->attempt->exchange)->kind == AUTH_ASK_PASSWORD)
+        return auth_checked_login(session, given);
     return login && strcmp(login->authcid, authcid) == 0 ? login : NULL;
+}
+
+/* With `login` the user is whom the gate knows, however he spelt it. */
+static void grant(struct session *session, struct auth_info *info, struct gate_login *login, const char *authcid)
+{
+    bool is_password = auth_exchange_question(session->attempt->exchange)->kind == AUTH_ASK_PASSWORD;
+
+    if (is_password && !login) /* whatever the gate was asked, this is not what it said */
+        auth_note_words(session->attempt, &(struct gate_verdict){0});
+    auth_grant(session, info, login, login ? login->authcid : authcid);
 }
 
 /* Grants it if the user may act as whom the client asked for. `given` is taken. */
@@ -27,13 +39,16 @@ static void grant_if_allowed(struct session *session, struct auth_info *given, c
 {
     const struct auth_question *question = auth_exchange_question(session->attempt->exchange);
     const char *authzid = question->authzid ? question->authzid : authcid;
+    struct gate_login *login = login_for(session, authcid, given);
 
     if (!auth_may_act_as(authzid, authcid, given)) {
         auth_info_unref(&given);
         auth_refuse(session, AUTH_REASON_AUTHZID_REFUSED);
         return;
     }
-    auth_grant(session, given ? given : auth_info_of_user(authzid, authcid), login_for(session, authcid), authcid);
+    if (!given)
+        given = login ? auth_info_of_user(login->authzid, login->authcid) : auth_info_of_user(authzid, authcid);
+    grant(session, given, login, authcid);
 }
 
 /* Whose it is, according to an AuthInfo: the name with which he authenticated, else the first. */

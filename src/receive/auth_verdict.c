@@ -332,13 +332,9 @@ static void note_used(const struct auth_attempt *attempt, enum auth_question_kin
 
 void auth_accept(struct session *session)
 {
-    struct receive_connection *connection = session->connection;
     struct auth_attempt *attempt = session->attempt;
     const struct auth_question *question = auth_exchange_question(attempt->exchange);
 
-    if (!attempt->login && connection->checked && !strcmp(connection->checked->authcid, question->authcid))
-        attempt->login = gate_login_ref(connection->checked);
-    gate_login_unref(&connection->checked);
     auth_guess_accepted(session);
     note_used(attempt, question->kind);
     if (!attempt->login && attempt->rules)

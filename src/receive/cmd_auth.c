@@ -18,10 +18,11 @@ static void begin_attempt(struct session *session, const struct auth_mechanism *
     struct auth_attempt *attempt = mem_zalloc(sizeof *attempt);
     struct gate_rules *rules = auth_rules_of(session);
     struct auth_channel channel = {
-        .binding = auth_channel_binding, .ctx = session, .offers_bound_twin = twin && session_offers(session, twin)};
+        .binding = auth_channel_binding, .ctx = session, .offers_bound_twin = twin && session_announced(session, twin)};
 
     if (auth_certificate_of(session, &attempt->certificate))
         channel.certificate = &attempt->certificate;
+    auth_checked_forget(session->connection); /* what an attempt before this one asked is not about this */
     attempt->began_us = clock_mono_us();
     attempt->began_ms = loop_now_ms(session->listener->loop);
     attempt->rules = rules ? gate_rules_ref(rules) : NULL;

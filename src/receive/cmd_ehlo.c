@@ -95,6 +95,40 @@ static bool has_replaced(const struct policy_result *result)
     return result->outcome == POLICY_RETURNED && result->count >= 1 && lua_istable(result->L, result->first);
 }
 
+/* ---- what was announced ---- */
+
+static uint32_t mechanisms_in(struct span line)
+{
+    const struct auth_mechanism *mechanism;
+    uint32_t found = 0;
+    struct span word;
+
+    while (span_split(&line, ' ', &word)) {
+        mechanism = auth_mechanism_find(word);
+        if (mechanism)
+            found |= (uint32_t)1 << auth_mechanism_index(mechanism);
+    }
+    return found;
+}
+
+/* Policy may have left out some of them, or all. */
+static void note_announced(struct session *session, struct span extensions)
+{
+    struct span line;
+
+    session->announced_mechanisms = 0;
+    while (span_split(&extensions, '\n', &line))
+        if (span_istarts_with(line, SPAN_LIT("AUTH ")))
+            session->announced_mechanisms |= mechanisms_in(span_from(line, 5));
+}
+
+bool session_announced(const struct session *session, const struct auth_mechanism *mechanism)
+{
+    return session->announced_mechanisms & (uint32_t)1 << auth_mechanism_index(mechanism);
+}
+
+/* ---- the answer ---- */
+
 static void accept_ehlo(struct session *session, struct span extensions)
 {
     struct smtp_reply reply = {.code = 250};
@@ -105,6 +139,7 @@ static void accept_ehlo(struct session *session, struct span extensions)
     session->ehlo_asked = NULL;
     session->connection->is_esmtp = session->ehlo_is_esmtp;
     receive_connection_changed(session->connection);
+    note_announced(session, extensions);
     session_drop_transaction(session); /* EHLO is a RSET too */
     smtp_reply_set(&reply, 250, span_of(text));
     free(text);

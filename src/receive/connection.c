@@ -37,7 +37,7 @@ static void forget_login(struct receive_connection *connection)
 {
     auth_info_unref(&connection->auth);
     gate_login_unref(&connection->login);
-    gate_login_unref(&connection->checked);
+    auth_checked_forget(connection);
     free(connection->authz_id);
     free(connection->authn_id);
     connection->authz_id = connection->authn_id = NULL;

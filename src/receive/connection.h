@@ -20,11 +20,20 @@
 #include "receive/params.h"
 
 struct gate_login;
+struct gate_verdict;
 
 #define RECEIVE_CONNECTION_CLASS "connectionmeta" /* the Lua class (policy/modules/mod_connection.c) */
 #define RECEIVE_SESSION_ID_CHARS 36
 #define RECEIVE_META_BYTES_LIMIT (64 * 1024) /* of one value, as JSON */
 #define RECEIVE_META_KEYS_LIMIT 256
+
+/* What the gate said when a handler asked it, in the attempt to log in that is under way (receive/auth_attempt.h). */
+struct receive_checked {
+    char *asked;        /* about whom; NULL: nobody has asked */
+    char *user, *store; /* as in gate_verdict */
+    bool is_known, is_cached;
+    struct gate_login *login; /* NULL: it would not let him in */
+};
 
 struct receive_connection {
     unsigned refs;
@@ -44,9 +53,8 @@ struct receive_connection {
 
     /* NULL before a login */
     struct auth_info *auth;
-    struct gate_login *login;   /* NULL too when no gate has rules here */
-    struct gate_login *checked; /* whom a handler asked the gate about, and the gate would let in: if the handler does,
-                                   this is the login */
+    struct gate_login *login; /* NULL too when no gate has rules here */
+    struct receive_checked checked;
     char *authz_id;
     char *authn_id;
 
@@ -88,5 +96,10 @@ void receive_connection_changed(struct receive_connection *connection);
 
 /* What the client said or made policy note is forgotten, who it is too (RFC 3207, section 4.2). */
 void receive_connection_forget(struct receive_connection *connection);
+
+/* ---- auth_checked.c ---- */
+
+void auth_checked_note(struct receive_connection *connection, const char *asked, const struct gate_verdict *verdict);
+void auth_checked_forget(struct receive_connection *connection);
 
 #endif

@@ -124,6 +124,7 @@ struct session {
     char *command;    /* the line, for records; secrets left out */
     char *ehlo_asked; /* the name that policy is asked about */
     bool ehlo_is_esmtp;
+    uint32_t announced_mechanisms; /* by their index: those that the last EHLO was answered with */
     char *rcpt_asked;
     struct smtp_reply *held_reply; /* said after a delay */
     uint64_t chunk_left;           /* bytes of a BDAT chunk still to come */
@@ -260,6 +261,8 @@ enum session_offer {
 };
 enum session_offer session_offer_of(struct session *session, const struct auth_mechanism *mechanism);
 bool session_offers(struct session *session, const struct auth_mechanism *mechanism);
+/* The last EHLO was answered with it (cmd_ehlo.c). */
+bool session_announced(const struct session *session, const struct auth_mechanism *mechanism);
 
 /* cmd_data.c, cmd_bdat.c: each returns how many bytes of `input` it took */
 size_t session_take_data(struct session *session, struct span input);

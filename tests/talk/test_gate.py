@@ -16,6 +16,8 @@ import time
 import pytest
 from gatepost import DEADLINE, ROOT, Daemon, Talk, make_dir
 from policies import policy, without_floors
+from sasl import Scram, scram_login
+from test_budgets import gatectl
 
 QUICK = ", auth_failure_delay = '0s'"
 SETUP = "local auth = require 'gatepost.auth'\nauth:setup { 'auth.toml' }\n"
@@ -357,6 +359,59 @@ def test_a_handler_asks_the_gate(overridden):
     assert login(overridden, "checked-ann", "lion") == REFUSED
 
 
+HAND_ON = """
+kumo.on('smtp_server_auth_plain', function(authz, authc, password, conn_meta)
+  %s
+end)
+"""
+SPELT = """
+[store.people]
+driver = 'passwd-file'
+path = '@DIR@/passwd'
+lower_case = true
+[budget.b]
+sessions = 1
+"""
+
+
+@pytest.mark.parametrize("typed, handler", [
+    ("ANN", "return auth:check_password(authz, authc, password, conn_meta)"),
+    ("ANN", "return auth:check_password(authz, authc, password, conn_meta) and true"),
+    ("ann@office", "local name = authc:gsub('@.*', '') return auth:check_password(name, name, password, conn_meta)"),
+], ids=["AuthInfo", "true", "another name"])
+def test_whom_a_handler_found_by_the_gate_is_who_it_is(typed, handler):
+    """However the name was spelt: the record binds, and blocks, budgets and counters go by the record's name."""
+    files = {"auth.toml": SPELT, "passwd": "ann:{PLAIN}tiger:::::: senders=ann@ok.example\n"}
+    with Daemon(policy(SETUP, HAND_ON % handler, listener=QUICK), files=files) as daemon:
+        with Talk(daemon.port) as client:
+            assert client.login(typed, "tiger").startswith("235")
+            assert client.ask("MAIL FROM:<boss@evil.example>") == "553 5.7.1 ann may not send as boss@evil.example"
+            client.expect("MAIL FROM:<ann@ok.example>", "250")
+            assert login(daemon, "ann", "tiger").startswith("421 4.7.0 limit sessions of budget b")
+        daemon.err.wait("login .*authcid=ann authzid=ann result=ok")
+        assert login(daemon, typed, "lion") == REFUSED
+        shown = gatectl(daemon, "auth", "show", "ann")
+        assert re.search(r"failures +ann +- +1\b", shown), shown
+        gatectl(daemon, "auth", "block", "ann", "--for", "1h")
+        assert login(daemon, typed, "tiger") == REFUSED
+
+
+def test_what_a_handler_asked_the_gate_before_is_not_about_now():
+    """Nor is what it asked about somebody else, whose AuthInfo it does not hand on."""
+    handler = HAND_ON % """
+  if password == 'tiger' then auth:check_password('ann', 'ann', password, conn_meta) end
+  return password == 'own' or (password == 'tiger' and authc == 'eve')"""
+    files = {"auth.toml": SPELT, "passwd": "ann:{PLAIN}tiger:::::: senders=ann@ok.example\n"}
+    with Daemon(policy(SETUP, handler, listener=QUICK), files=files) as daemon, Talk(daemon.port) as client:
+        assert client.login("ann", "tiger") == REFUSED
+        client.expect("AUTH PLAIN " + base64.b64encode(b"\0ann\0own").decode(), "235")  # in the handler's own words
+        client.expect("MAIL FROM:<boss@evil.example>", "250")
+    with Daemon(policy(SETUP, handler, listener=QUICK), files=files) as daemon, Talk(daemon.port) as client:
+        assert client.login("eve", "tiger").startswith("235")
+        client.expect("MAIL FROM:<boss@evil.example>", "250")
+        daemon.err.wait("login .*authcid=eve authzid=eve result=ok")
+
+
 def test_purge_and_names():
     script = SETUP + """
 kumo.on('smtp_server_auth_plain', function(authz, authc, password, conn_meta)
@@ -439,3 +494,20 @@ def test_who_is_locked_in_the_file_is_refused_like_anybody():
                     assert client.login(user, password) == REFUSED
         with Talk(daemon.port) as client:
             assert client.login("eve", "tiger").startswith("235")
+
+
+def test_what_policy_does_not_announce_is_no_downgrade():
+    """A client that could bind the channel says that it was not offered that (RFC 5802, section 6): rightly so."""
+    unbound = """
+kumo.on('smtp_server_ehlo', function(domain, conn_meta, extensions)
+  for i, line in ipairs(extensions) do extensions[i] = line:gsub(' SCRAM%-SHA%-256%-PLUS', '') end
+  return extensions
+end)
+"""
+    users = "mechanisms = ['SCRAM-SHA-256-PLUS', 'SCRAM-SHA-256']\n[user.ann]\npassword = '{PLAIN}tiger'\n"
+    for parts, code in ((), "535"), ((unbound,), "235"):
+        with Daemon(policy(SETUP, *parts, listener=QUICK), files={"auth.toml": users}) as daemon, Talk(daemon.port) as client:
+            client.expect("EHLO me", "250")
+            client.starttls()
+            client.expect("EHLO me", "250")
+            assert scram_login(client, "SCRAM-SHA-256", Scram("ann", "tiger", flag="y")).startswith(code)

@@ -139,10 +139,8 @@ static void on_verdict(void *ctx, const struct gate_verdict *verdict)
     asked->check = NULL;
     asked->reason = verdict->reason;
     asked->info = auth_info_ref(verdict->info);
-    if (asked->connection) {
-        gate_login_unref(&asked->connection->checked);
-        asked->connection->checked = gate_login_ref(verdict->login);
-    }
+    if (asked->connection)
+        auth_checked_note(asked->connection, asked->question.authcid, verdict);
     await_finish(&asked->await);
 }
 
