@@ -19,7 +19,8 @@ struct session_budget {
     struct gate_allowance *allowance;
     struct gate_spend *spend; /* while it is asked */
     budget_then_fn *then;
-    struct gate_spend *counting; /* nobody waits for it */
+    struct gate_spend *counting; /* a refused recipient: only the next recipient waits for it */
+    bool counting_is_awaited;
     struct timer renewal;
     bool has_session; /* of those at once */
     uint64_t refuses_until_ms;
@@ -199,16 +200,33 @@ json_t *budget_watchers(const struct session *session)
 
 /* ---- guessing recipients ---- */
 
+static void answer_guessing(struct session *session, budget_then_fn *then)
+{
+    const struct session_budget *budget = session->budget;
+    bool refuses = loop_now_ms(session->listener->loop) < budget->refuses_until_ms;
+    struct smtp_reply refusal;
+
+    if (refuses)
+        refusal = budget->guessing;
+    then(session, refuses ? &refusal : NULL);
+}
+
 static void on_counted(void *ctx, const struct gate_excess *excess)
 {
     struct session *session = ctx;
     struct session_budget *budget = session->budget;
 
     budget->counting = NULL;
-    if (!excess)
+    if (excess) {
+        say_excess(excess, &budget->guessing);
+        budget->refuses_until_ms = loop_now_ms(session->listener->loop) + excess->retry_ms;
+    }
+    if (!budget->counting_is_awaited)
         return;
-    say_excess(excess, &budget->guessing);
-    budget->refuses_until_ms = loop_now_ms(session->listener->loop) + excess->retry_ms;
+    budget->counting_is_awaited = false;
+    session->waiting = WAITING_NOT;
+    answer_guessing(session, budget->then);
+    session_resume_soon(session);
 }
 
 void budget_note_refusal(struct session *session, int code)
@@ -218,19 +236,23 @@ void budget_note_refusal(struct session *session, int code)
 
     if (!budget || code < 500)
         return;
-    gate_spend_leave(budget->counting);
-    budget->counting = NULL;
+    MUST(!budget->counting); /* no recipient is looked at before the one before it is counted */
     counting = gate_spend_invalid(budget->allowance, session->listener->loop, on_counted, session);
     if (counting)
         budget->counting = counting;
 }
 
-bool budget_refuses_guessing(struct session *session, struct smtp_reply *refusal_out)
+void budget_check_guessing(struct session *session, budget_then_fn *then)
 {
-    const struct session_budget *budget = session->budget;
+    struct session_budget *budget = session->budget;
 
-    if (!budget || loop_now_ms(session->listener->loop) >= budget->refuses_until_ms)
-        return false;
-    *refusal_out = budget->guessing;
-    return true;
+    if (!budget) {
+        then(session, NULL);
+    } else if (budget->counting) {
+        budget->then = then;
+        budget->counting_is_awaited = true;
+        session->waiting = WAITING_GATE;
+    } else {
+        answer_guessing(session, then);
+    }
 }

@@ -20,8 +20,9 @@ void budget_log_out(struct session *session);
 
 /* MAIL, with its transaction made: is there room at all for a message of `bytes` (0: not said)? */
 void budget_mail(struct session *session, uint64_t bytes, budget_then_fn *then);
-/* Before RCPT is looked at: true when this session has guessed too often. */
-bool budget_refuses_guessing(struct session *session, struct smtp_reply *refusal_out);
+/* Before RCPT is looked at: has this session guessed too often? Waits until the recipient before is counted, so that
+ * a pipeline gets no further than one who asks one at a time. */
+void budget_check_guessing(struct session *session, budget_then_fn *then);
 /* One more recipient, which nobody else has refused. */
 void budget_recipient(struct session *session, const char *recipient, budget_then_fn *then);
 /* RCPT was answered with `code` by whoever decides about recipients. */

@@ -70,6 +70,17 @@ static void on_relay(struct session *session, enum relay_verdict verdict, const 
     }
 }
 
+static void on_guessing(struct session *session, const struct smtp_reply *refusal)
+{
+    if (refusal) {
+        forget_pending(session);
+        session_reply(session, refusal, SESSION_COMMAND);
+        return;
+    }
+    relay_check(session, transaction_sender_domain(session->transaction), address_domain(span_of(session->rcpt_asked)),
+                on_relay);
+}
+
 void cmd_rcpt(struct session *session, const struct smtp_command *command)
 {
     struct transaction *transaction = session->transaction;
@@ -90,15 +101,10 @@ void cmd_rcpt(struct session *session, const struct smtp_command *command)
     }
     if (!identity_still_admits(session))
         return;
-    if (budget_refuses_guessing(session, &refusal)) {
-        session_reply(session, &refusal, SESSION_COMMAND);
-        return;
-    }
     forget_pending(session);
     /* RFC 5321, section 4.5.1: postmaster needs no domain; it is ours then */
     session->rcpt_asked = rcpt.recipient.domain.len > 0 ? span_dup(rcpt.recipient.text)
                                                         : mem_printf("%.*s@%s", SPAN_ARG(rcpt.recipient.text),
                                                                      session->connection->params->hostname);
-    relay_check(session, transaction_sender_domain(transaction), address_domain(span_of(session->rcpt_asked)),
-                on_relay);
+    budget_check_guessing(session, on_guessing);
 }

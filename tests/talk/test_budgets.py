@@ -200,6 +200,21 @@ def test_wrong_recipients():
         assert used(daemon, "ada", "invalid_recipients") == pytest.approx(4 / 7, abs=0.05)
 
 
+@pytest.mark.parametrize("is_shared", [False, True], ids=["memory", "redis"])
+def test_wrong_recipients_in_a_pipeline(is_shared):
+    """Who asks about hundreds at once gets no further than who waits for each answer."""
+    with RedisServer() if is_shared else contextlib.nullcontext() as redis:
+        budgets = (shared(redis, "10s") if is_shared else "") + "[budget.b]\ninvalid_recipients = 0.3\ninvalid_recipients_least = 5\n"
+        with daemon_of(users("ada", budgets=budgets), REFUSING) as daemon:
+            if is_shared:
+                wait_for_redis(daemon)
+            with session(daemon) as client:
+                client.expect("MAIL FROM:<ada@dest.example>", "250")
+                client.send(b"".join(b"RCPT TO:<bad%d@dest.example>\r\n" % number for number in range(300)))
+                codes = [client.read_reply()[:3] for _ in range(300)]
+                assert codes == ["550"] * 5 + ["450"] * 295
+
+
 DELIVERED_TO = [  # what the next server says, and whether it is held against the sender
     ("RCPT", "550 5.1.1 no such mailbox", True), ("RCPT", "550 no such mailbox", True), ("EOM", "550 5.1.1 none of them", True),
     ("RCPT", "550 5.7.1 not from you", False), ("RCPT", "553 5.1.8 who is that sender", False), ("MAIL", "550 no", False),
