@@ -40,9 +40,9 @@ void auth_checked_describe(struct session *session)
 
     if (checked->asked)
         auth_note_words(session->attempt, &(struct gate_verdict){.user = checked->user,
-                                                                  .store = checked->store,
-                                                                  .is_known = checked->is_known,
-                                                                  .is_cached = checked->is_cached});
+                                                                 .store = checked->store,
+                                                                 .is_known = checked->is_known,
+                                                                 .is_cached = checked->is_cached});
 }
 
 /* Asked about by the name that the client gave, or by another whose AuthInfo the handler hands on. */
