@@ -29,6 +29,9 @@ struct pg_where;
 struct pg_where *pg_where_new(const char *conninfo, const char *password, uint64_t statement_ms, struct error *error);
 void pg_where_free(struct pg_where *where); /* NULL is fine */
 
+/* Every server is on this machine or has to prove by TLS who it is. */
+bool pg_where_is_sure(const struct pg_where *where);
+
 /* The hosts with their addresses, as libpq wants them: lists with commas, one place for one address. */
 struct pg_places {
     char *hosts, *addresses, *ports;

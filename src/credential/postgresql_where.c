@@ -3,9 +3,11 @@
  * From a connection string to a connection. Names are resolved here, on a thread, since libpq would do it on the
  * loop and wait.
  */
+#include <errno.h>
 #include <libpq-fe.h>
 #include <netdb.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/cidr.h"
@@ -17,6 +19,7 @@
 #define PLACES_MOST 16
 #define LIST_LIMIT ((size_t)16 << 10)
 #define PARAMETERS_MOST 64 /* more than libpq knows */
+#define NO_FILE "/dev/null/none"
 
 struct pg_where {
     PQconninfoOption *options; /* as libpq took them apart */
@@ -35,10 +38,12 @@ static const char *option(const struct pg_where *where, const char *keyword)
 
 /* ---- reading ---- */
 
+static bool is_socket(struct span host) { return host.len && (host.data[0] == '/' || host.data[0] == '@'); }
+
 /* A path of a socket, an address, or a name; not what a wrongly written URI makes of a password. */
 static bool is_sound_host(struct span host)
 {
-    if (host.len && (host.data[0] == '/' || host.data[0] == '@'))
+    if (is_socket(host))
         return true;
     for (size_t i = 0; i < host.len; i++) {
         char c = ascii_lower(host.data[i]);
@@ -121,13 +126,66 @@ void pg_where_free(struct pg_where *where)
     free(where);
 }
 
+/* ---- whom it trusts ---- */
+
+static bool is_loopback(struct span host)
+{
+    static const struct ip v6 = {.family = AF_INET6, .bytes = {[15] = 1}};
+    struct ip ip;
+
+    if (span_ieq(host, SPAN_LIT("localhost")))
+        return true;
+    if (ip_parse(host, &ip))
+        return false;
+    return ip.family == AF_INET ? ip.bytes[0] == 127 : ip_equal(&ip, &v6);
+}
+
+static bool has_service(const struct pg_where *where) { return option(where, "service") || getenv("PGSERVICE"); }
+
+/* Where libpq is given no address, it takes one that the service file or the environment has, even for a socket. */
+static bool may_be_diverted(const struct pg_where *where)
+{
+    return !option(where, "hostaddr") && (has_service(where) || getenv("PGHOSTADDR"));
+}
+
+/* As libpq pairs them: the address counts where there is one, else the host in its place. */
+static bool stays_here(const struct pg_where *where)
+{
+    struct span hosts = span_of(option(where, "host"));
+    struct span addresses = span_of(option(where, "hostaddr"));
+
+    while (hosts.data || addresses.data) {
+        struct span host = {NULL, 0}, address = {NULL, 0};
+        bool is_here;
+
+        (void)span_split(&hosts, ',', &host);
+        (void)span_split(&addresses, ',', &address);
+        if (address.len)
+            is_here = is_loopback(address);
+        else
+            is_here = is_socket(host) ? !may_be_diverted(where) : is_loopback(host);
+        if (!is_here)
+            return false;
+    }
+    return true;
+}
+
+/* The other modes may take any certificate, or none. Only what the connection string says is sure: it has the last
+ * word over service file and environment, which may be others when the daemon runs. */
+bool pg_where_is_sure(const struct pg_where *where)
+{
+    const char *mode = option(where, "sslmode");
+
+    return (mode && (strcmp(mode, "verify-full") == 0 || strcmp(mode, "verify-ca") == 0)) || stays_here(where);
+}
+
 /* ---- names ---- */
 
 static bool is_name(struct span host)
 {
     struct ip ip;
 
-    return host.len && host.data[0] != '/' && host.data[0] != '@' && ip_parse(host, &ip) != 0;
+    return host.len && !is_socket(host) && ip_parse(host, &ip) != 0;
 }
 
 bool pg_where_has_names(const struct pg_where *where)
@@ -203,7 +261,7 @@ static int add_hosts(const struct pg_where *where, struct list_of_places *list, 
             status &= add_name(list, host, port, error);
             continue;
         }
-        add_place(list, host, host.data[0] == '/' || host.data[0] == '@' ? SPAN_LIT("") : host, port);
+        add_place(list, host, is_socket(host) ? SPAN_LIT("") : host, port);
         status = 0;
     }
     return status;
@@ -258,6 +316,22 @@ static void put(struct parameters *parameters, const char *keyword, const char *
     parameters->values[parameters->count++] = value;
 }
 
+/* libpq looks for a certificate of ours in the home folder, and gives up on TLS where it may not look: in root's, when
+ * the daemon was started by root and became somebody else. */
+static const char *no_own_certificate(const struct pg_where *where)
+{
+    const char *home = getenv("HOME");
+    char *path;
+    bool is_shut;
+
+    if (!home || has_service(where) || getenv("PGSSLCERT"))
+        return NULL;
+    path = mem_printf("%s/.postgresql/postgresql.crt", home);
+    is_shut = access(path, F_OK) && errno == EACCES;
+    free(path);
+    return is_shut ? NO_FILE : NULL;
+}
+
 PGconn *pg_where_connect(const struct pg_where *where, const struct pg_places *places)
 {
     struct parameters parameters = {.count = 0};
@@ -265,6 +339,7 @@ PGconn *pg_where_connect(const struct pg_where *where, const struct pg_places *p
     /* what the operator may say otherwise: looking for Kerberos tickets would block */
     put(&parameters, "gssencmode", "disable");
     put(&parameters, "application_name", "gatepost");
+    put(&parameters, "sslcert", no_own_certificate(where));
     put(&parameters, "tcp_user_timeout", where->tcp_timeout_ms);
     for (const PQconninfoOption *at = where->options; at->keyword; at++)
         put(&parameters, at->keyword, at->val);

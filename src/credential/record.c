@@ -215,7 +215,7 @@ static void read_networks(struct reader *reader, struct credential_networks *net
     struct credential_texts texts = {0};
 
     read_texts(reader, "networks", &texts);
-    if (!texts.count && json_is_array(field(reader, "networks")))
+    if (!texts.count && field(reader, "networks"))
         fault(reader, "networks", "is an empty list: leave it out to allow all");
     networks->blocks = mem_zalloc((texts.count + 1) * sizeof *networks->blocks);
     networks->count = texts.count;

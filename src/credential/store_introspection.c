@@ -39,6 +39,7 @@ struct store {
 
     /* fixed after start */
     struct http_client *http;
+    struct http_client *client; /* of its own: requests that hang take no place from other stores */
 
     /* owned by the lookup thread */
     struct token_cache *cache; /* NULL without cache_ttl */
@@ -97,6 +98,7 @@ static void read_account(struct store *store, struct settings *settings)
 
 static void introspection_close(struct store *store)
 {
+    http_client_free(store->client);
     token_cache_free(store->cache);
     token_fields_done(&store->fields);
     secret_free(store->authorization);
@@ -125,7 +127,11 @@ static struct store *introspection_open(struct settings *settings, struct error 
     return NULL;
 }
 
-static void introspection_start(struct store *store, const struct store_house *house) { store->http = house->http; }
+static void introspection_start(struct store *store, const struct store_house *house)
+{
+    store->client = http_client_new(house->loop, NULL);
+    store->http = store->client ? store->client : house->http;
+}
 
 /* ---- the answer ---- */
 

@@ -12,6 +12,7 @@
 #include "base/secret.h"
 #include "credential/credential_private.h"
 #include "credential/postgresql.h"
+#include "log/diag.h"
 
 #define QUERY_USUAL "SELECT * FROM users WHERE name = $1"
 #define PARAMETER "$1"
@@ -153,14 +154,31 @@ static void store_free(void *ctx)
     free(store);
 }
 
+/* Who sits on the way to a server without proof can hand us records of his own, and so log in as anybody. */
+static void check_trust(const struct pg_where *where, struct settings *settings, bool allow_plain)
+{
+    if (pg_where_is_sure(where))
+        return;
+    if (allow_plain)
+        diag(DIAG_WARN, NULL, "%s: records and secrets travel there in clear, or to whoever answers (allow_plain)",
+             settings_where(settings, "conninfo"));
+    else
+        settings_fault(settings, "conninfo",
+                       "would trust another machine without proof that it is the right one: add sslmode=verify-full "
+                       "(or verify-ca), or say allow_plain = true");
+}
+
 static void read_where(struct store *store, struct settings *settings)
 {
     const char *conninfo = settings_need_text(settings, "conninfo");
     char *password = settings_secret(settings, "password");
+    bool allow_plain = settings_flag(settings, "allow_plain", false);
     struct error error;
 
     store->where = pg_where_new(conninfo, password, store->timeout_ms, &error);
-    if (!store->where)
+    if (store->where)
+        check_trust(store->where, settings, allow_plain);
+    else
         settings_fault(settings, "conninfo", "%s", error.sentence);
     secret_free(password);
 }

@@ -195,9 +195,10 @@ static void *fake_vault_run(void *arg)
             abort();
         *connection = (struct fake_vault_connection){vault, fd};
         vault->fds[n] = fd;
+        /* before there is a worker: it may have answered everything before this thread goes on */
+        atomic_store(&vault->connections, n + 1);
         if (pthread_create(&vault->workers[n], NULL, fake_vault_connection_run, connection))
             abort();
-        atomic_store(&vault->connections, n + 1);
     }
     return NULL;
 }

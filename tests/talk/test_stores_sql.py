@@ -128,9 +128,67 @@ def test_postgresql_app_passwords(engine):
 
 
 def test_postgresql_by_name_and_by_socket(engine):
-    for host in ("localhost", str(engine.dir), "no-such-host.invalid,localhost"):
-        with start(people(engine, host=host) + NO_CACHE) as daemon:
+    for host, more in (("localhost", ""), (str(engine.dir), ""),
+                       ("no-such-host.invalid,localhost", "allow_plain = true\n")):
+        with start(people(engine, more, host=host) + NO_CACHE) as daemon:
             comes_to("235", daemon, "ann", "tiger")
+
+
+def validate(auth: str) -> subprocess.CompletedProcess:
+    daemon = Daemon(policy(SETUP), files={"auth.toml": auth})
+    try:
+        return daemon.run_to_end("--validate")
+    finally:
+        shutil.rmtree(daemon.dir)
+
+
+@pytest.mark.parametrize("conninfo", ["host=192.0.2.7", "host=192.0.2.7 sslmode=disable",
+                                      "host=localhost,db.example sslmode=require", "postgresql://db.example/mail"])
+def test_postgresql_elsewhere_without_proof_must_be_asked_for(conninfo):
+    store = f"[store.people]\ndriver = 'postgresql'\nconninfo = '{conninfo}'\n"
+    refused = validate(store)
+    assert refused.returncode != 0
+    for word in ("auth.toml:3", "store.people.conninfo", "sslmode=verify-full", "allow_plain = true"):
+        assert word in refused.stderr
+    taken = validate(store + "allow_plain = true\n")
+    assert taken.returncode == 0, taken.stderr
+    assert "store.people.conninfo" in taken.stderr
+    assert "in clear" in taken.stderr
+    proven = validate(store.replace(conninfo, "host=db.example sslmode=verify-full"))
+    assert proven.returncode == 0, proven.stderr
+    assert "in clear" not in proven.stderr
+
+
+def certificate_of(folder: Path, host: str) -> Path:
+    made = folder / f"{host}.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                    "-subj", f"/CN={host}", "-addext", f"subjectAltName=DNS:{host}", "-keyout", folder / f"{host}.key",
+                    "-out", made], check=True, capture_output=True)
+    return made
+
+
+def test_postgresql_proves_who_it_is(own_engine, tmp_path):
+    trusted, other = certificate_of(tmp_path, "localhost"), certificate_of(tmp_path, "elsewhere.example")
+    for name in ("localhost.pem", "localhost.key"):
+        placed = Path(shutil.copy(tmp_path / name, own_engine.dir / name))
+        placed.chmod(0o600)
+        if own_engine.who:
+            os.chown(placed, own_engine.who["user"], own_engine.who["group"])
+    for name, value in (("ssl_cert_file", own_engine.dir / "localhost.pem"),
+                        ("ssl_key_file", own_engine.dir / "localhost.key"), ("ssl", "on")):
+        own_engine.sql(f"ALTER SYSTEM SET {name} = '{value}'")
+    own_engine.sql("SELECT pg_reload_conf()")
+    strict = "sslmode=verify-full sslrootcert=@DIR@/ca.pem user="
+    verifying = people(own_engine, host="localhost").replace("user=", strict)
+    try:
+        with start(verifying + NO_CACHE, {"ca.pem": trusted.read_text()}) as daemon:
+            comes_to("235", daemon, "ann", "tiger")
+        with start(verifying + NO_CACHE, {"ca.pem": other.read_text()}) as daemon:
+            assert login(daemon, "ann", "tiger").startswith("454")
+            daemon.err.wait("certificate verify failed")
+    finally:
+        own_engine.sql("ALTER SYSTEM RESET ALL")
+        own_engine.sql("SELECT pg_reload_conf()")
 
 
 @pytest.mark.parametrize("more, host_password, says", [
@@ -380,7 +438,8 @@ def test_passwd_file_of_htpasswd():
             assert login(daemon, user, "lion") == REFUSED
 
 
-@pytest.mark.parametrize("text", ["ann\n", "ann:x\nann:y\n", "ann:x::::::nopassword\n"])
+@pytest.mark.parametrize("text", ["ann\n", "ann:x\nann:y\n", "ann:x::::::nopassword\n",
+                                  "ann:x::::::networks=,\n", "ann:x::::::allow_nets=,\n"])
 def test_passwd_file_that_is_broken_stops_the_start(text):
     daemon = Daemon(policy(SETUP), files={"auth.toml": PASSWD, "passwd": text})
     ended = daemon.run_to_end("--validate")

@@ -130,6 +130,10 @@ static const struct {
     {"{\"not_after\": true}", "not_after:", false},
     {"{\"not_after\": 1e30}", "not_after:", false},
     {"{\"networks\": []}", "networks:", false},
+    {"{\"networks\": \"\"}", "networks:", true}, /* a column without a value */
+    {"{\"networks\": \",\"}", "networks:", false},
+    {"{\"networks\": \" , \"}", "networks:", false},
+    {"{\"secrets\": [{\"label\": \"a\", \"password\": \"x\", \"networks\": \",\"}]}", "secrets[0].networks:", false},
     {"{\"networks\": [\"10.0.0.1\", \"HIDDEN\"]}", "networks:", false},
     {"{\"groups\": 5}", "groups:", false},
     {"{\"groups\": [5]}", "groups:", false},

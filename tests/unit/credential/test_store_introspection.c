@@ -24,13 +24,19 @@ static int tear_down(void **state)
 
 #define ACCOUNT "client_id = 'relay'\nclient_secret = 'pass:w\xc3\xb6rd'\n"
 
-static struct test_store open_store(const char *more)
+/* A busy machine may make the server slow, which is no failure of its. */
+#define PATIENT "timeout = '60s'\n"
+#define HASTY "timeout = '500ms'\n" /* for a server that never answers */
+
+static struct test_store open_within(const char *timeout, const char *more)
 {
     char toml[2048];
 
-    snprintf(toml, sizeof toml, ACCOUNT "endpoint = '%s/introspect'\n%s", server->address, more);
+    snprintf(toml, sizeof toml, ACCOUNT "endpoint = '%s/introspect'\n%s%s", server->address, timeout, more);
     return token_store_open(&store_introspection, toml);
 }
+
+static struct test_store open_store(const char *more) { return open_within(PATIENT, more); }
 
 static void answer(const char *body) { fake_issuer_set(server, FAKE_ANSWERS, 200, body); }
 
@@ -162,8 +168,8 @@ static void no_other_status_is_a_verdict(void **state)
 
 static void a_server_that_misbehaves_gives_no_verdict(void **state)
 {
-    static const enum fake_issuer_way ways[] = {FAKE_HANGS, FAKE_DRIPS, FAKE_CUTS, FAKE_TRUNCATES, FAKE_FLOODS};
-    struct test_store store = open_store("timeout = 1\n");
+    static const enum fake_issuer_way ways[] = {FAKE_CUTS, FAKE_TRUNCATES, FAKE_FLOODS};
+    struct test_store store = open_store("");
 
     (void)state;
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
@@ -178,10 +184,38 @@ static void a_server_that_misbehaves_gives_no_verdict(void **state)
     token_store_close(&store);
 }
 
+static enum store_outcome outcome_of(struct test_store *store, const char *token)
+{
+    struct test_ask test;
+
+    token_begin(store, &test, token);
+    ask_wait(store, &test);
+    ask_forget(&test);
+    return test.outcome;
+}
+
+static void a_server_that_is_silent_gives_no_verdict(void **state)
+{
+    static const enum fake_issuer_way ways[] = {FAKE_HANGS, FAKE_DRIPS};
+    struct test_store store = open_within(HASTY, "");
+    enum store_outcome outcome;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        fake_issuer_set(server, ways[i], 200, "{\"active\":true,\"username\":\"ann\"}");
+        expect_token(&store, "the-token-itself", "(failed)");
+        answer("{\"active\":true,\"username\":\"ann\"}");
+        while ((outcome = outcome_of(&store, "the-token-itself")) == STORE_FAILED)
+            ; /* on a busy machine it may be late once more */
+        assert_int_equal(outcome, STORE_FOUND);
+    }
+    token_store_close(&store);
+}
+
 /* One that hangs for one token holds up no other. */
 static void asks_do_not_wait_for_each_other(void **state)
 {
-    struct test_store store = open_store("timeout = 60\n");
+    struct test_store store = open_store("");
     struct test_ask hanging[20];
     int before = atomic_load(&server->requests);
 
@@ -199,6 +233,48 @@ static void asks_do_not_wait_for_each_other(void **state)
     }
     expect_token(&store, "another-token", "ann");
     token_store_close(&store);
+}
+
+static void on_other_done(void *ctx, const struct http_response *response, const struct error *error)
+{
+    (void)ctx;
+    (void)response;
+    (void)error;
+    fail();
+}
+
+/* The kernel takes connections for a server that says nothing. */
+static int listen_silently(char *url, size_t size)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(listen(fd, 16), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+    snprintf(url, size, "http://127.0.0.1:%u/", ntohs(address.sin_port));
+    return fd;
+}
+
+/* Keys are fetched with the house's client: as many as it may have out, and none is answered. */
+static void requests_of_others_take_no_place(void **state)
+{
+    struct test_store store = open_store("");
+    char url[64];
+    int silent = listen_silently(url, sizeof url);
+    struct http_request request = {.url = url, .connect_limit_ms = 600000, .total_limit_ms = 600000};
+    struct error error = {0};
+
+    (void)state;
+    for (size_t i = 0; i < HTTP_TRANSFERS_LIMIT; i++)
+        assert_non_null(http_start(store.house.http, &request, on_other_done, NULL, &error));
+    assert_null(http_start(store.house.http, &request, on_other_done, NULL, &error));
+    answer("{\"active\":true,\"username\":\"ann\"}");
+    expect_token(&store, "the-token-itself", "ann");
+    token_store_close(&store);
+    close(silent);
 }
 
 /* ---- what is kept ---- */
@@ -353,8 +429,8 @@ static void a_secret_may_stand_in_a_file(void **state)
 
     (void)state;
     write_file("secret", "b\n");
-    snprintf(toml, sizeof toml, "endpoint = '%s/i'\nclient_id = 'a'\nclient_secret_file = '%s'\n", server->address,
-             in_dir("secret"));
+    snprintf(toml, sizeof toml, PATIENT "endpoint = '%s/i'\nclient_id = 'a'\nclient_secret_file = '%s'\n",
+             server->address, in_dir("secret"));
     store = token_store_open(&store_introspection, toml);
     answer("{\"active\":true,\"username\":\"ann\"}");
     expect_token(&store, "the-token-itself", "ann");
@@ -372,7 +448,9 @@ int main(void)
         cmocka_unit_test(what_is_not_the_servers_own_is_passed_on),
         cmocka_unit_test(no_other_status_is_a_verdict),
         cmocka_unit_test(a_server_that_misbehaves_gives_no_verdict),
+        cmocka_unit_test(a_server_that_is_silent_gives_no_verdict),
         cmocka_unit_test(asks_do_not_wait_for_each_other),
+        cmocka_unit_test(requests_of_others_take_no_place),
         cmocka_unit_test(nothing_is_kept_unless_asked_for),
         cmocka_unit_test(a_good_answer_is_kept_for_its_time),
         cmocka_unit_test(nothing_is_kept_beyond_the_tokens_own_end),

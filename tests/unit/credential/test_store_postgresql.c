@@ -11,9 +11,13 @@
 
 #include "credential/store_fields.h"
 
-/* ---- a port where somebody listens ---- */
+/* A busy machine may be slow to refuse a connection or to look up a name. */
+#define PATIENT "connect_timeout = 60\n"
 
-static int listen_on(uint16_t *port_out)
+/* ---- ports of ours: nobody else is given one as long as its socket is open ---- */
+
+/* Bound alone, whoever connects is refused. */
+static int bind_to(uint16_t *port_out)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof address;
@@ -21,9 +25,16 @@ static int listen_on(uint16_t *port_out)
 
     assert_true(fd >= 0);
     assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
-    assert_int_equal(listen(fd, 16), 0);
     assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
     *port_out = ntohs(address.sin_port);
+    return fd;
+}
+
+static int listen_on(uint16_t *port_out)
+{
+    int fd = bind_to(port_out);
+
+    assert_int_equal(listen(fd, 16), 0);
     return fd;
 }
 
@@ -48,10 +59,10 @@ static void settings_are_checked(void **state)
         {"conninfo = 'postgresql://relay:hush@a/mail'", "has a password in it"},
         {"conninfo = 'host=a pasword=hush'", "not a connection string"},
         {"conninfo = 'postgresql://relay:hu@sh@a/mail'", "%40"},
-        {"conninfo = 'host=a'\nquery = 'SELECT 1'", "query"},
-        {"conninfo = 'host=a'\nconnections = 17", "connections"},
-        {"conninfo = 'host=a'\nconection = 1", "conection"},
-        {"conninfo = 'host=a'\npassword = 'hush'\npassword_env = 'HUSH'", "password"},
+        {"conninfo = 'host=::1'\nquery = 'SELECT 1'", "query"},
+        {"conninfo = 'host=::1'\nconnections = 17", "connections"},
+        {"conninfo = 'host=::1'\nconection = 1", "conection"},
+        {"conninfo = 'host=::1'\npassword = 'hush'\npassword_env = 'HUSH'", "password"},
     };
 
     (void)state;
@@ -66,16 +77,110 @@ static void settings_are_checked(void **state)
     }
 }
 
+/* It would hand out records, and so let in whom it likes. */
+static void another_machine_has_to_prove_who_it_is(void **state)
+{
+    static const struct {
+        const char *conninfo;
+        bool is_sure;
+    } cases[] = {
+        {"host=/run/postgresql", true},
+        {"host=@gatepost", true},
+        {"host=LocalHost", true},
+        {"host=127.9.9.9", true},
+        {"host=::1 sslmode=disable", true},
+        {"host=/run/postgresql,localhost,127.0.0.1", true},
+        {"host=db.example hostaddr=127.0.0.1", true}, /* the end of a tunnel */
+        {"host=localhost,/run/postgresql hostaddr=127.0.0.1,", true},
+        {"host=localhost service=mail", true}, /* whose address is not taken */
+        {"postgresql://localhost/mail", true},
+        {"postgresql://[::1]/mail", true},
+        {"postgresql://%2Frun%2Fpostgresql/mail", true},
+        {"host=db.example sslmode=verify-full", true},
+        {"hostaddr=192.0.2.7 sslmode=verify-ca", true},
+        {"host=a.example,b.example sslmode=verify-full", true},
+        {"host=/run/postgresql service=mail sslmode=verify-full", true},
+        {"postgresql://db.example/mail?sslmode=verify-full", true},
+        {"host=db.example", false},
+        {"host=192.0.2.7", false},
+        {"host=0.0.0.0", false},
+        {"host=localhost.example", false},
+        {"host=2001:db8::1", false},
+        {"host=192.0.2.7 sslmode=disable", false},
+        {"host=192.0.2.7 sslmode=allow", false},
+        {"host=192.0.2.7 sslmode=prefer", false},
+        {"host=192.0.2.7 sslmode=require", false},
+        {"host=192.0.2.7 sslmode=''", false},
+        {"host=192.0.2.7 sslmode=verify-full sslmode=require", false},
+        {"host=192.0.2.7 sslmode=Verify-Full", false},
+        {"host=localhost,db.example", false},
+        {"host=/run/postgresql,192.0.2.7", false},
+        {"hostaddr=192.0.2.7", false},
+        {"hostaddr=127.0.0.1,192.0.2.7", false},
+        {"host=localhost hostaddr=192.0.2.7", false},
+        {"host=localhost,db.example hostaddr=127.0.0.1,", false},
+        {"host=localhost,db.example hostaddr=127.0.0.1", false},
+        {"hostaddr=127.0.0.1,", false},
+        {"host=/run/postgresql service=mail", false}, /* which may name an address */
+        {"postgresql://db.example/mail", false},
+        {"postgresql://localhost,db.example:5433/mail?sslmode=require", false},
+        {"postgresql:///mail?host=db.example", false},
+        {"postgresql:///mail?host=localhost&hostaddr=192.0.2.7", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct error error = {0};
+        struct store *store;
+        char toml[512];
+
+        snprintf(toml, sizeof toml, "conninfo = \"%s\"\n", cases[i].conninfo);
+        store = try_open(&store_postgresql, toml, &error);
+        if (!store != !cases[i].is_sure)
+            fail_msg("%s: %s", cases[i].conninfo, store ? "is taken" : error.sentence);
+        if (store)
+            store_postgresql.close(store);
+        else if (!strstr(error.sentence, "auth.toml:1: conninfo: ") || !strstr(error.sentence, "sslmode=verify-full") ||
+                 !strstr(error.sentence, "allow_plain = true"))
+            fail_msg("%s: %s", cases[i].conninfo, error.sentence);
+        snprintf(toml, sizeof toml, "conninfo = \"%s\"\nallow_plain = true\n", cases[i].conninfo);
+        store = try_open(&store_postgresql, toml, &error);
+        if (!store)
+            fail_msg("%s: %s", cases[i].conninfo, error.sentence);
+        store_postgresql.close(store);
+    }
+}
+
+/* libpq takes the address of the environment for a socket's. */
+static void the_environment_leads_nowhere_else_unseen(void **state)
+{
+    static const char *const names[] = {"PGHOSTADDR", "PGSERVICE"};
+    struct error error = {0};
+    struct store *store;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        setenv(names[i], "192.0.2.7", 1);
+        assert_null(try_open(&store_postgresql, "conninfo = 'host=/run/postgresql'", &error));
+        store = try_open(&store_postgresql, "conninfo = 'host=127.0.0.1'", &error);
+        assert_non_null(store);
+        store_postgresql.close(store);
+        unsetenv(names[i]);
+    }
+    setenv("PGSSLMODE", "verify-full", 1); /* of this start; the next may lack it */
+    assert_null(try_open(&store_postgresql, "conninfo = 'host=db.example'", &error));
+    unsetenv("PGSSLMODE");
+}
+
 static void a_closed_port_fails_at_once(void **state)
 {
     uint16_t port;
     struct test_store store;
     struct test_ask ask;
-    int fd = listen_on(&port);
+    int fd = bind_to(&port);
 
     (void)state;
-    close(fd);
-    store = open_port("127.0.0.1", port, "");
+    store = open_port("127.0.0.1", port, PATIENT);
     for (int i = 0; i < 3; i++) {
         ask = ask_store(&store, "ann", NULL);
         assert_int_equal(ask.outcome, STORE_FAILED);
@@ -84,6 +189,7 @@ static void a_closed_port_fails_at_once(void **state)
         assert_null(strstr(ask.error.sentence, "hush"));
     }
     test_store_close(&store);
+    close(fd);
 }
 
 static void names_are_resolved(void **state)
@@ -91,16 +197,15 @@ static void names_are_resolved(void **state)
     uint16_t port;
     struct test_store store;
     struct test_ask ask;
-    int fd = listen_on(&port);
+    int fd = bind_to(&port);
 
     (void)state;
-    close(fd);
-    store = open_port("no-such-host.invalid,localhost", port, "");
+    store = open_port("no-such-host.invalid,localhost", port, PATIENT "allow_plain = true\n");
     ask = ask_store(&store, "ann", NULL);
     assert_int_equal(ask.outcome, STORE_FAILED);
     assert_non_null(strstr(ask.error.sentence, "connection to server")); /* the other host's name was found */
     test_store_close(&store);
-    store = open_port("no-such-host.invalid", port, "");
+    store = open_port("no-such-host.invalid", port, PATIENT "allow_plain = true\n");
     ask = ask_store(&store, "ann", NULL);
     assert_int_equal(ask.outcome, STORE_FAILED);
     assert_non_null(strstr(ask.error.sentence, "address of no-such-host.invalid"));
@@ -108,6 +213,7 @@ static void names_are_resolved(void **state)
     store = open_port("localhost", port, ""); /* closed while a thread resolves */
     loop_turn(store.loop, true);
     test_store_close(&store);
+    close(fd);
 }
 
 /* The kernel accepts for a server that is paused. */
@@ -257,6 +363,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(settings_are_checked),
+        cmocka_unit_test(another_machine_has_to_prove_who_it_is),
+        cmocka_unit_test(the_environment_leads_nowhere_else_unseen),
         cmocka_unit_test(a_closed_port_fails_at_once),
         cmocka_unit_test(names_are_resolved),
         cmocka_unit_test(a_silent_server_costs_no_more_than_its_time),

@@ -2,6 +2,7 @@
  *
  * An attempt's way: over users in the file, and over a store that the test plays, to see what it is asked.
  */
+#include <semaphore.h>
 #include <time.h>
 
 #include "harness.h"
@@ -439,24 +440,58 @@ static void test_cancelled_on_the_way(void **state)
     free(stored);
 }
 
+static sem_t has_begun, may_end;
+static bool has_ended;
+
+static void hold(struct job *job)
+{
+    (void)job;
+    sem_post(&has_begun);
+    while (sem_wait(&may_end))
+        ;
+}
+
+static void note_end(struct job *job)
+{
+    (void)job;
+    has_ended = true;
+}
+
+/* Until may_end is posted, the pool's one thread works for nobody else. */
+static void hold_the_pool(struct job *job)
+{
+    assert_int_equal(sem_init(&has_begun, 0, 0) || sem_init(&may_end, 0, 0), 0);
+    has_ended = false;
+    *job = (struct job){.run = hold, .done = note_end};
+    assert_int_equal(jobs_submit(password_pool(), job, NULL), 0);
+    while (sem_wait(&has_begun))
+        ;
+}
+
+#define ONE_WAITS "[password]\nthreads = 1\nqueue_limit = 1\ntime_limit = 60\n"
+
 static void test_a_full_pool_is_no_verdict(void **state)
 {
     char *stored = hash_of(PASSWORD_BCRYPT, "tiger");
-    char *toml = mem_printf("[user.scott]\npassword = '%s'\n[password]\nthreads = 1\nqueue_limit = 1\n", stored);
+    char *toml = mem_printf("[user.scott]\npassword = '%s'\n" ONE_WAITS, stored);
     struct gate_rules *rules = rules_of(toml);
     struct attempt attempts[20];
-    int busy = 0;
+    struct job holding;
 
     (void)state;
+    hold_the_pool(&holding);
     for (size_t i = 0; i < 20; i++) {
         attempts[i] = (struct attempt){.question = password_question("scott", "lion")};
         attempt_begin(&attempts[i], rules, "192.0.2.1");
     }
-    for (size_t i = 0; i < 20; i++) {
+    sem_post(&may_end);
+    for (size_t i = 0; i < 20; i++)
         attempt_wait(&attempts[i]);
-        busy += attempts[i].reason == AUTH_REASON_BUSY;
-    }
-    assert_true(busy >= 10 && busy < 20);
+    assert_reason(attempts[0].reason, BAD_PASSWORD);
+    for (size_t i = 1; i < 20; i++)
+        assert_reason(attempts[i].reason, BUSY);
+    while (!has_ended)
+        loop_turn(test_loop, true);
     password_pool_limit(0, 0, 0);
     gate_rules_unref(&rules);
     free(toml);
@@ -825,17 +860,13 @@ static void test_refusals_cost_the_same(void **state)
 
 static uint64_t refusal_us(struct gate_rules *rules, const char *stored)
 {
-    uint64_t took[3], before;
+    uint64_t before;
 
     play.stored = stored;
-    for (size_t i = 0; i < 3; i++) {
-        gate_purge(rules, "ann");
-        before = processor_us();
-        assert_reason(log_in(rules, "ann", "lion"), BAD_PASSWORD);
-        took[i] = processor_us() - before;
-    }
-    qsort(took, 3, sizeof *took, compare);
-    return took[1];
+    gate_purge(rules, "ann");
+    before = processor_us();
+    assert_reason(log_in(rules, "ann", "lion"), BAD_PASSWORD);
+    return processor_us() - before;
 }
 
 /* Who is locked out where passwords are kept is refused as if the password were wrong. */
@@ -844,11 +875,19 @@ static void test_a_locked_secret_is_a_wrong_one(void **state)
     char *stored = hash_of(PASSWORD_BCRYPT, "tiger"), *locked = mem_printf("!%s", stored);
     char *toml = mem_printf("[user.x]\npassword = '%s'\n", stored);
     struct gate_rules *rules = played(toml, &records, NULL, 60000);
-    uint64_t wrong = refusal_us(rules, stored);
+    const char *kinds[] = {stored, locked, "*"};
+    uint64_t least[] = {UINT64_MAX, UINT64_MAX, UINT64_MAX};
 
     (void)state;
-    assert_in_range(refusal_us(rules, locked) * 100, wrong * 60, wrong * 160);
-    assert_in_range(refusal_us(rules, "*") * 100, wrong * 60, wrong * 160);
+    /* in turns, and the least: neither a clock that changes its pace nor a cold cache then makes a difference */
+    for (size_t trial = 0; trial < 11; trial++)
+        for (size_t i = 0; i < 3; i++) {
+            uint64_t took = refusal_us(rules, kinds[i]);
+
+            least[i] = took < least[i] ? took : least[i];
+        }
+    assert_in_range(least[1] * 100, least[0] * 60, least[0] * 160);
+    assert_in_range(least[2] * 100, least[0] * 60, least[0] * 160);
     play.second = stored;
     gate_purge(rules, "ann");
     assert_reason(log_in(rules, "ann", "tiger"), OK);
