@@ -26,6 +26,7 @@ struct store {
     /* fixed after open */
     struct token_fields fields;
     unsigned algorithms; /* a bit for each enum crypto_signature */
+    json_t *types;       /* media types that `typ` may be */
 
     /* owned by the lookup thread */
     struct jwt_keys *keys;
@@ -59,6 +60,26 @@ static unsigned read_algorithms(struct settings *settings)
     return algorithms ? algorithms : (1u << CRYPTO_SIGNATURE_COUNT) - 1;
 }
 
+/* An issuer signs other tokens with the same keys, and has names for them (RFC 8725, section 3.11). Most say of access
+ * tokens only that they are JWTs, or nothing, as they did before RFC 9068 gave them a name. */
+static json_t *read_types(struct settings *settings)
+{
+    const json_t *types = settings_strings(settings, "types");
+    const json_t *type;
+    size_t i;
+
+    if (!settings_has(settings, "types"))
+        return json_pack("[s, s]", "JWT", "at+jwt");
+    if (json_array_size(types) == 0)
+        settings_fault(settings, "types", "must name one at least");
+    json_array_foreach(types, i, type)
+    {
+        if (!jwt_type_is_sound(span_of(json_string_value(type))))
+            settings_fault(settings, "types", "must be media types such as \"at+jwt\"");
+    }
+    return json_deep_copy(types);
+}
+
 static struct jwt_keys *read_keys(struct settings *settings)
 {
     struct jwt_keys_source source = {
@@ -85,6 +106,7 @@ static void jwt_close(struct store *store)
 {
     jwt_keys_free(store->keys);
     token_fields_done(&store->fields);
+    json_decref(store->types);
     free(store);
 }
 
@@ -95,6 +117,7 @@ static struct store *jwt_open(struct settings *settings, struct error *error)
     token_fields_read(&store->fields, settings, "sub", NULL);
     store->fields.rules.needs_expiry = settings_flag(settings, "require_expiry", true);
     store->algorithms = read_algorithms(settings);
+    store->types = read_types(settings);
     store->keys = read_keys(settings);
     if (!store->fields.issuer)
         settings_fault(settings, "issuer", "must be given");
@@ -165,9 +188,11 @@ static void look_for_newer(struct jwt_ask *work, enum token_verdict verdict)
 static void let_in(struct jwt_ask *work, struct jwt *jwt)
 {
     json_t *fields = NULL;
-    enum token_verdict verdict = token_fields_judge(&work->store->fields, jwt->claims, &fields);
+    enum token_verdict verdict = jwt_check_type(jwt, work->store->types);
     struct store_ask *ask;
 
+    if (verdict == TOKEN_GOOD)
+        verdict = token_fields_judge(&work->store->fields, jwt->claims, &fields);
     if (verdict != TOKEN_GOOD) {
         turn_away(work, verdict);
         return;

@@ -6,13 +6,21 @@
 #include "credential/lookup.h"
 #include "gate/gate_private.h"
 
+/* As with tokens (ask_token.c): an old record lets in, and turns nobody away. */
+static enum auth_reason admission(const struct gate_check *check)
+{
+    enum auth_reason reason = gate_check_admission(check, NULL);
+
+    return check->is_stale && auth_reason_outcome(reason) == AUTH_OUTCOME_REFUSED ? AUTH_REASON_UNVERIFIED : reason;
+}
+
 static void decide(struct gate_check *check, const struct lookup_result *result)
 {
     (void)result;
     if (!check->credential && check->rules->external.needs_record)
         gate_check_end(check, AUTH_REASON_NO_USER);
     else
-        gate_check_end(check, gate_check_admission(check, NULL));
+        gate_check_end(check, admission(check));
 }
 
 void gate_ask_external(struct gate_check *check)

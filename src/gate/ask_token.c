@@ -11,6 +11,15 @@
 #include "gate/gate_private.h"
 #include "log/diag.h"
 
+/* The token is good, but the store is away and may think otherwise of its user by now: as with passwords, an old record
+ * lets in, and turns nobody away. */
+static enum auth_reason admission(const struct gate_check *check)
+{
+    enum auth_reason reason = gate_check_admission(check, NULL);
+
+    return check->is_stale && auth_reason_outcome(reason) == AUTH_OUTCOME_REFUSED ? AUTH_REASON_UNVERIFIED : reason;
+}
+
 static void decide(struct gate_check *check, const struct lookup_result *result)
 {
     (void)result;
@@ -20,7 +29,7 @@ static void decide(struct gate_check *check, const struct lookup_result *result)
     }
     if (!check->credential)
         check->credential = credential_ref(check->token_user);
-    gate_check_end(check, gate_check_admission(check, NULL));
+    gate_check_end(check, admission(check));
 }
 
 static bool has_records(const struct gate_check *check)

@@ -173,6 +173,52 @@ enum auth_reason gate_check_admission(const struct gate_check *check, const stru
     return reason == AUTH_REASON_OK && check->facts->is_locked ? AUTH_REASON_LOCKED : reason;
 }
 
+/* ---- a token's user and its record ---- */
+
+static struct credential_texts copy_of(const struct credential_texts *texts)
+{
+    struct credential_texts copy = {.texts = mem_zalloc((texts->count + 1) * sizeof *copy.texts)};
+
+    while (copy.count < texts->count) {
+        copy.texts[copy.count] = mem_strdup(texts->texts[copy.count]);
+        copy.count++;
+    }
+    return copy;
+}
+
+/* Where both name some, the record's hold: it is the operator's word about this user. */
+static struct credential_texts first_named(const struct credential_texts *record, const struct credential_texts *token)
+{
+    return copy_of(record->count ? record : token);
+}
+
+static bool is_needed(const struct credential_texts *record, const struct credential_texts *token)
+{
+    return !record->count && token->count;
+}
+
+/* Whom the session knows: the record, and what the token says where the record names nobody and nothing, so that a user
+ * is not freed of what his issuer holds him to by having a record at all. A copy is without the secrets, which a token
+ * opens none of, and without what was admission's to ask. Groups are not here: gate_info_of adds them up. */
+static struct credential *credential_of(const struct gate_check *check)
+{
+    struct credential *record = check->credential, *copy;
+    const struct credential *token = check->token_user;
+
+    if (!record || !token ||
+        (!is_needed(&record->senders, &token->senders) && !is_needed(&record->tenants, &token->tenants)))
+        return credential_ref(record);
+    copy = mem_zalloc(sizeof *copy);
+    atomic_init(&copy->refs, 1);
+    copy->name = mem_strdup(record->name);
+    copy->groups = copy_of(&record->groups);
+    copy->may_act_as = copy_of(&record->may_act_as);
+    copy->senders = first_named(&record->senders, &token->senders);
+    copy->tenants = first_named(&record->tenants, &token->tenants);
+    copy->limits = json_incref(record->limits);
+    return copy;
+}
+
 static struct gate_login *make_login(const struct gate_check *check)
 {
     const char *name = check->credential ? check->credential->name : check->user;
@@ -180,7 +226,7 @@ static struct gate_login *make_login(const struct gate_check *check)
     struct gate_login *login;
 
     login = gate_login_of(check->rules, name, strcmp(authzid, check->user) ? authzid : name);
-    login->credential = check->credential ? credential_ref(check->credential) : NULL;
+    login->credential = credential_of(check);
     login->claims = json_incref(check->claims);
     login->is_by_gate = true;
     login->purges = check->purges;

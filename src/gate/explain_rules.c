@@ -8,11 +8,13 @@
 #include "base/mem.h"
 #include "gate/budget.h"
 #include "gate/explain_private.h"
-#include "gate/guess.h"
+#include "gate/guess_private.h"
 #include "gate/identity.h"
 
 struct rules_asked {
     struct explaining *explaining;
+    struct guess_subject subject;
+    struct guess_plan plan;
     struct gate_allowance *allowance;
     void (*on_explained)(struct explaining *explaining);
 };
@@ -23,8 +25,16 @@ static void end(struct rules_asked *asked)
     void (*on_explained)(struct explaining *) = asked->on_explained;
 
     gate_allowance_unref(&asked->allowance);
+    guess_subject_done(&asked->subject);
     free(asked);
     on_explained(explaining);
+}
+
+/* Of a login that would be let in so far: the first that stands against it is why, in the order of a session. */
+static void decide(struct explaining *explaining, enum auth_reason reason)
+{
+    if (explaining->reason == AUTH_REASON_OK)
+        explaining->reason = reason;
 }
 
 /* ---- what it has used up ---- */
@@ -32,13 +42,23 @@ static void end(struct rules_asked *asked)
 static void tell_use(struct explaining *explaining, const struct gate_use *use, const char *where)
 {
     bool is_reached = use->used >= use->most;
-    json_t *step = explain_step(explaining, "budget", EXPLAIN_NOTE, "%s%s%s: %s: %g of %g%s%s", use->budget,
-                                *use->subject ? " of " : "", use->subject, gate_limit_name(use->limit), use->used,
-                                use->most, is_reached ? ", reached" : "", where);
+    bool refuses = is_reached && use->limit == GATE_LIMIT_SESSIONS; /* the others are about mail, not logins */
+    json_t *step =
+        explain_step(explaining, "budget", refuses ? EXPLAIN_REFUSES : EXPLAIN_NOTE, "%s%s%s: %s: %g of %g%s%s",
+                     use->budget, *use->subject ? " of " : "", use->subject, gate_limit_name(use->limit), use->used,
+                     use->most, is_reached ? ", reached" : "", where);
 
+    if (refuses)
+        decide(explaining, AUTH_REASON_BUDGET);
     json_object_set_new(step, "value", json_real(use->used));
     json_object_set_new(step, "limit", json_real(use->most));
     json_object_set_new(step, "applies", json_boolean(is_reached));
+}
+
+static void fail_budgets(struct explaining *explaining, const struct error *error)
+{
+    explain_step(explaining, "budget", EXPLAIN_FAILS, "%s", error->sentence);
+    decide(explaining, AUTH_REASON_STORE_ERROR);
 }
 
 static void on_uses(void *ctx, const struct gate_uses *uses, const struct error *error)
@@ -46,7 +66,7 @@ static void on_uses(void *ctx, const struct gate_uses *uses, const struct error 
     struct rules_asked *asked = ctx;
 
     if (error)
-        explain_step(asked->explaining, "budget", EXPLAIN_FAILS, "%s", error->sentence);
+        fail_budgets(asked->explaining, error);
     for (size_t i = 0; uses && i < uses->count; i++)
         tell_use(asked->explaining, &uses->list[i], uses->is_local ? ", on this node" : "");
     end(asked);
@@ -61,7 +81,7 @@ static void tell_budgets(struct rules_asked *asked)
         end(asked);
     } else if (gate_allowance_new(&(struct gate_who){explaining->rules, explaining->login, explaining->info},
                                   explaining->user, &asked->allowance, &error)) {
-        explain_step(explaining, "budget", EXPLAIN_FAILS, "%s", error.sentence);
+        fail_budgets(explaining, &error);
         end(asked);
     } else if (asked->allowance) {
         gate_allowance_show(asked->allowance, explaining->loop, on_uses, asked);
@@ -95,12 +115,14 @@ static void tell_mail_from(struct explaining *explaining, const struct gate_who 
                      "may not send as <%s>", explaining->mail_from);
 }
 
-static void add_senders(struct buf *line, const struct credential *credential)
+static void add_senders(struct buf *line, const struct credential *credential, const char *whose)
 {
     for (size_t i = 0; credential && i < credential->senders.count; i++)
-        if (buf_appendf(line, "%s%s", i ? ", " : "; its record allows ", credential->senders.texts[i]))
+        if (buf_appendf(line, "%s%s%s", i ? ", " : whose, i ? "" : " allows ", credential->senders.texts[i]))
             return;
 }
+
+static bool names_senders(const struct credential *credential) { return credential && credential->senders.count > 0; }
 
 static void tell_identity(struct explaining *explaining)
 {
@@ -110,7 +132,10 @@ static void tell_identity(struct explaining *explaining)
     struct buf line;
 
     buf_init(&line, 65536);
-    add_senders(&line, explaining->credential);
+    if (names_senders(explaining->credential) || !explaining->login)
+        add_senders(&line, explaining->credential, "; its record");
+    else
+        add_senders(&line, explaining->login->credential, "; its token");
     explain_step(explaining, "identity", EXPLAIN_NOTE, "mode %s%s", modes[mode], buf_cstr(&line));
     buf_done(&line);
     if (explaining->mail_from)
@@ -180,6 +205,53 @@ static void tell_greeting(struct explaining *explaining)
         explain_step(explaining, "greeting", EXPLAIN_NOTE, "listeners with refuse_before_tls turn such a client away");
 }
 
+/* ---- does a secret that is right look like a guess that came right? ---- */
+
+static void go_on(struct rules_asked *asked)
+{
+    tell_identity(asked->explaining);
+    tell_budgets(asked);
+}
+
+static void tell_doubt(struct explaining *explaining, bool holds)
+{
+    const char *so = holds ? "the user would be held" : "it would be told as a suspicion";
+    json_t *step = explain_step(explaining, "success_after_failures", holds ? EXPLAIN_REFUSES : EXPLAIN_NOTE,
+                                "a login from there that succeeds now looks like a guess: %s", so);
+
+    json_object_set_new(step, "applies", json_true());
+    if (holds)
+        decide(explaining, AUTH_REASON_LOCKED);
+}
+
+/* As guess.c judges a login, but nobody is held for it. */
+static void on_numbers(void *ctx, const struct tally_answer *answer)
+{
+    struct rules_asked *asked = ctx;
+    const struct gate_guessing *guessing = asked->explaining->rules->guessing;
+    struct guess_numbers numbers;
+
+    guess_numbers_read(&numbers, &asked->plan, answer);
+    if (guess_decide(guessing, &asked->subject, &numbers) == GATE_GUESS_NONE && !numbers.doubt_ms &&
+        guess_is_success_suspect(guessing, &asked->subject, &numbers))
+        tell_doubt(asked->explaining, guessing->holds);
+    go_on(asked);
+}
+
+static void ask_for_doubts(struct rules_asked *asked)
+{
+    struct explaining *explaining = asked->explaining;
+    struct gate_guessing *guessing = explaining->rules->guessing;
+
+    if (!tally_get() || !guessing->is_on || !explaining->user || !*explaining->user) {
+        go_on(asked);
+        return;
+    }
+    guess_subject_init(&asked->subject, guessing, &explaining->facts.peer, explaining->user);
+    guess_plan_make(&asked->plan, guessing, &asked->subject, SPAN_LIT(""), false);
+    (void)tally_run(tally_get(), explaining->loop, asked->plan.ops, asked->plan.count, on_numbers, asked);
+}
+
 static void on_guess(void *ctx, const struct gate_guess_explanation *explanation)
 {
     struct rules_asked *asked = ctx;
@@ -193,10 +265,9 @@ static void on_guess(void *ctx, const struct gate_guess_explanation *explanation
         explain_step(explaining, "shared", EXPLAIN_NOTE, "Redis does not answer: these are this node's numbers");
     if (explanation->is_unwelcome)
         tell_greeting(explaining);
-    if (explanation->locked_by != GATE_GUESS_NONE && explaining->reason == AUTH_REASON_OK)
-        explaining->reason = AUTH_REASON_LOCKED;
-    tell_identity(explaining);
-    tell_budgets(asked);
+    if (explanation->locked_by != GATE_GUESS_NONE)
+        decide(explaining, AUTH_REASON_LOCKED);
+    ask_for_doubts(asked);
 }
 
 void explain_rules(struct explaining *explaining, void (*on_explained)(struct explaining *explaining))

@@ -170,6 +170,8 @@ enum token_verdict claims_check(const struct claims_rules *rules, const json_t *
         verdict = check_beginning(rules, claims, "nbf", now_ms);
     if (verdict == TOKEN_GOOD)
         verdict = check_beginning(rules, claims, "iat", now_ms);
+    if (verdict == TOKEN_GOOD && json_object_get(claims, "cnf")) /* whatever is in it */
+        verdict = TOKEN_BOUND;
     return verdict == TOKEN_GOOD ? check_scopes(rules, claims) : verdict;
 }
 

@@ -33,7 +33,8 @@ struct claims_rules {
                                                          a record without them would allow more, not less */
 };
 
-/* TOKEN_GOOD, or what is wrong first. `now_ms` is wall time. */
+/* TOKEN_GOOD, or what is wrong first. `now_ms` is wall time. A token with `cnf` (RFC 7800) is good only with a proof of
+ * the key that it is bound to (RFC 8705, RFC 9449), which nobody brings over SASL. */
 enum token_verdict claims_check(const struct claims_rules *rules, const json_t *claims, int64_t now_ms);
 
 /* TOKEN_GOOD with the fields of a record, a new reference: {"name", "groups", "tenants", "senders", "claims"}; else

@@ -6,6 +6,8 @@
  */
 #include "token/jwt.h"
 
+#include <string.h>
+
 #include "base/secret.h"
 #include "token/base64url.h"
 
@@ -85,4 +87,53 @@ enum token_verdict jwt_verify(const struct jwt *jwt, unsigned algorithms, const 
         if (crypto_verify(candidates[i], jwt->signed_part, buf_span(&jwt->signature)))
             return TOKEN_GOOD;
     return count ? TOKEN_SIGNATURE : TOKEN_UNKNOWN_KEY;
+}
+
+/* ---- its type ---- */
+
+/* Without "application/", which goes without saying where no other slash follows. */
+static struct span short_type(struct span type)
+{
+    static const char prefix[] = "application/";
+    struct span rest = span_from(type, sizeof prefix - 1);
+
+    return span_istarts_with(type, span_of(prefix)) && span_find(rest, '/') == rest.len ? rest : type;
+}
+
+static struct span text_of(const json_t *string)
+{
+    return span_make(json_string_value(string), json_string_length(string));
+}
+
+enum token_verdict jwt_check_type(const struct jwt *jwt, const json_t *types)
+{
+    const json_t *typ = json_object_get(jwt->header, "typ");
+    struct span type = typ ? text_of(typ) : SPAN_LIT("JWT"); /* which says no more than none (RFC 7519, section 5.1) */
+    const json_t *element;
+    size_t i;
+
+    if (typ && !json_is_string(typ))
+        return TOKEN_TYPE;
+    json_array_foreach(types, i,
+                       element) if (span_ieq(short_type(type), short_type(text_of(element)))) return TOKEN_GOOD;
+    return TOKEN_TYPE;
+}
+
+/* RFC 6838, section 4.2. */
+static bool is_type_name(struct span name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        char c = ascii_lower(name.data[i]);
+
+        if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && (i == 0 || !c || !strchr("!#$&-^_.+", c)))
+            return false;
+    }
+    return name.len > 0;
+}
+
+bool jwt_type_is_sound(struct span type)
+{
+    size_t slash = span_find(type, '/');
+
+    return is_type_name(span_head(type, slash)) && (slash == type.len || is_type_name(span_from(type, slash + 1)));
 }

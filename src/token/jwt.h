@@ -40,4 +40,9 @@ const char *jwt_issuer(const struct jwt *jwt); /* NULL when it has none */
 enum token_verdict jwt_verify(const struct jwt *jwt, unsigned algorithms, const struct jwks *keys);
 bool jwt_names_key(const struct jwt *jwt); /* has a `kid` */
 
+/* TOKEN_GOOD, or TOKEN_TYPE when `typ` is none of `types`: an array of media types, which are compared without regard
+ * to case and to "application/" in front (RFC 7515, section 4.1.9). A token that has none is a "JWT". */
+enum token_verdict jwt_check_type(const struct jwt *jwt, const json_t *types);
+bool jwt_type_is_sound(struct span type); /* can be a media type, "application/" left out or not */
+
 #endif

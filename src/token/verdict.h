@@ -10,12 +10,14 @@ enum token_verdict {
     TOKEN_GOOD,
     TOKEN_ALGORITHM,   /* none that the store takes; also "none" */
     TOKEN_CRITICAL,    /* its header asks for an extension that we lack (`crit`) */
+    TOKEN_TYPE,        /* the issuer's, but another kind of token (`typ`): to log out with, to prove a key with */
     TOKEN_UNKNOWN_KEY, /* signed with a key that we do not have */
     TOKEN_SIGNATURE,   /* not that key's */
     TOKEN_ISSUER,      /* another's */
     TOKEN_AUDIENCE,    /* good, but for somebody else */
     TOKEN_EXPIRED,     /* was good */
     TOKEN_NOT_YET,     /* will be good: `nbf` or `iat` lies ahead */
+    TOKEN_BOUND,       /* good only together with a key that we do not ask for (`cnf`) */
     TOKEN_SCOPE,       /* good, but not for this */
     TOKEN_USER,        /* names nobody we could let in */
     TOKEN_CLAIM,       /* a claim that we need is missing, or of the wrong type */

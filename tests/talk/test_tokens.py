@@ -4,12 +4,13 @@ slow, stopped, killed or broken. The tokens come from another implementation tha
 
 import json
 import re
+import sqlite3
 import subprocess
 import threading
 import time
 
 import pytest
-from gatepost import DEADLINE, Daemon, Talk, make_dir
+from gatepost import DEADLINE, Daemon, Talk, give, make_dir, until
 from policies import AUTHENTICATED_MAY_RELAY, MESSAGE, policy
 from sasl import b64, unb64
 from tokens import AUDIENCE, CLIENT, Issuer, Key, claims, key_set
@@ -78,10 +79,12 @@ def until_told(daemon: Daemon, token: str) -> str:
 
 
 KEYS = {algorithm: Key(algorithm) for algorithm in ("RS256", "ES256", "EdDSA")}
+THUMBPRINT = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
 OPAQUE = {
     "2YotnFZFEjr1zCsicMWpAA": {"active": True, "username": "olga", "scope": "mail.send"},
     "without-a-name": {"active": True, "scope": "mail.send"},
     "ended": {"active": True, "username": "olga", "exp": 1},
+    "bound": {"active": True, "username": "olga", "token_type": "DPoP", "cnf": {"jkt": THUMBPRINT}},
 }
 
 
@@ -111,6 +114,11 @@ def test_a_token_opens_the_gate(daemon, issuer, algorithm, mechanism, authz):
 def test_an_audience_among_others_and_a_token_without_kid(daemon, issuer):
     token = KEYS["ES256"].mint(claims(issuer.address, "ann", aud=["web", AUDIENCE]), kid=None)
     assert login(daemon, token) == "ann ann"
+
+
+@pytest.mark.parametrize("typ", [None, "JWT", "application/at+jwt", "AT+JWT"])
+def test_a_type_that_an_access_token_may_have(daemon, issuer, typ):
+    assert login(daemon, KEYS["ES256"].mint(claims(issuer.address, "ann"), typ=typ)) == "ann ann"
 
 
 def test_another_implementation_sends_mail(issuer, tmp_path):
@@ -150,10 +158,17 @@ BAD = {
     "alg none": lambda own, key: key.mint(claims(own, "ann"), alg="none").rpartition(".")[0] + ".",
     "alg of another": lambda own, key: key.mint(claims(own, "ann"), alg="RS256"),
     "crit": lambda own, key: key.mint(claims(own, "ann"), crit=["exp"]),
+    "to log out with": lambda own, key: key.mint(claims(own, "ann"), typ="logout+jwt"),
+    "a proof of a key": lambda own, key: key.mint(claims(own, "ann"), typ="dpop+jwt", jwk=key.jwk()),
+    "an ID token that says so": lambda own, key: key.mint(claims(own, "ann"), typ="id_token+jwt"),
+    "a type that is none": lambda own, key: key.mint(claims(own, "ann"), typ=["JWT"]),
+    "bound by DPoP": lambda own, key: key.mint(claims(own, "ann", cnf={"jkt": THUMBPRINT})),
+    "bound by mutual TLS": lambda own, key: key.mint(claims(own, "ann", cnf={"x5t#S256": THUMBPRINT})),
     "stranger's key": lambda own, key: Key("ES256", kid=key.kid).mint(claims(own, "ann")),
     "own key in the header": lambda own, key: (lambda k: k.mint(claims(own, "ann"), jwk=k.jwk()))(Key("ES256")),
     "opaque": lambda own, key: "unknown-to-all",
     "opaque, ended": lambda own, key: "ended",
+    "opaque, bound": lambda own, key: "bound",
     "opaque, nobody": lambda own, key: "without-a-name",
 }
 
@@ -181,6 +196,54 @@ def test_the_operator_is_told_why(daemon, issuer):
     before = len(daemon.err.find("result=expired"))
     login(daemon, BAD["expired"](issuer.address, KEYS["RS256"]))
     daemon.err.wait("result=expired", before + 1)
+
+
+@pytest.mark.parametrize("what, words", [
+    ("to log out with", "sso: the token's type is not one that this store takes"),
+    ("bound by DPoP", "sso: the token is bound to a key of its holder's, which is not checked here"),
+    ("opaque, bound", "opaque: the token is bound to a key of its holder's, which is not checked here")])
+def test_the_operator_is_told_what_kind_of_token_it_was(daemon, issuer, what, words):
+    told, refused = (len(daemon.err.find(text)) for text in ("login: store " + words, "result=bad_token"))
+    assert login(daemon, BAD[what](issuer.address, KEYS["ES256"])).startswith(REFUSED)
+    daemon.err.wait("login: store " + words, told + 1)
+    daemon.err.wait("result=bad_token", refused + 1)
+
+
+def test_an_issuer_that_types_its_tokens_can_be_taken_at_its_word(issuer):
+    """RFC 9068: then what it calls JWT, or nothing, is an ID token or the like."""
+    with start(jwt_store(issuer.address, "types = ['application/at+jwt']")) as daemon:
+        for typ, expected in [("at+jwt", "ann ann"), ("JWT", REFUSED), (None, REFUSED), ("id_token+jwt", REFUSED)]:
+            assert login(daemon, KEYS["ES256"].mint(claims(issuer.address, "ann"), typ=typ)).startswith(expected)
+        daemon.replace("auth.toml", jwt_store(issuer.address, "types = ['at+jwt', 'id_token+jwt']"))
+        daemon.reload()
+        assert login(daemon, KEYS["ES256"].mint(claims(issuer.address, "ann"), typ="id_token+jwt")) == "ann ann"
+
+
+def test_a_record_of_a_store_that_is_away_does_not_make_a_token_bad(issuer):
+    """Ann may have been let in again meanwhile."""
+    token = KEYS["ES256"].mint(claims(issuer.address, "ann"))
+    folder = make_dir()
+    path = folder / "users.db"
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE users (name TEXT PRIMARY KEY, password TEXT, disabled INT)")
+        database.execute("INSERT INTO users VALUES ('ann', 'tiger', 1)")
+    database.close()
+    give(path)
+    people = f"[store.people]\ndriver = 'sqlite'\npath = '{path}'\n[cache]\npositive_ttl = 0.001\nrecheck = 0\n"
+    with start("stores = ['sso', 'people']", jwt_store(issuer.address), people) as daemon:
+        assert login(daemon, token).startswith(REFUSED)
+        daemon.err.wait("result=disabled")
+        path.rename(folder / "away.db")
+        path.write_text("no database " * 100)
+        give(path)
+        until(lambda: login(daemon, token).startswith("454 4.7.0"), daemon.err.text)
+        daemon.err.wait("result=unverified")
+        (folder / "away.db").rename(path)
+        with sqlite3.connect(path) as database:
+            database.execute("UPDATE users SET disabled = 0")
+        database.close()
+        give(path)
+        until(lambda: login(daemon, token) == "ann ann", daemon.err.text)
 
 
 def test_no_token_is_written_anywhere(issuer):
@@ -389,10 +452,49 @@ def test_the_issuer_must_prove_who_it_is(certificate):
     (jwt_store("https://id.example", keys="jwks_file = '/nowhere/keys.json'"), r"/nowhere/keys\.json"),
     (jwt_store("https://id.example", keys="jwks_url = 'http://id.example/keys'"), r"auth\.toml:5: store\.sso\.jwks_url"),
     (jwt_store("https://id.example", "algorithms = ['HS256']"), r"auth\.toml:6: store\.sso\.algorithms"),
+    (jwt_store("https://id.example", "types = ['at+jwt', 'at jwt']"), r"auth\.toml:6: store\.sso\.types: must be media types"),
+    (jwt_store("https://id.example", "types = []"), r"auth\.toml:6: store\.sso\.types: must name one"),
     (introspection_store("https://id.example", "cache = 60"), r"auth\.toml:6: store\.opaque\.cache"),
-], ids=["file", "in clear", "algorithm", "unknown"])
+], ids=["file", "in clear", "algorithm", "type", "no type", "unknown"])
 def test_a_mistake_names_its_line(table, fault):
     with_mistake = start(table)
     done = with_mistake.run_to_end()
     assert done.returncode != 0
     assert re.search(fault, done.stderr), done.stderr
+
+
+# ---- what a token claims, beside a record ----
+
+
+WHOSE = """
+kumo.on('smtp_server_mail_from', function(sender, conn_meta)
+  local info = conn_meta:auth_info()
+  kumo.reject(599, (info.tenant or '-') .. ' ' .. table.concat(info.groups, '+'))
+end)
+"""
+
+
+@pytest.mark.parametrize("record, whose, may", [
+    ("", "blue staff", ["ann@ok.example"]),
+    ("[user.ann]\npassword = 'x'", "blue staff", ["ann@ok.example"]),
+    ("[user.ann]\npassword = 'x'\nsenders = []\ntenants = []", "blue staff", ["ann@ok.example"]),
+    ("[user.ann]\npassword = 'x'\nsenders = ['ann@record.example']", "blue staff", ["ann@record.example"]),
+    ("[user.ann]\npassword = 'x'\ntenant = 'red'", "red staff", ["ann@ok.example"]),
+    ("[user.ann]\npassword = 'x'\nsenders = ['ann@record.example']\ntenant = 'red'\ngroups = ['ops']", "red ops+staff",
+     ["ann@record.example", "ann@ops.example"]),
+    ("[user.ann]\npassword = 'x'\ngroups = ['ops']", "blue ops+staff", ["ann@ok.example", "ann@ops.example"]),
+], ids=["none", "bare", "empty", "senders", "tenant", "all", "group"])
+def test_what_a_token_claims_holds_where_the_record_names_none(record, whose, may):
+    key, address = Key("ES256"), "https://id.example"
+    folder = make_dir()
+    path = folder / "keys.json"
+    path.write_text(key_set(key))
+    path.chmod(0o644)
+    claimed = "senders_claim = 'senders'\ntenant_claim = 'tenant'\ngroups_claim = 'groups'"
+    token = key.mint(claims(address, "ann", senders=["ann@ok.example"], tenant="blue", groups=["staff"]))
+    with start(jwt_store(address, claimed, keys=f"jwks_file = '{path}'"), "[group.ops]\nsenders = ['@ops.example']", record,
+               parts=(WHOSE,)) as daemon, secure(daemon) as client:
+        assert attempt(client, token).startswith("235 ")
+        for sender in ("ann@ok.example", "ann@record.example", "ann@ops.example", "ceo@bank.example"):
+            said = client.ask(f"MAIL FROM:<{sender}>").strip()
+            assert said == f"599 {whose}" if sender in may else said.startswith("553 5.7.1 "), said

@@ -14,7 +14,8 @@ import subprocess
 import pytest
 from gatepost import ROOT, Daemon, Talk, give, make_dir
 from policies import policy
-from sasl import Scram, scram_login
+from sasl import Scram, b64, scram_login
+from tokens import Key, claims, key_set
 
 PAGE = (ROOT / "docs" / "authentication.md").read_text()
 EXAMPLES = dict(re.findall(r"^<!-- auth: (\S+) -->\n+```toml\n(.*?)^```$", PAGE, re.M | re.S))
@@ -22,6 +23,7 @@ FIRST = re.search(r"^<!-- file: auth.toml -->\n+```toml\n(.*?)^```$", PAGE, re.M
 SETUP = "local auth = require 'gatepost.auth'\nauth:setup { '@DIR@/auth.toml' }\n"
 QUICK = ", auth_failure_delay = '0s'"
 ARGON2ID = re.search(r"\$argon2id\$\S+(?=\")", PAGE).group(0)  # of "example"
+KEY = Key("ES256")
 ENVIRONMENT = {"ACCOUNTS_TOKEN": "abc"}
 
 
@@ -40,7 +42,8 @@ def folder():
                     "/CN=Example CA", "-keyout", made / "ca.key", "-out", made / "ca.pem"], check=True, capture_output=True)
     for name in ("ldap-password", "vault-token", "database", "accounts-token", "vault-secret-id", "introspection"):
         (made / name).write_text("s3cret\n")
-    for path in made.iterdir():
+    (made / "keys.json").write_text(key_set(KEY))
+    for path in (made, *made.iterdir()):
         give(path)
     yield made
     shutil.rmtree(made, ignore_errors=True)
@@ -91,6 +94,51 @@ def test_several_secrets(folder):
         assert login(daemon, "shop", "example", "support@example.com") == "235"
         assert login(daemon, "shop", "example", "x@shop.example.com") == "235"
         assert login(daemon, "shop", "example", "ceo@example.com") == "535"
+
+
+def test_every_kind_of_hash(folder):
+    """Of each that the table says is verified."""
+    users = re.findall(r"^\[user\.(\S+)\]$", EXAMPLES["hashes"], re.M)
+    table = re.search(r"^\| scheme \| verified .*?\n\n", PAGE, re.M | re.S).group(0)
+    named = [name for row in re.findall(r"^\| (`.*?) \| yes", table, re.M) for name in re.findall(r"`([^`]+)`", row)]
+    assert users == named
+    with daemon_of(EXAMPLES["hashes"], folder) as daemon:
+        for user in users:
+            assert login(daemon, user, "example") == "235", user
+            assert login(daemon, user, "other") == "535", user
+
+
+def test_every_field_of_a_record(folder):
+    fields = set(re.findall(r"`([a-z_]+)`", "".join(re.findall(r"^\| (`.*?) \|", PAGE.split("## The record")[1].split("A list may be")[0], re.M))))
+    shown = set(re.findall(r"^([a-z_]+) =", EXAMPLES["record"], re.M)) | {"name", "secrets", "tenant"}
+    assert fields == shown
+    with daemon_of(EXAMPLES["record"], folder) as daemon:
+        assert login(daemon, "scott", "example", "support@example.com") == "235"
+        with Talk(daemon.port) as client:
+            assert client.login("scott", "example").startswith("235")
+            client.expect("MAIL FROM:<you@example.com>", "553 5.7.1")
+            client.expect("MAIL FROM:<news@lists.example.com>", "250")
+
+
+def test_when_a_secret_was_used_is_kept(folder):
+    with daemon_of(EXAMPLES["last-used"], folder) as daemon:
+        assert login(daemon, "till", "till-1234") == "235"
+    assert "till" in (folder / "last-used").read_text()
+
+
+def test_tokens_and_old_clients(folder):
+    listener = ", auth_mechanisms = { 'OAUTHBEARER', 'XOAUTH2', 'SCRAM-SHA-1' }" + QUICK
+    token = KEY.mint(claims("https://id.example", "ann", aud="smtp"))
+    logins = [lambda client: client.ask("AUTH OAUTHBEARER " + b64(f"n,,\1auth=Bearer {token}\1\1")),
+              lambda client: client.ask("AUTH XOAUTH2 " + b64(f"user=ann\1auth=Bearer {token}\1\1")),
+              lambda client: scram_login(client, "SCRAM-SHA-1", Scram("scanner", "example", hash_name="sha1"))]
+    with daemon_of(EXAMPLES["more-mechanisms"], folder, listener) as daemon:
+        for log_in in logins:
+            with Talk(daemon.port) as client:
+                client.expect("EHLO me.example", "250")
+                client.starttls()
+                client.expect("EHLO me.example", "250")
+                assert log_in(client).startswith("235")
 
 
 def test_mechanisms(folder):

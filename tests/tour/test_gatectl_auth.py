@@ -142,6 +142,15 @@ jwks_file = 'keys.json'
     answer = explain(*how, config=folder / "auth.toml", stdin=token + "\n")
     assert (answer["decision"], answer["user"], answer["store"]) == ("let_in", "ann", "sso")
     assert token not in json.dumps(answer)
+    token = key.mint(claims(issuer, "bob", senders=["bob@ok.example"]))
+    rules = (folder / "auth.toml").read_text() + "senders_claim = 'senders'\n[user.bob]\npassword = 'x'\n"
+    for more, sender, allows in (("", "bob@ok.example", "token"), ("senders = ['@rec.example']\n", "x@rec.example", "record")):
+        (folder / "more.toml").write_text(rules + more)
+        give(folder / "more.toml")
+        for address, result in ((sender, "passes"), ("ceo@bank.example", "refuses")):
+            answer = explain(*how, "--mail-from", address, config=folder / "more.toml", stdin=token + "\n")
+            assert answer["by"]["mail_from"]["result"] == result
+            assert answer["by"]["identity"]["text"].startswith(f"mode reject; its {allows} allows "), answer
     answer = explain(*how, config=folder / "auth.toml", stdin=Key("EdDSA").mint(claims(issuer, "ann")) + "\n", code=1)
     assert (answer["decision"], answer["reason"], answer["secret"]) == ("refused", "bad_token", "wrong")
 
@@ -393,6 +402,67 @@ def test_a_user_is_held_from_everywhere(daemon):
     assert "the user is held, until it is unlocked\n" in shown, shown
     ask(daemon, "unlock", "ann")
     assert log_in(daemon, "ann", "tiger-canary-7") == "235"
+
+
+def test_sessions_in_use_refuse_the_next_one():
+    rules = RULES + "sessions = 1\n"
+    with Daemon(POLICY, files={"auth.toml": rules}) as daemon:
+        where = ["--endpoint", daemon.http, "--user", "ann", "--from", "127.0.0.5", "--password-stdin"]
+        assert explain(*where, stdin="tiger-canary-7\n")["decision"] == "let_in"
+        with Talk(daemon.port, source="127.0.0.5") as first:
+            assert first.login("ann", "tiger-canary-7")[:3] == "235"
+            for _ in range(2):  # a test takes no session
+                answer = explain(*where, stdin="tiger-canary-7\n", code=1)
+                assert (answer["decision"], answer["reason"], answer["secret"]) == ("refused", "budget", "right")
+            results = {rule["text"].split(":")[1]: rule["result"] for rule in answer["rules"] if rule["rule"] == "budget"}
+            assert results == {" sessions": "refuses", " messages_per_hour": "note"}
+            assert explain(*where[:-1], code=1)["reason"] == "budget"
+            assert explain(*where, stdin="wrong-canary-7\n", code=1)["reason"] == "bad_password"
+            with Talk(daemon.port, source="127.0.0.5") as second:
+                assert second.login("ann", "tiger-canary-7").startswith("421 4.7.0 limit sessions of budget all")
+            assert first.ask("QUIT").startswith("221")
+            assert first.closed()
+        assert log_in(daemon, "ann", "tiger-canary-7") == "235"
+
+
+@pytest.mark.parametrize("hold", [True, False])
+def test_a_right_password_that_looks_like_a_guess(hold):
+    rules = RULES.replace("address_user_limit = 3", f"hold = {str(hold).lower()}")
+    with Daemon(POLICY, files={"auth.toml": rules}) as daemon:
+        where = ["--endpoint", daemon.http, "--user", "ann", "--from"]
+        for guess in range(6):
+            assert log_in(daemon, "ann", f"guess-{guess}") == "535"
+        for _ in range(2):  # nobody is held for a test, nor doubted
+            answer = explain(*where, "127.0.0.5", "--password-stdin", stdin="tiger-canary-7\n", code=int(hold))
+            assert (answer["decision"], answer["reason"]) == (("refused", "locked") if hold else ("let_in", "ok"))
+            assert answer["secret"] == "right"
+            assert answer["by"]["success_after_failures"]["result"] == ("refuses" if hold else "note")
+        answer = explain(*where, "127.0.0.6")
+        assert "success_after_failures" not in answer["by"] and answer["by"]["held"]["result"] == "passes"
+        assert set(entries(daemon, "ann")) == {"failures"}
+        assert log_in(daemon, "ann", "tiger-canary-7") == ("535" if hold else "235")
+        answer = explain(*where, "127.0.0.5", code=int(hold))
+        assert answer["by"]["held"]["applies"] == hold
+        assert "success_after_failures" not in answer["by"]  # it is held, or has been let in
+
+
+def test_limits_that_make_no_sense_are_no_verdict():
+    daemon = Daemon(POLICY, files={"auth.toml": "[store.people]\ndriver = 'sqlite'\npath = '@DIR@/users.db'\n"})
+    with contextlib.closing(sqlite3.connect(daemon.dir / "users.db")) as db:
+        db.execute("CREATE TABLE users (name TEXT PRIMARY KEY, password TEXT, limits TEXT)")
+        db.execute("""INSERT INTO users VALUES ('dan', '{PLAIN}old-canary-7', '{"messages_per_hour": "many"}')""")
+        db.execute("""INSERT INTO users VALUES ('eve', '{PLAIN}old-canary-7', '{"messages_per_hour": 7}')""")
+        db.commit()
+    give(daemon.dir / "users.db")
+    with daemon:
+        where = ["--endpoint", daemon.http, "--from", "127.0.0.5", "--user"]
+        for more, stdin in (["--password-stdin"], "old-canary-7\n"), ([], ""):
+            answer = explain(*where, "dan", *more, stdin=stdin, code=1)
+            assert (answer["decision"], answer["reason"]) == ("no_verdict", "store_error")
+            assert answer["by"]["budget"]["result"] == "fails" and "messages_per_hour" in answer["by"]["budget"]["text"]
+            assert explain(*where, "eve", *more, stdin=stdin)["decision"] == "let_in"
+        assert log_in(daemon, "dan", "old-canary-7") == "454"
+        assert log_in(daemon, "eve", "old-canary-7") == "235"
 
 
 def test_cached_records_are_forgotten():

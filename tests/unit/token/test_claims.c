@@ -165,6 +165,39 @@ static void scopes_are_all_needed(void **state)
     check_all(rows, sizeof rows / sizeof *rows);
 }
 
+/* A token that is good only with a proof of a key opens the gate to nobody who brings the token alone. */
+static void a_token_bound_to_a_key_is_none_for_bearers(void **state)
+{
+    static const struct row rows[] = {
+        {"{\"cnf\":{\"jkt\":\"0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I\"}}", TOKEN_BOUND},      /* RFC 9449 */
+        {"{\"cnf\":{\"x5t#S256\":\"bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2\"}}", TOKEN_BOUND}, /* RFC 8705 */
+        {"{\"cnf\":{\"kid\":\"dfd1aa97\"}}", TOKEN_BOUND},                                         /* RFC 7800 */
+        {"{\"cnf\":{}}", TOKEN_BOUND},
+        {"{\"cnf\":7}", TOKEN_BOUND},
+        {"{\"cnf\":false}", TOKEN_BOUND},
+        {"{\"CNF\":{}}", TOKEN_GOOD}, /* another claim */
+        {"{\"cnf\":{},\"iss\":\"https://other.example\"}", TOKEN_ISSUER},
+        {"{\"cnf\":{},\"exp\":1}", TOKEN_EXPIRED},
+        {"{\"cnf\":{},\"scope\":\"\"}", TOKEN_BOUND},
+    };
+    static const struct claims_rules open = {.user_claims = {"sub"}};
+
+    (void)state;
+    check_all(rows, sizeof rows / sizeof *rows);
+    assert_int_equal(check(&open, "{\"cnf\":{}}"), TOKEN_BOUND);
+}
+
+/* null does not mean that there is none: claims_with() would take it away. */
+static void a_binding_to_null_is_one(void **state)
+{
+    json_t *claims = claims_with("{}");
+
+    (void)state;
+    json_object_set_new(claims, "cnf", json_null());
+    assert_int_equal(claims_check(&strict, claims, NOW_MS), TOKEN_BOUND);
+    json_decref(claims);
+}
+
 static void rules_that_ask_for_nothing(void **state)
 {
     static const struct claims_rules open = {.user_claims = {"sub"}};
@@ -296,6 +329,8 @@ int main(void)
         cmocka_unit_test(issuer_and_audience),
         cmocka_unit_test(times),
         cmocka_unit_test(scopes_are_all_needed),
+        cmocka_unit_test(a_token_bound_to_a_key_is_none_for_bearers),
+        cmocka_unit_test(a_binding_to_null_is_one),
         cmocka_unit_test(rules_that_ask_for_nothing),
         cmocka_unit_test(the_user_is_found),
         cmocka_unit_test(a_long_name_is_no_user),

@@ -313,6 +313,85 @@ static void a_token_without_kid_tries_the_keys_of_its_type(void **state)
     buf_done(&set);
 }
 
+/* ---- its type ---- */
+
+static enum token_verdict type_of(const char *header, const json_t *types)
+{
+    char *token = mint_token_as(&ec, header, claims);
+    enum token_verdict verdict;
+    struct jwt jwt;
+
+    assert_int_equal(jwt_parse(span_of(token), &jwt), 0);
+    verdict = jwt_check_type(&jwt, types);
+    jwt_done(&jwt);
+    free(token);
+    return verdict;
+}
+
+static void a_type_is_one_of_those_that_are_taken(void **state)
+{
+    static const struct {
+        const char *header;
+        bool is_usual, is_at, is_other; /* of ["JWT", "at+jwt"], of ["application/AT+jwt"], of ["example/a+jwt"] */
+    } table[] = {
+        {"{}", true, false, false},
+        {"{\"typ\":\"JWT\"}", true, false, false},
+        {"{\"typ\":\"jwt\"}", true, false, false},
+        {"{\"typ\":\"application/jwt\"}", true, false, false},
+        {"{\"typ\":\"Application/JWT\"}", true, false, false},
+        {"{\"typ\":\"at+jwt\"}", true, true, false},
+        {"{\"typ\":\"AT+JWT\"}", true, true, false},
+        {"{\"typ\":\"application/at+jwt\"}", true, true, false},
+        {"{\"typ\":\"example/a+jwt\"}", false, false, true},
+        {"{\"typ\":\"application/example/a+jwt\"}", false, false, false},
+        {"{\"typ\":\"a+jwt\"}", false, false, false},
+        {"{\"typ\":\"logout+jwt\"}", false, false, false},
+        {"{\"typ\":\"dpop+jwt\"}", false, false, false},
+        {"{\"typ\":\"id_token+jwt\"}", false, false, false},
+        {"{\"typ\":\"secevent+jwt\"}", false, false, false},
+        {"{\"typ\":\"oauth-authz-req+jwt\"}", false, false, false},
+        {"{\"typ\":\"application/application/jwt\"}", false, false, false},
+        {"{\"typ\":\"text/jwt\"}", false, false, false},
+        {"{\"typ\":\"/jwt\"}", false, false, false},
+        {"{\"typ\":\"application/\"}", false, false, false},
+        {"{\"typ\":\"\"}", false, false, false},
+        {"{\"typ\":\"JWT \"}", false, false, false},
+        {"{\"typ\":\"JW\"}", false, false, false},
+        {"{\"typ\":\"at+jwt; charset=utf-8\"}", false, false, false},
+        {"{\"typ\":null}", false, false, false},
+        {"{\"typ\":7}", false, false, false},
+        {"{\"typ\":[\"JWT\"]}", false, false, false},
+        {"{\"TYP\":\"logout+jwt\"}", true, false, false}, /* another parameter */
+    };
+    json_t *usual = json_pack("[s, s]", "JWT", "at+jwt"), *at = json_pack("[s]", "application/AT+jwt"),
+           *other = json_pack("[s]", "example/a+jwt");
+
+    (void)state;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if ((type_of(table[i].header, usual) == TOKEN_GOOD) != table[i].is_usual ||
+            (type_of(table[i].header, at) == TOKEN_GOOD) != table[i].is_at ||
+            (type_of(table[i].header, other) == TOKEN_GOOD) != table[i].is_other)
+            fail_msg("%s", table[i].header);
+    assert_int_equal(type_of("{\"typ\":\"logout+jwt\"}", usual), TOKEN_TYPE);
+    json_decref(usual);
+    json_decref(at);
+    json_decref(other);
+}
+
+static void types_that_can_be(void **state)
+{
+    static const char *const sound[] = {"JWT", "at+jwt", "application/at+jwt", "example/a", "vnd.x-y_z!#$&^", "7"};
+    static const char *const unsound[] = {"",     "/",       "application/", "/jwt", "a/b/c",    "at jwt",  " at+jwt",
+                                          "+jwt", "at+jwt;", "a/+b",         "*",    "\xc3\xa4", "at+jwt\n"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof sound / sizeof *sound; i++)
+        assert_true(jwt_type_is_sound(span_of(sound[i])));
+    for (size_t i = 0; i < sizeof unsound / sizeof *unsound; i++)
+        assert_false(jwt_type_is_sound(span_of(unsound[i])));
+    assert_false(jwt_type_is_sound(span_make("a\0b", 3)));
+}
+
 static void every_verdict_has_words(void **state)
 {
     (void)state;
@@ -337,6 +416,8 @@ int main(void)
         cmocka_unit_test(another_key_of_the_same_name_is_refused),
         cmocka_unit_test(changed_claims_are_refused),
         cmocka_unit_test(a_token_without_kid_tries_the_keys_of_its_type),
+        cmocka_unit_test(a_type_is_one_of_those_that_are_taken),
+        cmocka_unit_test(types_that_can_be),
         cmocka_unit_test(every_verdict_has_words),
     };
 
