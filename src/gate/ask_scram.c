@@ -48,34 +48,35 @@ static const struct credential_secret *marked(const struct gate_check *check)
     return gate_scram_marked(check->credential, &check->facts->peer, clock_wall_ms(), check->question->keys);
 }
 
-/* The keys that the client was challenged with are not those that it would be now: a wrong proof says nothing about the
- * password, and with the next try it meets the new ones. */
-static bool has_changed(const struct gate_check *check)
+static bool has_secrets(const struct gate_check *check)
 {
     const struct credential_secret *secrets[SCRAM_SET_MOST];
 
     return gate_scram_secrets(check->credential, &check->facts->peer, check->question->scram_hash, clock_wall_ms(),
-                              secrets) > 0 &&
-           !marked(check);
+                              secrets) > 0;
 }
 
-static enum auth_reason refusal(const struct gate_check *check)
+/* `has_changed`: the keys that the client was challenged with are not those that it would be now. A wrong proof says
+ * nothing about the password then, and with the next try it meets the new ones. */
+static enum auth_reason refusal(const struct gate_check *check, bool has_changed)
 {
     if (!check->credential)
         return AUTH_REASON_NO_USER;
-    if (check->is_stale || (!check->question->is_proved && has_changed(check)))
+    if (check->is_stale || (!check->question->is_proved && has_changed))
         return AUTH_REASON_UNVERIFIED;
     return AUTH_REASON_BAD_PROOF;
 }
 
+/* Everything is looked at for everybody, known or not, lest the time tells. */
 static void decide(struct gate_check *check, const struct lookup_result *result)
 {
     const struct credential_secret *secret = marked(check);
+    bool has_changed = has_secrets(check) && !secret;
     enum auth_reason reason;
 
     (void)result;
     if (!check->question->is_proved || !secret) {
-        gate_check_end(check, refusal(check));
+        gate_check_end(check, refusal(check, has_changed));
         return;
     }
     free(check->label);

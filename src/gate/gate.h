@@ -33,6 +33,8 @@ bool gate_is_working(void);
 /* Puts a job into the password pool. From now until gate_work_ended (in the job's `done`) gate_is_working. -1: the
  * pool is full. */
 int gate_work_begin(struct job *job) __attribute__((warn_unused_result));
+/* Whose work it is in the pool, for job.owner: clients of one network (/56 in IPv6) are one. */
+uint64_t gate_owner_of(const struct ip *peer);
 /* The same for what is no job: something will come home to a loop, and then gate_work_ended is called. */
 void gate_work_goes_on(void);
 void gate_work_ended(void);

@@ -170,9 +170,6 @@ size_t gate_secrets_in_order(const struct credential *credential, const struct i
 
 /* ---- verify.c: in the password pool ---- */
 
-/* Whose work it is in the pool: clients of one network (/56 in IPv6) are one. */
-uint64_t gate_owner_of(const struct ip *peer);
-
 struct gate_verify;
 
 struct gate_verify_ask {

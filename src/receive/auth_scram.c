@@ -110,7 +110,10 @@ static void derive(struct session *session, const char *password, uint32_t itera
     making->password = mem_strdup(password);
     making->is_dummy = is_dummy;
     making->session = session;
-    making->job = (struct job){.reply_to = session->listener->loop, .run = run_making, .done = on_made};
+    making->job = (struct job){.reply_to = session->listener->loop,
+                               .owner = gate_owner_of(&session->connection->remote_ip),
+                               .run = run_making,
+                               .done = on_made};
     if (gate_work_begin(&making->job)) {
         free_making(making);
         auth_no_verdict(session, AUTH_REASON_BUSY);
@@ -203,6 +206,12 @@ static void take_stored(struct session *session, const char *stored, enum crypto
     secret_wipe(&keys, sizeof keys);
 }
 
+/* Whoever has no password is not to be let in by an empty one. A NUL would hide what is behind it. */
+static bool is_password(const json_t *value)
+{
+    return json_string_length(value) > 0 && strlen(json_string_value(value)) == json_string_length(value);
+}
+
 static void take_table(struct session *session, const json_t *table, enum crypto_hash wanted)
 {
     const json_t *password = json_object_get(table, "password");
@@ -217,6 +226,8 @@ static void take_table(struct session *session, const json_t *table, enum crypto
         secret_wipe(&keys, sizeof keys);
     } else if (read_iterations(table, password ? DERIVED_ITERATIONS_MOST : ITERATIONS_MOST, &iterations)) {
         bad_keys(session, "iterations is no number, or too large a one");
+    } else if (json_is_string(password) && !is_password(password)) {
+        bad_keys(session, "the password is empty, or has a NUL");
     } else if (json_is_string(password)) {
         atomic_store_explicit(&has_passwords, true, memory_order_relaxed);
         derive(session, json_string_value(password), iterations, false);

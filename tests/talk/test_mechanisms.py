@@ -37,6 +37,8 @@ kumo.on('smtp_server_auth_scram', function(authc, mechanism, conn_meta)
   if authc == 'down' then error('no store today') end
   if authc == 'odd' then return true end
   if authc == 'empty' then return {} end
+  if authc == 'passwordless' then return { password = '' } end
+  if authc == 'nul' then return { password = '\\0tiger' } end
   if authc == 'short' then return { salt = 'AAAA', stored_key = 'AAAA', server_key = 'AAAA' } end
   if authc == 'locked' then kumo.reject(535, '5.7.13 locked') end
   return false
@@ -243,6 +245,12 @@ def test_nobody_acts_as_another_by_scram(client):
 def test_a_scram_handler_that_cannot_or_will_not(client, user, reply):
     assert scram_login(client, "SCRAM-SHA-256", Scram(user, "x")).startswith(reply)
     assert scram_login(client, "SCRAM-SHA-256", Scram("scott", "tiger")).startswith("235")
+
+
+@pytest.mark.parametrize("user", ["passwordless", "nul"])
+def test_an_empty_password_of_a_handler_lets_nobody_in(daemon, client, user):
+    assert scram_login(client, "SCRAM-SHA-256", Scram(user, "")).startswith("454 4.7.0")
+    daemon.err.wait("smtp_server_auth_scram: the password is empty, or has a NUL")
 
 
 @pytest.mark.parametrize("first", ["", "n,,", "n,,n=scott", "n,,n=scott,r=", "p=x,,n=scott,r=a", "n,,m=1,n=scott,r=a",
@@ -582,12 +590,16 @@ def test_scram_with_the_old_and_the_new_secret():
     old = passwd("--scheme", "scram-sha-256", "--rounds", "4096", password="old")
     new = passwd("--beside", old, password="new")
     rules = f"mechanisms = ['SCRAM-SHA-256', 'PLAIN']\n[user.ann]\npassword = ['{old}', '{new}', '{{PLAIN}}newest']\n" \
-            "[user.bob]\npassword = ['{PLAIN}old', '{PLAIN}new', '{PLAIN}newest']\n"
+            "[user.bob]\npassword = ['{PLAIN}old', '{PLAIN}new', '{PLAIN}newest']\n" \
+            f"[user.max]\npassword = ['{{PLAIN}}1', '{{PLAIN}}2', '{{PLAIN}}newest', '{{PLAIN}}newer', '{old}', '{new}']\n"
     with Daemon(policy(SETUP, WHO_AM_I, listener=LISTENER), files={"auth.toml": rules}) as daemon:
         for user in ("ann", "bob"):
             for password, reply in (("old", "235"), ("new", "235"), ("newest", "235"), ("newer", "535")):
                 with secure(daemon.port) as client:
                     assert scram_login(client, "SCRAM-SHA-256", Scram(user, password)).startswith(reply)
+        for password, reply in (("old", "235"), ("1", "235"), ("newest", "235"), ("newer", "535"), ("new", "535")):
+            with secure(daemon.port) as client:  # four at most, and the one with keys is the first
+                assert scram_login(client, "SCRAM-SHA-256", Scram("max", password)).startswith(reply)
 
 
 def test_a_handler_may_answer_in_place_of_the_rules():

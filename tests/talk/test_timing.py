@@ -29,7 +29,7 @@ import pytest
 from callout import Callout
 from gatepost import BUILD, DEADLINE, Daemon, Talk, give, make_dir
 from policies import policy
-from sasl import b64
+from sasl import b64, unb64
 from slapd import ACCOUNT, ACCOUNT_PASSWORD, SUFFIX, Slapd, person
 
 TRIALS = int(os.environ.get("GATEPOST_TIMING_TRIALS", "150"))
@@ -73,6 +73,9 @@ class Stopwatch:
         if not self.client or self.failures >= FAILURES_MOST:
             self.connect()
         self.failures += 1
+        return self.go_on(line)
+
+    def go_on(self, line: str) -> tuple[str, int]:
         data = line.encode() + b"\r\n"
         began = time.perf_counter_ns()
         self.client.socket.sendall(data)
@@ -84,10 +87,21 @@ class Stopwatch:
         assert reply == "535 5.7.8 authentication failed", f"{user}: {reply}"
         return took
 
-    def challenge(self, user: str) -> int:
+    def scram(self, user: str) -> tuple[str, int]:
         reply, took = self.ask("AUTH SCRAM-SHA-256 " + b64(f"n,,n={user},r=fyko+d2lbbFgONRv9qkxdawL"))
         assert reply.startswith("334 "), reply
+        return reply[4:], took
+
+    def challenge(self, user: str) -> int:
+        _, took = self.scram(user)
         self.client.expect("*", "501")
+        return took
+
+    def wrong_proof(self, user: str) -> int:
+        """The last step alone."""
+        nonce = unb64(self.scram(user)[0]).decode().split(",")[0]
+        reply, took = self.go_on(b64(f"c=biws,{nonce},p={b64(bytes(32))}"))
+        assert reply == "535 5.7.8 authentication failed", f"{user}: {reply}"
         return took
 
 
@@ -241,19 +255,29 @@ def test_records_of_two_forms():
         assert Comparison(forms).spread > math.exp(CLOSE_ENOUGH)
 
 
-def test_challenges_of_scram():
-    keys = ("{SCRAM-SHA-256}4096,c2FsdHNhbHRzYWx0c2FsdA==,"
-            "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=,QkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkI=")
-    for stored in (keys, "{PLAIN}tiger"):
-        with daemon_with("mechanisms = ['SCRAM-SHA-256']\n" + table(stored)) as daemon:
-            watch = Stopwatch(daemon.port)
-            expect_equal(daemon, {
-                "known": lambda watch=watch: watch.challenge("ann"),
-                "unknown": lambda watch=watch: watch.challenge("nobody"),
-                "unknown, each another": lambda watch=watch: watch.challenge(stranger()),
-                "disabled": lambda watch=watch: watch.challenge("gone"),
-                "expired": lambda watch=watch: watch.challenge("past"),
-            })
+def scram_keys(number: int, salt: str = "c2FsdHNhbHRzYWx0c2FsdA==") -> str:
+    return f"{{SCRAM-SHA-256}}4096,{salt},{b64(bytes([number]) * 32)},{b64(bytes([100 + number]) * 32)}"
+
+
+def scram_users(stored: str) -> str:
+    """Also one whose password is being changed, and one with more secrets than one challenge does for."""
+    rotating = f"[user.rotating]\npassword = ['{scram_keys(1)}', '{scram_keys(2)}']\n"
+    several = ", ".join(f"'{scram_keys(number, b64(bytes([number % 5]) * 16))}'" for number in range(8))
+    return "mechanisms = ['SCRAM-SHA-256']\n" + table(stored) + rotating + f"[user.several]\npassword = [{several}]\n"
+
+
+SCRAM_NAMES = {"known": lambda: "ann", "unknown": lambda: "nobody", "unknown, each another": stranger,
+               "disabled": lambda: "gone", "expired": lambda: "past"}
+SCRAM_NAMES_OF_KEYS = SCRAM_NAMES | {"two secrets": lambda: "rotating", "eight secrets": lambda: "several"}
+
+
+@pytest.mark.parametrize("step", [Stopwatch.challenge, Stopwatch.wrong_proof])
+@pytest.mark.parametrize("stored, names", [(scram_keys(1), SCRAM_NAMES_OF_KEYS), ("{PLAIN}tiger", SCRAM_NAMES)],
+                         ids=["keys", "plain"])
+def test_scram(stored, names, step):
+    with daemon_with(scram_users(stored)) as daemon:
+        watch = Stopwatch(daemon.port)
+        expect_equal(daemon, {kind: lambda name=name: step(watch, name()) for kind, name in names.items()})
 
 
 def test_who_is_locked():
