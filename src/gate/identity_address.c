@@ -65,7 +65,7 @@ static bool is_domain_char(char c)
 
 static bool is_domain(struct span domain)
 {
-    if (!is_dotted(domain) || !span_is_utf8(domain) || has_odd_sign(domain))
+    if (!is_dotted(domain) || !span_is_utf8(domain) || has_odd_sign(domain) || gate_has_non_letter(domain))
         return false;
     for (size_t i = 0; i < domain.len; i++)
         if (!is_domain_char(domain.data[i]))

@@ -7,6 +7,8 @@
  */
 #include "gate/identity_charset.h"
 
+#include "gate/identity_signs.h"
+
 static const struct {
     const char *prefix;
     enum gate_charset charset;
@@ -54,29 +56,56 @@ static const struct {
     {"cp949", GATE_CHARSET_EUC_KR},
     {"gb", GATE_CHARSET_GB},
     {"euc-cn", GATE_CHARSET_GB},
+    {"eucgb2312", GATE_CHARSET_GB}, /* "eucgb2312_cn" is what Python writes */
     {"windows-936", GATE_CHARSET_GB},
     {"cp936", GATE_CHARSET_GB},
     {"big5", GATE_CHARSET_BIG5},
     {"cp950", GATE_CHARSET_BIG5},
-    {"iso-2022-jp", GATE_CHARSET_ISO_2022_JP},
+};
+
+/* To whoever does not know the name, what stands between escape sequences is plain ASCII: it has to be one of these. */
+static const struct {
+    const char *name;
+    enum gate_charset charset;
+} switched[] = {
+    {"iso-2022-jp", GATE_CHARSET_ISO_2022_JP},   {"iso-2022-jp-1", GATE_CHARSET_ISO_2022_JP},
+    {"iso-2022-jp-2", GATE_CHARSET_ISO_2022_JP}, {"iso-2022-jp-3", GATE_CHARSET_ISO_2022_JP},
     {"iso-2022-kr", GATE_CHARSET_ISO_2022_KR},
 };
+
+static bool is_name(struct span name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        char c = ascii_lower(name.data[i]);
+
+        if ((c < 'a' || c > 'z') && (c < '0' || c > '9') && !strchr("-_.:", c))
+            return false;
+    }
+    return true;
+}
 
 enum gate_charset gate_charset_of(struct span name)
 {
     name = span_head(name, span_find(name, '*')); /* RFC 2231's language */
+    if (!is_name(name))
+        return GATE_CHARSET_UNKNOWN;
+    for (size_t i = 0; i < sizeof switched / sizeof *switched; i++)
+        if (span_ieq(name, span_of(switched[i].name)))
+            return switched[i].charset;
     for (size_t i = 0; i < sizeof charsets / sizeof *charsets; i++)
         if (span_istarts_with(name, span_of(charsets[i].prefix)))
             return charsets[i].charset;
     return GATE_CHARSET_UNKNOWN;
 }
 
+static int put_other(struct buf *out) { return buf_append_text(out, GATE_OTHER_LETTER); }
+
 /* Controls are shown by one reader as nothing and by another as a blank. */
 static int put(char c, struct buf *out)
 {
     if (((unsigned char)c < ' ' && c != '\t') || c == 0x7f)
         return -1;
-    return buf_append(out, (unsigned char)c < 0x80 ? &c : "?", 1);
+    return (unsigned char)c < 0x80 ? buf_append(out, &c, 1) : put_other(out);
 }
 
 /* ---- one byte each, and UTF-8 ---- */
@@ -211,7 +240,7 @@ static int show_four(struct span bytes, struct buf *out)
     for (size_t i = 0; i < sizeof fours / sizeof *fours; i++)
         if (number >= fours[i].first && number <= fours[i].last)
             return buf_append_text(out, fours[i].shown);
-    return buf_append(out, "?", 1);
+    return put_other(out);
 }
 
 /* The second half of a pair may have the value of an @, and where a pair is none, some readers show that. */
@@ -226,7 +255,7 @@ static int show_char(const struct multibyte *charset, struct span bytes, struct 
             return buf_append(out, &charset->signs[i].plain, 1);
     if (bytes.len == 1)
         return put(bytes.data[0], out);
-    return buf_append_text(out, bytes.data[1] == '@' ? "?@" : "?");
+    return put_other(out) || (bytes.data[1] == '@' && buf_append(out, "@", 1)) ? -1 : 0;
 }
 
 static int show_multibyte(const struct multibyte *charset, struct span bytes, bool is_followed, struct buf *out)
@@ -237,7 +266,7 @@ static int show_multibyte(const struct multibyte *charset, struct span bytes, bo
         if (!is_sound(charset, bytes, len))
             return -1;
         if (len > bytes.len) /* cut off; a part of it may be in the next word */
-            return is_followed ? -1 : buf_append(out, "?", 1);
+            return is_followed ? -1 : put_other(out);
         if (show_char(charset, span_head(bytes, len), out))
             return -1;
         bytes = span_from(bytes, len);
@@ -247,17 +276,17 @@ static int show_multibyte(const struct multibyte *charset, struct span bytes, bo
 
 /* ---- switched by escape sequences ---- */
 
-enum set { SET_ASCII, SET_KATAKANA, SET_JAPANESE, SET_KOREAN, SET_CHINESE, SET_OTHER, SET_AS_BEFORE };
+enum set { SET_ASCII, SET_KATAKANA, SET_JAPANESE, SET_KOREAN, SET_AS_BEFORE };
 
 struct escape {
     const char *text;
     enum set set;
 };
 
+/* Only what all know who know the charset: where a sequence is skipped, the pairs behind it are shown as ASCII. */
 static const struct escape japanese[] = {
-    {"\x1b(B", SET_ASCII},    {"\x1b(J", SET_ASCII},     {"\x1b(I", SET_KATAKANA},  {"\x1b$@", SET_JAPANESE},
-    {"\x1b$B", SET_JAPANESE}, {"\x1b$(@", SET_JAPANESE}, {"\x1b$(B", SET_JAPANESE}, {"\x1b$(D", SET_OTHER},
-    {"\x1b$(C", SET_KOREAN},  {"\x1b$A", SET_CHINESE},   {NULL, SET_ASCII},
+    {"\x1b(B", SET_ASCII},    {"\x1b(J", SET_ASCII},    {"\x1b(I", SET_KATAKANA},
+    {"\x1b$@", SET_JAPANESE}, {"\x1b$B", SET_JAPANESE}, {NULL, SET_ASCII},
 };
 static const struct escape korean[] = {
     {"\x1b$)C", SET_AS_BEFORE}, /* says what the next one means */
@@ -274,19 +303,19 @@ static const struct escape *find_escape(const struct escape *escapes, struct spa
     return NULL;
 }
 
+/* Not all know them, and show ASCII. */
 static int show_katakana(char c, struct buf *out)
 {
-    return c >= 0x21 && c <= 0x5F ? buf_append_text(out, c == 0x21 ? "." : "?") : -1;
+    if (c < 0x21 || c > 0x5F)
+        return -1;
+    if (c == '@')
+        return buf_append(out, "@", 1);
+    return c == 0x21 || c == '.' ? buf_append(out, ".", 1) : put_other(out);
 }
 
 /* They are the pairs of the EUC charsets without the high bits. */
 static int show_pair(enum set set, struct span bytes, struct buf *out)
 {
-    static const struct multibyte other = {.signs = {{0}}};
-    const struct multibyte *charset = set == SET_JAPANESE  ? &euc_jp
-                                      : set == SET_KOREAN  ? &euc_kr
-                                      : set == SET_CHINESE ? &gb
-                                                           : &other;
     char pair[2];
 
     for (size_t i = 0; i < 2; i++) {
@@ -294,7 +323,7 @@ static int show_pair(enum set set, struct span bytes, struct buf *out)
             return -1;
         pair[i] = (char)(bytes.data[i] | 0x80);
     }
-    return show_char(charset, span_make(pair, 2), out);
+    return show_char(set == SET_KOREAN ? &euc_kr : &euc_jp, span_make(pair, 2), out);
 }
 
 static int show_in_set(enum set set, struct span bytes, struct buf *out)
@@ -316,7 +345,7 @@ static int show_switched(const struct escape *escapes, struct span bytes, bool i
             set = escape->set == SET_AS_BEFORE ? set : escape->set;
             len = strlen(escape->text);
         } else if (len > bytes.len) {
-            return is_followed ? -1 : buf_append(out, "?", 1);
+            return is_followed ? -1 : put_other(out);
         } else if (show_in_set(set, bytes, out)) {
             return -1;
         }

@@ -23,9 +23,9 @@ enum gate_charset {
 
 enum gate_charset gate_charset_of(struct span name);
 
-/* Appends UTF-8: ASCII as it is, signs of identity_signs.h as such or as what they look like, other letters as '?'.
- * `is_followed`: by another word, of which some readers make one text with this. -1 where two readers might see two
- * things, or where we cannot read. */
+/* Appends UTF-8: ASCII as it is, signs of identity_signs.h as such or as what they look like, other letters as
+ * GATE_OTHER_LETTER. `is_followed`: by another word, of which some readers make one text with this. -1 where two
+ * readers might see two things, or where we cannot read. */
 int gate_charset_show(enum gate_charset charset, struct span bytes, bool is_followed, struct buf *out)
     __attribute__((warn_unused_result));
 

@@ -8,6 +8,9 @@
 
 #include "base/span.h"
 
+/* Stands for one that is none of these and no ASCII, where the tables to tell which are not here. */
+#define GATE_OTHER_LETTER "\xEF\xBF\xBD"
+
 /* What the character at the start looks like, '@' or '.', with its length; '\0': nothing of the kind. */
 char gate_sign_at(struct span text, size_t *len_out);
 
@@ -19,5 +22,9 @@ bool gate_has_turn(struct span text);
 
 /* Marks of direction, which move what stands to both sides of them, and are wanted in names of some languages. */
 bool gate_has_direction(struct span text);
+
+/* Blanks, punctuation and symbols beyond ASCII, and letters that we do not know: no domain has them, and what stands
+ * before them may look like a whole one. */
+bool gate_has_non_letter(struct span text);
 
 #endif

@@ -2,7 +2,8 @@
  *
  * One field's value: mailboxes and groups of RFC 5322, section 3.4, without the obsolete forms (routes, blanks and
  * comments inside an address, empty elements), whose readers disagree. Of display names and comments only the text is
- * kept; at the end it is searched for addresses (identity_shown.c).
+ * kept, in each of the ways in which readers put it together; at the end it is searched for addresses
+ * (identity_shown.c).
  */
 #include "base/buf.h"
 #include "gate/identity_header.h"
@@ -11,9 +12,20 @@
 #define VALUE_LIMIT_BYTES ((size_t)64 * 1024)
 #define COMMENT_DEPTH_MOST 20
 
+/* Line ends stand between what does not touch. */
+enum text {
+    TEXT_IN_PLACE, /* names and comments, a line end for each parenthesis; backslashes are shown */
+    TEXT_NAMES,    /* without comments, which some show elsewhere: what was around them touches */
+    TEXT_COMMENTS, /* those of one address, without the parentheses inside of them */
+    TEXT_OUTER,    /* without the comments inside of them */
+};
+#define TEXT_COUNT 4
+#define BIT(text) (1U << (text))
+#define OF_NAMES (BIT(TEXT_IN_PLACE) | BIT(TEXT_NAMES))
+
 struct reader {
     struct span rest;
-    struct buf shown; /* names and comments, a line end between any two that do not touch */
+    struct buf texts[TEXT_COUNT];
     gate_covers_fn *covers;
     void *ctx;
     struct gate_finding *finding;
@@ -33,9 +45,13 @@ static char peek(const struct reader *reader) { return reader->rest.len > 0 ? re
 
 static void skip(struct reader *reader, size_t len) { reader->rest = span_from(reader->rest, len); }
 
-static int keep(struct reader *reader, const char *text, size_t len)
+/* `texts`: bits by enum text. */
+static int keep(struct reader *reader, unsigned texts, const char *data, size_t len)
 {
-    return buf_append(&reader->shown, text, len) ? unclear(reader, "it is too long") : 0;
+    for (size_t i = 0; i < TEXT_COUNT; i++)
+        if (texts & BIT(i) && buf_append(&reader->texts[i], data, len))
+            return unclear(reader, "it is too long");
+    return 0;
 }
 
 /* ---- blanks, comments, words ---- */
@@ -46,6 +62,7 @@ static int take_comment(struct reader *reader)
 
     do {
         char c = peek(reader);
+        bool is_paren;
 
         if (reader->rest.len == 0)
             return unclear(reader, "a comment does not end");
@@ -53,26 +70,34 @@ static int take_comment(struct reader *reader)
         if (depth > COMMENT_DEPTH_MOST)
             return unclear(reader, "comments are nested too deep");
         if (c == '\\') {
+            if (keep(reader, BIT(TEXT_IN_PLACE), "\\", 1))
+                return -1;
             skip(reader, 1);
             c = peek(reader);
         }
-        if (keep(reader, c == '(' || c == ')' ? "\n" : &c, 1))
+        is_paren = c == '(' || c == ')';
+        if (is_paren
+                ? keep(reader, BIT(TEXT_IN_PLACE), "\n", 1)
+                : keep(reader, BIT(TEXT_IN_PLACE) | BIT(TEXT_COMMENTS) | (depth == 1 ? BIT(TEXT_OUTER) : 0), &c, 1))
             return -1;
         skip(reader, 1);
     } while (depth > 0);
-    return 0;
+    return keep(reader, BIT(TEXT_COMMENTS) | BIT(TEXT_OUTER), " ", 1);
 }
 
-static int skip_blanks(struct reader *reader)
+/* `*blanks_out`: were there any but comments? */
+static int skip_blanks(struct reader *reader, bool *blanks_out)
 {
+    *blanks_out = false;
     for (;;) {
         char c = peek(reader);
 
         if (c == '(') {
-            if (keep(reader, "\n", 1) || take_comment(reader))
+            if (keep(reader, BIT(TEXT_IN_PLACE), "\n", 1) || take_comment(reader))
                 return -1;
         } else if (c == ' ' || c == '\t') {
             skip(reader, 1);
+            *blanks_out = true;
         } else {
             return 0;
         }
@@ -94,9 +119,12 @@ static size_t quoted_length(struct span text)
 static int keep_quoted(struct reader *reader, struct span quoted)
 {
     for (size_t i = 1; i + 1 < quoted.len; i++) {
-        if (quoted.data[i] == '\\')
+        if (quoted.data[i] == '\\') {
+            if (keep(reader, BIT(TEXT_IN_PLACE), "\\", 1))
+                return -1;
             i++;
-        if (keep(reader, &quoted.data[i], 1))
+        }
+        if (keep(reader, OF_NAMES, &quoted.data[i], 1))
             return -1;
     }
     return 0;
@@ -183,27 +211,32 @@ static int take_angle(struct reader *reader)
     return 0;
 }
 
-/* Words up to the next special character; they are a name. */
+/* Words up to the next special character; they are a name. Where one touches the next, nobody knows which of them is
+ * an encoded word. */
 static int take_phrase(struct reader *reader, size_t *words_out)
 {
-    *words_out = 0;
-    for (;;) {
-        const char *before = reader->rest.data;
+    size_t begin = buf_len(&reader->texts[TEXT_NAMES]);
+    bool touches = false;
+
+    for (*words_out = 0;; ++*words_out) {
+        bool has_blanks;
         int result = 0;
+        struct span name;
         size_t len;
 
-        if (skip_blanks(reader))
-            return -1;
-        if (reader->rest.data > before && keep(reader, " ", 1))
+        if (skip_blanks(reader, &has_blanks) || (has_blanks && keep(reader, OF_NAMES, " ", 1)))
             return -1;
         len = word_length(reader, &result);
+        name = span_from(buf_span(&reader->texts[TEXT_NAMES]), begin);
         if (result || len == 0)
-            return result;
+            return touches && memmem(name.data, name.len, "=?", 2)
+                       ? unclear(reader, "a name is encoded in a way that can be read differently")
+                       : result;
+        touches = touches || (*words_out > 0 && !has_blanks);
         if (peek(reader) == '"' ? keep_quoted(reader, span_head(reader->rest, len))
-                                : keep(reader, reader->rest.data, len))
+                                : keep(reader, OF_NAMES, reader->rest.data, len))
             return -1;
         skip(reader, len);
-        ++*words_out;
     }
 }
 
@@ -211,7 +244,7 @@ static int take_named(struct reader *reader)
 {
     size_t words;
 
-    if (keep(reader, "\n", 1) || take_phrase(reader, &words))
+    if (keep(reader, OF_NAMES, "\n", 1) || take_phrase(reader, &words))
         return -1;
     if (peek(reader) == '<')
         return take_angle(reader);
@@ -228,7 +261,9 @@ static int take_named(struct reader *reader)
 /* What stands behind an entry: a comma and another, the end of the group, the end. */
 static int take_separator(struct reader *reader)
 {
-    if (skip_blanks(reader))
+    bool has_blanks;
+
+    if (skip_blanks(reader, &has_blanks))
         return -1;
     if (reader->in_group && peek(reader) == ';') {
         reader->in_group = false;
@@ -240,17 +275,17 @@ static int take_separator(struct reader *reader)
     if (peek(reader) != ',')
         return unclear(reader, "it is not a list of addresses");
     skip(reader, 1);
-    if (skip_blanks(reader))
+    if (keep(reader, BIT(TEXT_COMMENTS) | BIT(TEXT_OUTER), "\n", 1) || skip_blanks(reader, &has_blanks))
         return -1;
     return reader->rest.len == 0 ? unclear(reader, "it is not a list of addresses") : 0;
 }
 
 static int take_entry(struct reader *reader)
 {
-    bool was_in_group = reader->in_group;
+    bool was_in_group = reader->in_group, has_blanks;
     size_t len;
 
-    if (skip_blanks(reader))
+    if (skip_blanks(reader, &has_blanks))
         return -1;
     if (reader->in_group && peek(reader) == ';')
         return take_separator(reader);
@@ -279,12 +314,31 @@ static bool has_blank_line(struct span value)
     return false;
 }
 
+/* U+0080 to U+009F, and U+2028 and U+2029: lines end there for some. */
+static bool has_odd_control(struct span text)
+{
+    for (size_t i = 0; i + 1 < text.len; i++)
+        if ((text.data[i] == '\xC2' && (unsigned char)text.data[i + 1] < 0xA0) ||
+            (i + 2 < text.len && !memcmp(text.data + i, "\xE2\x80", 2) &&
+             (text.data[i + 2] == '\xA8' || text.data[i + 2] == '\xA9')))
+            return true;
+    return false;
+}
+
 static bool has_control(struct span text)
 {
     for (size_t i = 0; i < text.len; i++)
         if (((unsigned char)text.data[i] < ' ' && text.data[i] != '\t') || text.data[i] == 0x7f)
             return true;
-    return false;
+    return has_odd_control(text);
+}
+
+static int judge_texts(struct reader *reader)
+{
+    for (size_t i = 0; i < TEXT_COUNT; i++)
+        if (gate_shown_judge(buf_span(&reader->texts[i]), reader->covers, reader->ctx, reader->finding))
+            return -1;
+    return 0;
 }
 
 static int judge(struct reader *reader, struct span value, struct buf *text)
@@ -302,7 +356,7 @@ static int judge(struct reader *reader, struct span value, struct buf *text)
     } while (reader->rest.len > 0 || reader->in_group);
     if (reader->addresses == 0)
         return unclear(reader, "there is no address in it");
-    return gate_shown_judge(buf_span(&reader->shown), reader->covers, reader->ctx, reader->finding);
+    return judge_texts(reader);
 }
 
 void gate_value_judge(struct span value, gate_covers_fn *covers, void *ctx, struct gate_finding *finding_out)
@@ -312,10 +366,12 @@ void gate_value_judge(struct span value, gate_covers_fn *covers, void *ctx, stru
     struct buf text;
 
     buf_init(&text, VALUE_LIMIT_BYTES);
-    buf_init(&reader.shown, 2 * VALUE_LIMIT_BYTES);
+    for (size_t i = 0; i < TEXT_COUNT; i++)
+        buf_init(&reader.texts[i], 2 * VALUE_LIMIT_BYTES);
     if (judge(&reader, value, &text) == 0)
         finding.shown = GATE_SHOWN_COVERED;
     buf_done(&text);
-    buf_done(&reader.shown);
+    for (size_t i = 0; i < TEXT_COUNT; i++)
+        buf_done(&reader.texts[i]);
     *finding_out = finding;
 }

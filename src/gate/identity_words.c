@@ -1,26 +1,38 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Encoded words of RFC 2047. The awkward truth is that a character may be cut in two by the end of a word: the RFC
- * forbids it, and many clients put it together again. So the bytes of UTF-8 words that touch are read as one, which
- * shows all that they could show one by one; with charsets where that is not so (a byte more or less changes the
- * meaning of all behind it) such words are not read.
+ * Encoded words of RFC 2047. The awkward truth is that hardly two clients find the same words. Where they only differ
+ * in which of them they decode and in what they put between them, each way is a reading of its own (enum gate_words);
+ * what begins like a word and then is none (a question mark, an unknown letter in it) ends for each reader somewhere
+ * else, and is not read.
+ *
+ * A character may be cut in two by the end of a word: the RFC forbids it, and many clients put it together again. So
+ * the bytes of UTF-8 words that touch are read as one; with charsets where a byte more or less changes the meaning of
+ * all behind it such words are not read.
  */
 #include "gate/identity_words.h"
 
 #include "gate/identity_charset.h"
+#include "gate/identity_signs.h"
 
 #define RUN_LIMIT_BYTES ((size_t)128 * 1024)
 
 /* ---- words ---- */
 
+static bool is_blank(char c) { return c == ' ' || c == '\t'; }
+
+static bool has_blank(struct span text) { return span_find(text, ' ') < text.len || span_find(text, '\t') < text.len; }
+
 static int decode_q(struct span text, struct buf *out)
 {
     for (size_t i = 0; i < text.len; i++) {
         char c = text.data[i] == '_' ? ' ' : text.data[i];
-        int high = i + 2 < text.len ? ascii_hex_value(text.data[i + 1]) : -1;
-        int low = high >= 0 ? ascii_hex_value(text.data[i + 2]) : -1;
 
-        if (c == '=' && low >= 0) {
+        if (c == '=') {
+            int high = i + 2 < text.len ? ascii_hex_value(text.data[i + 1]) : -1;
+            int low = high >= 0 ? ascii_hex_value(text.data[i + 2]) : -1;
+
+            if (low < 0)
+                return -1;
             c = (char)(high * 16 + low);
             i += 2;
         }
@@ -30,30 +42,34 @@ static int decode_q(struct span text, struct buf *out)
     return 0;
 }
 
-static bool is_base64(char c)
+/* 0 to 63; -1 when it is not of the alphabet. */
+static int base64_value(char c)
 {
     char lower = ascii_lower(c);
 
-    return (lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9') || c == '+' || c == '/';
+    if (lower >= 'a' && lower <= 'z')
+        return lower - 'a' + (c == lower ? 26 : 0);
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
 
-/* Clients do without the padding, and read over what is not of the alphabet. Bits left over are of no matter. */
+/* Clients do without the padding. Some read on behind it, others do not: nothing may be there. */
 static int decode_b(struct span text, struct buf *out)
 {
     unsigned bits = 0, count = 0;
 
+    while (text.len > 0 && text.data[text.len - 1] == '=')
+        text.len--;
     for (size_t i = 0; i < text.len; i++) {
-        char c = text.data[i], lower = ascii_lower(c);
-        unsigned value = c == '+' ? 62 : 63;
+        int value = base64_value(text.data[i]);
         char byte;
 
-        if (!is_base64(c))
+        if (is_blank(text.data[i]))
             continue;
-        if (c >= '0' && c <= '9')
-            value = (unsigned)(c - '0') + 52;
-        else if (lower >= 'a' && lower <= 'z')
-            value = (unsigned)(lower - 'a') + (c == lower ? 26 : 0);
-        bits = (bits << 6 | value) & 0xFFFFFF;
+        if (value < 0)
+            return -1;
+        bits = (bits << 6 | (unsigned)value) & 0xFFFFFF;
         count += 6;
         if (count < 8)
             continue;
@@ -62,7 +78,7 @@ static int decode_b(struct span text, struct buf *out)
         if (buf_append(out, &byte, 1))
             return -1;
     }
-    return 0;
+    return count < 6 ? 0 : -1; /* a letter alone is no byte */
 }
 
 struct word {
@@ -71,101 +87,153 @@ struct word {
     size_t len; /* of the whole */
 };
 
-/* "=?charset?Q?text?=" at the start of `s`. The text may hold anything, blanks too: some clients take it. Where no
- * word can end any more, `*may_end` becomes false, so that it is not looked for again and again. */
-static bool find_word(struct span s, struct word *word_out, bool *may_end)
+enum found { FOUND_NONE, FOUND_WORD, FOUND_BROKEN };
+
+/* "=?charset?Q?text?=" at the start of `s`. There may be blanks in the text: some clients take it. */
+static enum found find_word(struct span s, struct word *word_out)
 {
     struct span rest = span_from(s, 2);
-    struct word word = {0};
-    const char *end;
+    char encoding;
 
-    if (!*may_end || !span_starts_with(s, SPAN_LIT("=?")))
-        return false;
-    word.charset = span_head(rest, span_find(rest, '?'));
-    if (word.charset.len == 0)
-        return false;
-    rest = span_from(rest, word.charset.len + 1);
-    if (rest.len < 2 || rest.data[1] != '?' || !strchr("qb", ascii_lower(rest.data[0])))
-        return false;
-    word.is_base64 = ascii_lower(rest.data[0]) == 'b';
+    if (!span_starts_with(s, SPAN_LIT("=?")))
+        return FOUND_NONE;
+    word_out->charset = span_head(rest, span_find(rest, '?'));
+    rest = span_from(rest, word_out->charset.len + 1);
+    encoding = rest.len > 1 && rest.data[1] == '?' ? ascii_lower(rest.data[0]) : '\0';
+    if (encoding != 'q' && encoding != 'b')
+        return FOUND_NONE;
+    word_out->is_base64 = encoding == 'b';
     rest = span_from(rest, 2);
-    end = memmem(rest.data, rest.len, "?=", 2);
-    *may_end = end != NULL;
-    if (!end)
-        return false;
-    word.text = span_head(rest, (size_t)(end - rest.data));
-    word.len = (size_t)(end + 2 - s.data);
-    *word_out = word;
-    return true;
+    word_out->text = span_head(rest, span_find(rest, '?'));
+    rest = span_from(rest, word_out->text.len);
+    if (!span_starts_with(rest, SPAN_LIT("?=")) || !span_is_ascii(word_out->text))
+        return FOUND_BROKEN;
+    word_out->len = (size_t)(rest.data + 2 - s.data);
+    return FOUND_WORD;
 }
 
 /* ---- words that touch ---- */
 
-/* Those whose bytes are not shown yet. */
-struct run {
-    bool has_word;
+struct decoder {
+    enum gate_words how;
+    struct buf *out;
+    bool has_word; /* one whose bytes are not shown yet */
     enum gate_charset charset;
     struct buf bytes;
 };
 
-static int end_run(struct run *run, bool is_followed, struct buf *out)
+static int show_run(struct decoder *decoder, bool is_followed)
 {
-    int result = run->has_word ? gate_charset_show(run->charset, buf_span(&run->bytes), is_followed, out) : 0;
+    int result = gate_charset_show(decoder->charset, buf_span(&decoder->bytes), is_followed, decoder->out);
 
-    buf_clear(&run->bytes);
-    run->has_word = false;
+    buf_clear(&decoder->bytes);
+    decoder->has_word = false;
     return result;
 }
 
-static int take_word(struct run *run, const struct word *word, struct buf *out)
+static int add_space(struct decoder *decoder)
+{
+    bool is_spaced = decoder->how == GATE_WORDS_SPACED || decoder->how == GATE_WORDS_APART;
+
+    return is_spaced ? buf_append(decoder->out, " ", 1) : 0;
+}
+
+/* What follows is no word. */
+static int end_run(struct decoder *decoder)
+{
+    return decoder->has_word && (show_run(decoder, false) || add_space(decoder)) ? -1 : 0;
+}
+
+static int add_word(struct decoder *decoder, const struct word *word)
 {
     enum gate_charset charset = gate_charset_of(word->charset);
-    bool goes_on = run->charset == charset && charset == GATE_CHARSET_UTF8;
+    bool goes_on = decoder->charset == charset && charset == GATE_CHARSET_UTF8;
 
-    if (!goes_on && end_run(run, true, out))
+    if (decoder->has_word && !goes_on && show_run(decoder, true))
         return -1;
-    run->has_word = true;
-    run->charset = charset;
-    return (word->is_base64 ? decode_b : decode_q)(word->text, &run->bytes);
+    decoder->has_word = true;
+    decoder->charset = charset;
+    return (word->is_base64 ? decode_b : decode_q)(word->text, &decoder->bytes);
+}
+
+static bool is_decoded(enum gate_words how, const struct word *word)
+{
+    return how != GATE_WORDS_PLAIN && (how != GATE_WORDS_STRICT || !has_blank(word->text));
+}
+
+static int take_word(struct decoder *decoder, struct span blanks, const struct word *word)
+{
+    bool is_shown = is_decoded(decoder->how, word);
+
+    if (decoder->how == GATE_WORDS_MIXED && decoder->has_word && (blanks.len == 0 || !span_is_ascii(blanks)) &&
+        (end_run(decoder) || buf_append_text(decoder->out, GATE_OTHER_LETTER)))
+        return -1;
+    if ((!is_shown || decoder->how == GATE_WORDS_APART) && end_run(decoder))
+        return -1;
+    /* blanks between two words are no text */
+    if (!decoder->has_word && (buf_append_span(decoder->out, blanks) || add_space(decoder)))
+        return -1;
+    return is_shown ? add_word(decoder, word) : buf_append_text(decoder->out, GATE_OTHER_LETTER);
+}
+
+/* Of the blank at the start, of Unicode's too: to some those are no text between two words either. */
+static size_t blank_length(struct span text)
+{
+    static const char *const blanks[] = {" ",
+                                         "\t",
+                                         "\xC2\x85",
+                                         "\xC2\xA0",
+                                         "\xE1\x9A\x80",
+                                         "\xE3\x80\x80",
+                                         "\xE2\x80\xA8",
+                                         "\xE2\x80\xA9",
+                                         "\xE2\x80\xAF",
+                                         "\xE2\x81\x9F"};
+
+    for (size_t i = 0; i < sizeof blanks / sizeof *blanks; i++)
+        if (span_starts_with(text, span_of(blanks[i])))
+            return strlen(blanks[i]);
+    /* U+2000 to U+200B */
+    return span_starts_with(text, SPAN_LIT("\xE2\x80")) && text.len > 2 && (unsigned char)text.data[2] <= 0x8B ? 3 : 0;
 }
 
 static size_t blanks_at(struct span text)
 {
     size_t count = 0;
 
-    while (count < text.len && (text.data[count] == ' ' || text.data[count] == '\t'))
-        count++;
+    for (size_t len; (len = blank_length(span_from(text, count))) > 0;)
+        count += len;
     return count;
 }
 
-static int decode(struct span text, struct run *run, struct buf *out)
+static int decode(struct decoder *decoder, struct span text)
 {
-    bool may_end = true;
-
     while (text.len > 0) {
         size_t blanks = blanks_at(text), used = blanks + 1;
-        struct word word;
+        struct word word = {0};
+        enum found found = find_word(span_from(text, blanks), &word);
 
-        if (find_word(span_from(text, blanks), &word, &may_end)) {
-            /* blanks between two words are no text */
-            if ((!run->has_word && buf_append(out, text.data, blanks)) || take_word(run, &word, out))
+        if (found == FOUND_BROKEN)
+            return -1;
+        if (found == FOUND_WORD) {
+            if (take_word(decoder, span_head(text, blanks), &word))
                 return -1;
             used = blanks + word.len;
-        } else if (end_run(run, false, out) || buf_append_span(out, span_head(text, used))) {
+        } else if (end_run(decoder) || buf_append_span(decoder->out, span_head(text, used))) {
             return -1;
         }
         text = span_from(text, used);
     }
-    return end_run(run, false, out);
+    return end_run(decoder);
 }
 
-int gate_words_decode(struct span text, struct buf *out)
+int gate_words_decode(struct span text, enum gate_words how, struct buf *out)
 {
-    struct run run = {.has_word = false};
+    struct decoder decoder = {.how = how, .out = out};
     int result;
 
-    buf_init(&run.bytes, RUN_LIMIT_BYTES);
-    result = decode(text, &run, out);
-    buf_done(&run.bytes);
+    buf_init(&decoder.bytes, RUN_LIMIT_BYTES);
+    result = decode(&decoder, text);
+    buf_done(&decoder.bytes);
     return result;
 }

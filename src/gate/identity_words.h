@@ -9,8 +9,19 @@
 
 #include "base/buf.h"
 
-/* Appends `text` decoded, as gate_charset_show has it; UTF-8 that is broken as '?'. -1 when there is a word that a
- * client may read and we cannot, or that two clients read in two ways. */
-int gate_words_decode(struct span text, struct buf *out) __attribute__((warn_unused_result));
+/* Ways of reading the same text; what is shown in any of them is shown to somebody. */
+enum gate_words {
+    GATE_WORDS_JOINED, /* all are decoded, in quotes too; blanks between two are no text */
+    GATE_WORDS_SPACED, /* so, with blanks around what is decoded */
+    GATE_WORDS_APART,  /* each by itself, with blanks around it */
+    GATE_WORDS_MIXED,  /* of words that touch a client may decode only some: a letter stands for what is between */
+    GATE_WORDS_STRICT, /* those with blanks inside are none */
+    GATE_WORDS_PLAIN,  /* none is decoded, as in quotes by the RFC */
+};
+#define GATE_WORDS_COUNT 6
+
+/* Appends `text` decoded, as gate_charset_show has it; a word that is not decoded as one letter. -1 when there is a
+ * word that a client may read and we cannot, or that two clients read in two ways. */
+int gate_words_decode(struct span text, enum gate_words how, struct buf *out) __attribute__((warn_unused_result));
 
 #endif
