@@ -344,7 +344,8 @@ static int write_marks(struct spool *spool, const struct marks *marks)
     for (size_t i = 0; i < marks->count; i += MARKS_PER_FRAME) {
         size_t count = marks->count - i < MARKS_PER_FRAME ? marks->count - i : MARKS_PER_FRAME;
 
-        if (batch_make_room(spool, FRAME_HEADER_BYTES + count * MARK_BYTES, false, NULL))
+        /* making room may commit the ones before: where that fails there is room, and nothing is compacted any more */
+        if (batch_make_room(spool, FRAME_HEADER_BYTES + count * MARK_BYTES, false, NULL) || !spool->compaction.victim)
             return -1;
         batch_add_marks(spool, marks->list + i, count, CHANGE_COPY_MARK);
     }
