@@ -133,7 +133,8 @@ static void on_outcome(void *ctx, struct deliver_session *session, struct messag
 
     (void)session;
     if (!relay_settle(relay, message, connection->plan, outcome))
-        report_returned(relay, connection->id, message, &outcome->reply, outcome->verdict == DELIVER_UNTRIED);
+        report_returned(relay, connection->id, message, deliver_reply_to_waiting(outcome),
+                        outcome->verdict == DELIVER_UNTRIED);
     else if (outcome->verdict == DELIVER_OK)
         connection->delivered++;
     else

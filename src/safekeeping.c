@@ -4,6 +4,7 @@
  * brings them back at start or when their turn comes.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "base/must.h"
@@ -105,32 +106,51 @@ void safekeeping_forget(struct relay *relay, struct message *message)
 
 /* ---- save what changed ---- */
 
+struct saving {
+    struct turns *turns;
+    struct message_saving *token;
+    char id[MESSAGE_ID_CHARS + 1];
+};
+
+/* The message may be anywhere by now. One that could not be written is not kept in memory for that, which would fill it
+ * while a disk fails: its place in the queue and its count of attempts it keeps until a restart, and so the metadata
+ * that names its queue, but what else policy changed is lost once it waits on disk. The next attempt writes down all
+ * anew. */
 static void on_saved(void *ctx, uint64_t ref, const struct error *error)
 {
-    struct relay *relay = ctx;
+    struct saving *saving = ctx;
+    struct turns *turns = saving->turns;
 
     (void)ref;
-    if (error) /* after a restart it is tried as if this attempt had not been */
-        diag_error(NULL, error, "a message's attempt could not be written down");
-    atomic_fetch_sub(&relay->in_flight, 1);
+    if (error)
+        diag_error(NULL, error, "message %s: its attempt and changed metadata could not be written down", saving->id);
+    message_save_end(&saving->token);
+    free(saving);
+    if (turns->queue)
+        queue_saved(turns->queue);
+    atomic_fetch_sub(&turns->relay->in_flight, 1);
 }
 
 void safekeeping_save(struct turns *turns, struct message *message)
 {
     struct relay *relay = turns->relay;
+    struct saving *saving = mem_zalloc(sizeof *saving);
     struct buf record;
 
+    saving->turns = turns;
+    /* a body that policy changed while the message waited has no place in the spool: it stays
+     * in memory until the message has left, and a restart sends the body that was received */
+    saving->token = message_save_begin(message);
+    memcpy(saving->id, message_id(message), sizeof saving->id);
     buf_init(&record, RECORD_LIMIT_BYTES);
     if (message_encode(message, &record)) {
         diag(DIAG_ERROR, NULL, "message %s: its changed metadata exceeds %d bytes and is not written down",
              message_id(message), RECORD_LIMIT_BYTES);
+        message_save_end(&saving->token);
+        free(saving);
     } else {
         atomic_fetch_add(&relay->in_flight, 1);
-        spool_update(relay->spool, message_spool_ref(message), buf_span(&record), on_saved, relay);
-        /* a body that policy changed while the message waited has no place in the spool: it stays
-         * in memory until the message has left, and a restart sends the body that was received */
-        if (!message_is_body_dirty(message))
-            message_mark_clean(message);
+        spool_update(relay->spool, message_spool_ref(message), buf_span(&record), on_saved, saving);
     }
     buf_done(&record);
 }

@@ -51,6 +51,9 @@ struct deliver_outcome {
     const char *tls_peer_subject;
 };
 
+/* What those of its recipients are told who wait for another attempt. */
+const struct smtp_reply *deliver_reply_to_waiting(const struct deliver_outcome *outcome);
+
 /* A refusal (whose `command` is as above) that says: there is no such mailbox, or no such domain. */
 bool deliver_refutes_recipient(const struct smtp_reply *reply, const char *command);
 

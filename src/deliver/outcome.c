@@ -45,6 +45,14 @@ bool deliver_refutes_recipient(const struct smtp_reply *reply, const char *comma
     return !strcmp(command, "RCPT TO") && (reply->code == 550 || reply->code == 551 || reply->code == 553);
 }
 
+const struct smtp_reply *deliver_reply_to_waiting(const struct deliver_outcome *outcome)
+{
+    for (size_t i = 0; outcome->recipients && i < outcome->recipient_count; i++)
+        if (outcome->recipients[i].verdict == DELIVER_TRANSIENT)
+            return outcome->recipients[i].reply;
+    return &outcome->reply;
+}
+
 bool outcome_closes(const struct smtp_reply *reply) { return reply->code == 421; }
 
 /* ---- the site ---- */

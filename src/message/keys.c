@@ -200,3 +200,15 @@ json_t *message_keys_get(const struct message_keys *keys, const char *key)
 {
     return keys ? json_object_get(keys->object, key) : NULL;
 }
+
+void message_keys_put(const struct message_keys *keys, json_t *meta)
+{
+    for (int i = 0; i < KEY_COUNT; i++) {
+        json_t *value = message_keys_get(keys, key_names[i]);
+
+        if (!value)
+            json_object_del(meta, key_names[i]);
+        else if (!json_equal(value, json_object_get(meta, key_names[i])))
+            MUST(json_object_set_new(meta, key_names[i], json_deep_copy(value)) == 0);
+    }
+}

@@ -3,6 +3,7 @@
  * What a message knows of itself: envelope, metadata, body, when it is due. Its record for
  * the spool is in record.c, its headers are edited in edit.c.
  */
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -41,12 +42,25 @@ struct message *message_new(void)
     return message;
 }
 
+/* Held by the message and by whoever waits for the disk's answer: it is under way while both do. */
+struct message_saving {
+    atomic_int holders;
+};
+
+static void saving_unref(struct message_saving **saving)
+{
+    if (*saving && atomic_fetch_sub(&(*saving)->holders, 1) == 1)
+        free(*saving);
+    *saving = NULL;
+}
+
 void message_destroy(struct message *message)
 {
     message_clear_recipients(message);
     free(message->sender);
     message_schedule_free(message->schedule);
     message_keys_unref(&message->keys);
+    saving_unref(&message->saving);
     json_decref(message->meta);
     bytes_unref(&message->body);
     free(message);
@@ -250,9 +264,28 @@ void message_mark_clean(struct message *message)
     message->is_body_dirty = false;
 }
 
+struct message_saving *message_save_begin(struct message *message)
+{
+    struct message_saving *saving = mem_alloc(sizeof *saving);
+
+    atomic_init(&saving->holders, 2);
+    saving_unref(&message->saving); /* an answer to an earlier record says nothing of this one */
+    message->saving = saving;
+    message->is_dirty = message->is_body_dirty;
+    return saving;
+}
+
+void message_save_end(struct message_saving **saving) { saving_unref(saving); }
+
+bool message_is_being_saved(const struct message *message)
+{
+    return message->saving && atomic_load(&message->saving->holders) > 1;
+}
+
 void message_shrink(struct message *message)
 {
-    MUST(message->spool_ref != 0 && !message->is_dirty);
+    MUST(message->spool_ref != 0 && !message->is_dirty && !message_is_being_saved(message));
+    saving_unref(&message->saving);
     if (message->meta && !message->keys)
         message->keys = message_keys_take(message->meta);
     json_decref(message->meta);

@@ -97,17 +97,27 @@ struct message *message_decode_waiting(struct span record, uint64_t spool_ref, s
 uint64_t message_spool_ref(const struct message *message); /* 0: not in the spool */
 void message_set_spool_ref(struct message *message, uint64_t ref);
 
-/* True once what is in memory differs from the spool's record (envelope, metadata or
- * body set since the last message_mark_clean). */
+/* True once what is in memory differs from the record that the spool has, or is about to have
+ * (envelope, metadata or body set since the last message_mark_clean or message_save_begin). */
 bool message_is_dirty(const struct message *message);
 /* The body among it: a new record is then not enough, the message must be stored anew. */
 bool message_is_body_dirty(const struct message *message);
 void message_mark_clean(struct message *message);
 
-/* Drops body and metadata from memory; only for a clean message in the spool. */
+/* The record, as message_encode makes it now, is on its way to the disk. Until its end is told the message is being
+ * saved, wherever it is by then: the answer finds no message but a token, since the message may be another thread's, or
+ * gone. What the record does not hold, a body that was set, stays dirty. */
+struct message_saving;
+struct message_saving *message_save_begin(struct message *message) __attribute__((warn_unused_result));
+void message_save_end(struct message_saving **saving); /* written or failed; from any thread */
+bool message_is_being_saved(const struct message *message);
+
+/* Drops body and metadata from memory; only for a clean message in the spool that is not being saved: what the spool
+ * gave back could be the record before. */
 void message_shrink(struct message *message);
 bool message_is_loaded(const struct message *message);
-/* Puts back what message_shrink dropped, from the spool's record. */
+/* Puts back what message_shrink dropped, from the spool's record. The metadata that names its queue is what it was in
+ * memory: a record that could not be written must not move the message back. */
 int message_restore(struct message *message, struct span record, struct bytes *body /* stolen */, struct error *error)
     __attribute__((warn_unused_result));
 

@@ -30,6 +30,7 @@ struct message {
     } recipients;
     struct message_schedule *schedule;
     struct message_keys *keys; /* what the queue needs of the metadata while that is on disk */
+    struct message_saving *saving;
     uint64_t spool_ref;
     int64_t due_ms;
     size_t body_bytes;
@@ -51,6 +52,8 @@ struct message_keys *message_keys_take(const json_t *meta); /* NULL when none of
 bool message_keys_read(struct span meta, struct message_keys **keys_out);
 void message_keys_unref(struct message_keys **keys);
 json_t *message_keys_get(const struct message_keys *keys, const char *key); /* borrowed; may be NULL */
+/* What names the queue in `meta` becomes what it is in `keys`, which may be NULL. */
+void message_keys_put(const struct message_keys *keys, json_t *meta);
 
 /* Puts `lines` in front of the body without copying it. False: the body is shared, or has no room there. */
 bool message_prepend_in_place(struct message *message, struct span lines) __attribute__((warn_unused_result));

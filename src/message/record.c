@@ -342,6 +342,7 @@ int message_restore(struct message *message, struct span record, struct bytes *b
     } else {
         if (!message->meta) {
             message->meta = json_incref(stored->meta);
+            message_keys_put(message->keys, message->meta);
             message_keys_unref(&message->keys);
         }
         if (!message->body && body) {

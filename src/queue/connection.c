@@ -105,7 +105,6 @@ void queue_take(struct queue *queue, uint64_t id, size_t most, struct list *mess
     if (!connection || connection->finishing || most == 0)
         return;
     ready = connection->ready;
-    connection->stood = true;
     ready->failures = 0;
     if (list_has(&connection->wait))
         list_remove(&ready->waiting, &connection->wait);
@@ -122,8 +121,10 @@ void queue_report_done(struct queue *queue, uint64_t id, size_t delivered, size_
 {
     struct connection *connection = find(queue, id);
 
-    if (connection && delivered + bounced > 0)
-        connection->ready->failures = 0;
+    if (!connection || delivered + bounced == 0)
+        return;
+    connection->tried = true;
+    connection->ready->failures = 0;
 }
 
 void queue_report_back(struct queue *queue, uint64_t id, struct message *message, const struct smtp_reply *reply,
@@ -132,6 +133,8 @@ void queue_report_back(struct queue *queue, uint64_t id, struct message *message
     struct connection *connection = find(queue, id);
 
     if (!untried) {
+        if (connection)
+            connection->tried = true;
         queue_retry(queue, message, reply, true);
         return;
     }
@@ -144,9 +147,9 @@ void queue_report_back(struct queue *queue, uint64_t id, struct message *message
 }
 
 /* No host of the plan could be used. The message at the front was what the connection was made
- * for, so it has had its attempt; after many such failures, so have all the others. What can
- * never work fails them all at once. */
-static void on_never_stood(struct queue_ready *ready, const struct smtp_reply *reply)
+ * for, so it has had its attempt, unless the host left with another, which then had its own;
+ * after many such failures, so have all the others. What can never work fails them all at once. */
+static void on_never_stood(struct queue_ready *ready, const struct smtp_reply *reply, bool tried)
 {
     struct smtp_reply answer;
     struct message *message;
@@ -161,7 +164,7 @@ static void on_never_stood(struct queue_ready *ready, const struct smtp_reply *r
         ready_send_back(ready, &answer, 0);
         return;
     }
-    message = ready_take_first(ready);
+    message = tried ? NULL : ready_take_first(ready);
     if (message)
         queue_retry(ready->queue, message, reply && reply->code ? reply : &answer, false);
 }
@@ -179,7 +182,7 @@ void queue_connection_ended(struct queue *queue, uint64_t id, bool never_stood, 
     if (list_has(&connection->wait))
         list_remove(&ready->waiting, &connection->wait);
     if (never_stood && !queue->stopping)
-        on_never_stood(ready, reply);
+        on_never_stood(ready, reply, connection->tried);
     ready_stir(ready);
     ready_unref(&connection->ready);
     free(connection);

@@ -67,11 +67,19 @@ static enum turn limit_due(struct sched *sched, struct message *message, uint64_
 
 /* ---- loading ---- */
 
+/* Those that wait for the disk to take them are in memory: where it is slow, they must not become ever more. */
+static bool may_load(const struct sched *sched)
+{
+    const struct queue *queue = sched->queue;
+
+    return queue_has_hands(queue) && queue->to_shrink.count < QUEUE_HANDS_LIMIT && sched->loading < QUEUE_WARM_LIMIT;
+}
+
 static enum turn load(struct sched *sched, struct message *message)
 {
     struct queue *queue = sched->queue;
 
-    if (!queue_has_hands(queue) || sched->loading >= QUEUE_WARM_LIMIT) {
+    if (!may_load(sched)) {
         sched_wait_in(sched, &queue->wait_hands);
         return TURN_BREAK;
     }
@@ -87,7 +95,7 @@ void queue_loaded(struct queue *queue, struct message *message, const struct err
     struct sched *sched = sched_find(queue, message);
 
     list_remove(&queue->loading, message_link(message));
-    /* the name cannot have changed while nobody but the spool had it, and a queue with a
+    /* the name is the same whatever record the spool gave (message_restore), and a queue with a
      * message under way is not reaped */
     MUST(sched && sched->loading > 0);
     sched->loading--;

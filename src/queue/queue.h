@@ -36,8 +36,8 @@ struct queue_ops {
     void (*finish)(void *ctx, uint64_t connection);
     /* A shrunk message is wanted: bring it back and answer queue_loaded. */
     void (*load)(void *ctx, struct message *message);
-    /* Persist attempts, due time, metadata. The message is loaded, stays the queue's, and is not
-     * shrunk before message_mark_clean. */
+    /* Persist attempts, due time, metadata (message_save_begin). The message is loaded and stays the queue's; it may
+     * go its way before that is durable, but is not shrunk before message_save_end, after which comes queue_saved. */
     void (*save)(void *ctx, struct message *message);
     /* It is over: `reply` says why (expired, domain does not exist, ...). Log, and remove it
      * from the spool; the message is the callee's. */
@@ -61,6 +61,8 @@ void queue_free(struct queue *queue);
 /* A fresh or enumerated message. The queue owns it from now on. */
 void queue_insert(struct queue *queue, struct message *message);
 void queue_loaded(struct queue *queue, struct message *message, const struct error *error);
+/* A save has ended, well or not: one that failed is not made again before the next attempt. */
+void queue_saved(struct queue *queue);
 
 /* A connection wants up to `most` messages: moved to `messages_out`. None: it is remembered as
  * waiting, and ops->give follows when there is one. */

@@ -71,7 +71,7 @@ struct connection {
     struct list_node wait;     /* in ready->waiting */
     size_t wanted;             /* how many it asked for when it was left waiting */
     uint64_t waiting_since_ms;
-    bool stood; /* it has asked at least once */
+    bool tried; /* a message it had was reported: it has had its attempt */
     bool finishing;
 };
 
@@ -177,7 +177,7 @@ struct queue {
     struct list idle; /* empty scheduled queues, the longest idle first */
     struct list loading;
     struct list tasks;
-    struct list to_shrink; /* in a heap, not yet written down */
+    struct list to_shrink; /* in a heap, and being saved: the first are answered first */
     size_t resolving;
     size_t fresh_bytes;
     size_t ready_bytes;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Once a second: memory given back by messages that wait, connections that idle told to go,
- * queues nobody uses forgotten. Nothing here is urgent, and all of it keeps memory bounded.
+ * Memory given back by messages that wait, as soon as the disk has them; once a second, connections that
+ * idle told to go, queues nobody uses forgotten. All of it keeps memory bounded.
  */
 #include <stdlib.h>
 
@@ -11,33 +11,29 @@
 
 #define SWEEP_MS 1000
 #define PRUNE_MS 60000
-#define SHRINKS_PER_SWEEP 20000
 
 void queue_shrink(struct queue *queue, struct message *message)
 {
     if (!message_is_loaded(message) || message_spool_ref(message) == 0)
         return;
-    if (message_is_dirty(message))
-        list_push_back(&queue->to_shrink, message_link(message)); /* its record is on its way to the disk */
-    else
+    if (message_is_dirty(message) && !message_is_body_dirty(message))
+        queue->ops.save(queue->ctx, message); /* policy changed it, and put it off without an attempt */
+    if (message_is_being_saved(message))
+        list_push_back(&queue->to_shrink, message_link(message)); /* until then the spool gives the record before */
+    else if (!message_is_dirty(message))
         message_shrink(message);
 }
 
-/* What is not clean yet has its turn again later: one that cannot be written must not keep the
- * others in memory. */
-static void shrink_clean(struct queue *queue)
+void queue_saved(struct queue *queue)
 {
-    size_t looks = queue->to_shrink.count < SHRINKS_PER_SWEEP ? queue->to_shrink.count : SHRINKS_PER_SWEEP;
+    struct list_node *node;
 
-    while (looks-- > 0) {
-        struct list_node *node = list_take_first(&queue->to_shrink);
-        struct message *message = message_of_link(node);
-
-        if (message_is_dirty(message))
-            list_push_back(&queue->to_shrink, node);
-        else
-            message_shrink(message);
+    while ((node = list_first(&queue->to_shrink)) && !message_is_being_saved(message_of_link(node))) {
+        list_remove(&queue->to_shrink, node);
+        if (!message_is_dirty(message_of_link(node))) /* else its body is, which is nowhere but here */
+            message_shrink(message_of_link(node));
     }
+    sched_wake_some(&queue->wait_hands, 2);
 }
 
 static bool is_rate_at_rest(const struct rate *rate) { return rate->full_at_us <= clock_mono_us(); }
@@ -117,7 +113,6 @@ void queue_sweep(void *ctx)
     struct queue *queue = ctx;
     uint64_t now_ms = clock_mono_ms();
 
-    shrink_clean(queue);
     sweep_readies(queue, now_ms);
     reap_scheds(queue, now_ms);
     wake_waiters(queue);

@@ -306,3 +306,42 @@ def test_requeue_and_metadata_survive_a_restart(sink):
         [message] = sink.wait()
         assert message.recipients == ["c@d.example"]
         daemon.wait_records(of_type("Delivery"))
+
+
+TELL = "kumo.on('requeue_message', function(msg, response) kumo.reject(554, 'told: ' .. response) end)"
+
+
+@pytest.mark.parametrize("first", ["550 5.1.1 no such user", "250 2.1.5 ok"])
+@pytest.mark.parametrize("is_told", [True, False])
+def test_who_is_put_off_is_judged_by_his_own_answer(first, is_told):
+    """Not by that of the one before him, who is settled."""
+    def reply(command, argument, session):
+        return (first if "first" in argument else "451 4.2.1 mailbox busy") if command == "RCPT" else None
+
+    listener = RELAY_FROM_LOOPBACK + ", batch_handling = 'BatchByDomain'"
+    queue = "" if is_told else "retry_interval = '10m', max_age = '1m'"
+    with Sink(reply) as sink:
+        with Daemon(policy(smart_host(sink.port, queue=queue), TELL if is_told else "", listener=listener)) as daemon:
+            send(daemon, ("first@d.example", "second@d.example"))
+            [end] = daemon.wait_records(lambda record: record["type"] in ("Bounce", "Expiration")
+                                        and "second@d.example" in record["recipient"])
+            assert end["type"] == ("Bounce" if is_told else "Expiration")
+            told = "told: 451 4.2.1 mailbox busy" if is_told else "the last answer was: 451 mailbox busy"
+            assert told in end["response"]["content"]
+
+
+def test_a_server_that_leaves_with_the_first_message_costs_no_other_an_attempt():
+    asked = []
+
+    def reply(command, argument, session):
+        if command != "MAIL":
+            return None
+        asked.append(session)
+        return "" if len(asked) == 1 else "451 4.3.0 later"
+
+    with Sink(reply) as sink:
+        with Daemon(policy(smart_host(sink.port, path="connection_limit = 1"), listener=RELAY_FROM_LOOPBACK)) as daemon:
+            send(daemon, [f"{number}@d.example" for number in range(6)])
+            failures = daemon.wait_records(of_type("TransientFailure"), count=6)
+            assert sorted(record["recipient"] for record in failures) == [f"{number}@d.example" for number in range(6)]
+            assert len(asked) == 6  # each was sent

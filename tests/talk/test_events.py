@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every inbound event: its order, arguments and results."""
 
+import re
+import socket
+import urllib.request
+
 import pytest
-from gatepost import Daemon, Sink, Talk
+from gatepost import DEADLINE, Daemon, Sink, Talk, until
 from policies import MESSAGE, RELAY_FROM_LOOPBACK, policy, smart_host
 
 TRACE = """
@@ -306,3 +310,42 @@ def test_each_message_inherits_what_is_known_when_it_comes_and_nothing_from_the_
         seen = [found.group(1).split() for found in daemon.err.find(r"INHERITED (.*?)(?: \w+=.*)?$")]
         assert seen == [["clear.example", "nil", "nil", "nil"], ["one.example", "nil", "nil", "nil"],
                         ["two.example", "scott", "nil", "nil"], ["three.example", "scott", "blue", "nil"]]
+
+
+MOVES = """
+kumo.on('get_queue_config', function(domain, tenant, campaign, routing_domain)
+  local port = routing_domain == 'backup.example' and {backup} or {first}
+  return kumo.make_queue_config {{ protocol = {{ smtp = {{ mx_list = {{ '[127.0.0.1]:' .. port }} }} }} }}
+end)
+kumo.on('get_egress_path_config', function()
+  return kumo.make_egress_path {{ enable_tls = 'Disabled', prohibited_hosts = {{}},
+    consecutive_connection_failures_before_delay = 1 }}
+end)
+kumo.on('requeue_message', function(msg, response)
+  msg:set_meta('routing_domain', 'backup.example')
+  msg:set_meta('tenant', 'moved')
+end)
+"""
+
+
+def test_large_messages_that_requeue_message_moves_go_on_at_once(sink):
+    """More of them than may wait in memory: those read back from the spool had the old name, and the daemon died of it."""
+    count = 8
+    large = MESSAGE + 160000 * (b"x" * 76 + b"\r\n")
+
+    def are_ready(daemon):
+        with urllib.request.urlopen(daemon.http + "/metrics", timeout=DEADLINE) as answer:
+            return re.search(rf"^ready_count{{.*}} {count}$", answer.read().decode(), re.MULTILINE)
+
+    with socket.create_server(("127.0.0.1", 0)) as first:  # takes connections and says nothing
+        rules = MOVES.format(first=first.getsockname()[1], backup=sink.port)
+        with Daemon(policy(rules, listener=RELAY_FROM_LOOPBACK)) as daemon:
+            with Talk(daemon.port) as client:
+                client.expect("EHLO me", "250")
+                assert client.mail("a@b.example", [f"{number}@d.example" for number in range(count)], large).startswith("250")
+            until(lambda: are_ready(daemon))
+            first.close()  # and with it all that was connected
+            assert len({message.recipients[0] for message in sink.wait(count)}) == count
+            daemon.stop()
+            deliveries = [record for record in daemon.records() if record["type"] == "Delivery"]
+            assert [record["queue"] for record in deliveries] == ["moved@d.example!backup.example"] * count

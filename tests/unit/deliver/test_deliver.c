@@ -41,6 +41,7 @@ struct seen {
     size_t count;
     enum deliver_verdict each[4];
     int each_code[4];
+    int waiting_code; /* what those who wait are told */
 };
 
 struct world {
@@ -96,6 +97,7 @@ static void on_outcome(void *ctx, struct deliver_session *session, struct messag
     snprintf(seen->cipher, sizeof seen->cipher, "%s", outcome->tls_cipher);
     seen->differ = outcome->recipients != NULL;
     seen->count = outcome->recipient_count;
+    seen->waiting_code = deliver_reply_to_waiting(outcome)->code;
     for (size_t i = 0; seen->differ && i < seen->count && i < COUNT(seen->each); i++) {
         seen->each[i] = outcome->recipients[i].verdict;
         seen->each_code[i] = outcome->recipients[i].reply->code;
@@ -535,6 +537,22 @@ static void each_recipient_has_its_own_verdict(void **state)
     assert_int_equal(world->seen[0].each_code[0], 550);
     assert_int_equal(world->seen[0].each_code[1], 250);
     assert_int_equal(world->seen[0].each_code[2], 450);
+    assert_int_equal(world->seen[0].waiting_code, 450);
+}
+
+static void who_waits_is_told_what_was_said_of_him(void **state)
+{
+    struct world *world = *state;
+
+    world->one.scripts[0] =
+        SCRIPT(HELLO, MAIL_OK, "CRCPT", "S250 ok", "CRCPT", "S450 4.2.1 busy", "CRCPT", "S452 4.2.2 full", "CDATA",
+               "S354 go", "B", "S250 kept", "CMAIL", "S451 4.3.0 later", "CQUIT");
+    add_message(world, "x@y.test y@y.test z@y.test", PLAIN_BODY, sizeof PLAIN_BODY - 1);
+    add_plain(world);
+    run(world);
+    assert_int_equal(world->seen[0].code, 250);
+    assert_int_equal(world->seen[0].waiting_code, 450);
+    assert_int_equal(world->seen[1].waiting_code, 451);
 }
 
 static void a_cut_keeps_what_was_decided(void **state)
@@ -1266,6 +1284,7 @@ int main(void)
         TEST(a_server_that_leaves_before_the_first_message),
         TEST(unasked_words_while_idle_end_it),
         TEST(each_recipient_has_its_own_verdict),
+        TEST(who_waits_is_told_what_was_said_of_him),
         TEST(a_cut_keeps_what_was_decided),
         TEST(data_for_nobody_is_ended_at_once),
         TEST(pipelined_mail_refused),

@@ -194,6 +194,85 @@ static void a_shrunk_message_still_knows_its_queue(void **state)
     buf_done(&name);
 }
 
+static void assert_text(const struct message *message, const char *key, const char *text)
+{
+    const char *value = json_string_value(message_meta_get(message, key));
+
+    if (text)
+        assert_string_equal(value, text);
+    else
+        assert_null(value);
+}
+
+/* As after a new record that the disk did not take. */
+static void an_older_record_does_not_move_a_message_back(void **state)
+{
+    static const char *const tenants[] = {"t2", NULL};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct message *message = sample();
+        struct error error;
+        struct buf record;
+
+        buf_init(&record, 100000);
+        message_meta_set(message, "campaign", json_string("c1"));
+        assert_int_equal(message_encode(message, &record), 0);
+        json_object_del(message_meta(message), "campaign");
+        json_object_del(message_meta(message), "tenant");
+        if (tenants[i])
+            message_meta_set(message, "tenant", json_string(tenants[i]));
+        message_set_attempts(message, 3);
+        message_set_due_ms(message, 77);
+        message_set_spool_ref(message, 1);
+        message_mark_clean(message);
+        message_shrink(message);
+        assert_int_equal(message_restore(message, buf_span(&record), body_of("x"), &error), 0);
+        assert_text(message, "tenant", tenants[i]);
+        assert_text(message, "campaign", NULL);
+        assert_text(message, "x_note", "n");
+        assert_int_equal(message_attempts(message), 3);
+        assert_int_equal(message_due_ms(message), 77);
+        message_free(message);
+        buf_done(&record);
+    }
+}
+
+static void a_message_is_being_saved_until_its_last_record_is_answered(void **state)
+{
+    struct message *message = sample();
+    struct message_saving *first, *second;
+
+    (void)state;
+    message_set_spool_ref(message, 1);
+    message_mark_clean(message);
+    assert_false(message_is_being_saved(message));
+    message_meta_set(message, "x_note", json_string("o"));
+    first = message_save_begin(message);
+    assert_true(message_is_being_saved(message) && !message_is_dirty(message));
+    message_meta_set(message, "x_note", json_string("p"));
+    assert_true(message_is_dirty(message));
+    second = message_save_begin(message);
+    message_save_end(&first);
+    assert_null(first);
+    assert_true(message_is_being_saved(message));
+    message_save_end(&second);
+    assert_false(message_is_being_saved(message) || message_is_dirty(message));
+    message_shrink(message);
+    message_free(message);
+}
+
+static void an_answer_may_find_no_message_and_no_record_holds_a_body(void **state)
+{
+    struct message *message = sample(); /* its body was set */
+    struct message_saving *saving = message_save_begin(message);
+
+    (void)state;
+    assert_true(message_is_dirty(message) && message_is_body_dirty(message));
+    message_free(message);
+    message_save_end(&saving);
+}
+
 static void assert_waits_in_its_queue(const char *meta, bool is_shared)
 {
     struct message *whole = message_new(), *waiting, *twin;
@@ -478,6 +557,9 @@ int main(void)
         cmocka_unit_test(queue_names),
         cmocka_unit_test(a_record_brings_everything_back_but_the_body),
         cmocka_unit_test(a_shrunk_message_still_knows_its_queue),
+        cmocka_unit_test(an_older_record_does_not_move_a_message_back),
+        cmocka_unit_test(a_message_is_being_saved_until_its_last_record_is_answered),
+        cmocka_unit_test(an_answer_may_find_no_message_and_no_record_holds_a_body),
         cmocka_unit_test(a_waiting_message_is_read_for_its_queue_alone),
         cmocka_unit_test(a_waiting_message_costs_at_most_300_bytes),
         cmocka_unit_test(inherited_metadata_is_a_copy),

@@ -66,22 +66,25 @@ static void on_load(void *ctx, struct message *message)
     house->loads_asked++;
 }
 
-static void keep_record(struct house *house, struct message *message)
+static struct buf record_of(const struct message *message)
 {
-    struct buf *record = &house->records[message_spool_ref(message)];
+    struct buf record;
 
-    buf_done(record);
-    buf_init(record, 65536);
-    MUST(message_encode(message, record) == 0);
-    message_mark_clean(message);
+    buf_init(&record, 65536);
+    MUST(message_encode(message, &record) == 0);
+    return record;
 }
 
+/* Until it is answered the record before is what can be read back. Nobody may call back into the queue from here: what
+ * is not held is answered by house_settle. */
 static void on_save(void *ctx, struct message *message)
 {
     struct house *house = ctx;
 
     MUST(message_is_loaded(message));
-    keep_record(house, message);
+    house->saves = mem_realloc(house->saves, (house->save_count + 1) * sizeof *house->saves);
+    house->saves[house->save_count++] = (struct house_save){
+        .ref = message_spool_ref(message), .record = record_of(message), .token = message_save_begin(message)};
     house->saved++;
 }
 
@@ -264,6 +267,7 @@ void house_free(struct house *house)
         while ((node = list_take_first(&house->connections[i].given)))
             message_free(message_of_link(node));
     }
+    house_answer_saves(house, true);
     queue_free(house->queue);
     dns_free(house->dns);
     policy_vm_free(house->vm);
@@ -288,8 +292,8 @@ struct message *house_message(struct house *house, const char *recipient)
         house->records = mem_realloc(house->records, house->record_capacity * sizeof *house->records);
     }
     message_set_spool_ref(message, house->last_ref);
-    house->records[house->last_ref] = (struct buf){0};
-    keep_record(house, message);
+    house->records[house->last_ref] = record_of(message);
+    message_mark_clean(message);
     return message;
 }
 
@@ -304,6 +308,8 @@ void house_settle(struct house *house)
     do {
         queue_stir(house->queue);
         loop_turn(house->loop, false);
+        if (!house->holds_saves)
+            house_answer_saves(house, false);
         house_answer_loads(house);
     } while (list_has(&house->queue->pump.node));
 }
@@ -344,6 +350,34 @@ void house_answer_loads(struct house *house)
             fail_msg("%s", error.sentence);
         queue_loaded(house->queue, message, NULL);
     }
+}
+
+void house_hold_saves(struct house *house) { house->holds_saves = true; }
+
+static void answer_save(struct house *house, struct house_save *save, bool failed)
+{
+    struct buf *kept = &house->records[save->ref];
+
+    if (failed) {
+        buf_done(&save->record);
+    } else {
+        buf_done(kept);
+        *kept = save->record;
+    }
+    message_save_end(&save->token);
+    queue_saved(house->queue);
+}
+
+void house_answer_saves(struct house *house, bool failed)
+{
+    size_t count = house->save_count;
+    struct house_save *saves = house->saves;
+
+    house->saves = NULL;
+    house->save_count = 0;
+    for (size_t i = 0; i < count; i++)
+        answer_save(house, &saves[i], failed);
+    free(saves);
 }
 
 void house_resume(struct house *house)

@@ -19,6 +19,13 @@ struct house_connection {
     bool finished;
 };
 
+/* A record on its way to the fake disk. */
+struct house_save {
+    uint64_t ref;
+    struct buf record;
+    struct message_saving *token;
+};
+
 struct house {
     struct loop *loop;
     struct policy *policy;
@@ -31,6 +38,9 @@ struct house {
     struct message *loads[HOUSE_LIMIT]; /* not answered yet */
     size_t load_count, loads_asked;
     const struct error *load_error;
+    struct house_save *saves; /* not answered yet */
+    size_t save_count;
+    bool holds_saves;
     size_t bounced, expired, discarded, delayed, transient, saved;
     struct smtp_reply last_reply;
     char last_bounced[64];
@@ -58,7 +68,10 @@ void house_set_back(struct house *house, uint64_t ms); /* the clock on the wall 
 void house_set_forward(struct house *house, uint64_t ms);
 void house_answer_loads(struct house *house);
 void house_fail_next_loads(struct house *house, const struct error *error); /* kept; NULL: no more */
-void house_resume(struct house *house);                                     /* the waiting handler goes on */
+/* Saves are answered at once, unless they are held. */
+void house_hold_saves(struct house *house);
+void house_answer_saves(struct house *house, bool failed); /* those made so far, in their order */
+void house_resume(struct house *house);                    /* the waiting handler goes on */
 
 /* Takes from the connection and delivers all of it; the number. */
 size_t house_deliver(struct house *house, size_t connection, size_t most);

@@ -592,6 +592,148 @@ static void requeue_message_may_move_or_refuse(void **state)
     house_free(house);
 }
 
+/* ---- a disk that takes its time ---- */
+
+/* Takes all that is ready, and reports that none of it could be sent. */
+static void fail_all(struct house *house)
+{
+    struct smtp_reply reply = try_later();
+    struct list messages;
+    struct list_node *node;
+
+    list_init(&messages);
+    list_splice(&messages, &house->connections[0].given);
+    queue_take(house->queue, house->connections[0].id, HOUSE_LIMIT, &messages);
+    while ((node = list_take_first(&messages))) {
+        struct message *message = message_of_link(node);
+
+        message_set_attempts(message, message_attempts(message) + 1);
+        queue_report_back(house->queue, house->connections[0].id, message, &reply, false);
+    }
+}
+
+static void assert_tenant(const struct message *message, const char *tenant)
+{
+    assert_string_equal(json_string_value(message_meta_get(message, "tenant")), tenant);
+}
+
+static void what_fails_is_shrunk_when_it_is_written(void **state)
+{
+    struct house *house = house_new(smart_policy, NULL);
+    struct message *message;
+
+    (void)state;
+    house_hold_saves(house);
+    house_insert(house, "a@b.test", 1);
+    house_settle(house);
+    message = house_take_one(house, 0);
+    report_transient(house, 0, message);
+    house_pass_ms(house, 3000);
+    assert_true(message_is_loaded(message));
+    house_answer_saves(house, false);
+    assert_false(message_is_loaded(message));
+    house_pass_ms(house, 61000);
+    assert_int_equal(house_ready(house), 1);
+    house_free(house);
+}
+
+/* More than may stay in memory for their first try move to another queue: the daemon died of reading them back by the
+ * name they had before. */
+static void many_that_move_are_not_read_back_before_they_are_written(void **state)
+{
+    static const char policy[] =
+        "kumo.on('get_queue_config', function() return kumo.make_queue_config { " SMART_HOST " } end)\n"
+        "kumo.on('requeue_message', function(message) set_tenant(message, 'second') end)";
+    struct house *house = house_new(policy, NULL);
+    struct message *message;
+
+    (void)state;
+    house_hold_saves(house);
+    house_insert(house, "a@b.test", QUEUE_FRESH_LIMIT + 50);
+    house_settle(house);
+    house->loads_asked = 0;
+    fail_all(house);
+    assert_int_equal(house->saved, QUEUE_FRESH_LIMIT + 50);
+    house_pass_ms(house, 1000);
+    assert_int_equal(house->loads_asked, 0);
+    assert_int_equal(house_ready(house), QUEUE_FRESH_LIMIT + 50);
+    house_answer_saves(house, false);
+    message = house_take_one(house, 0);
+    assert_tenant(message, "second");
+    message_free(message);
+    house_free(house);
+}
+
+static const char puts_off_once[] =
+    "kumo.on('get_queue_config', function() return kumo.make_queue_config { " SMART_HOST " } end)\n"
+    "local is_put_off = false\n"
+    "kumo.on('throttle_insert_ready_queue', function(message)\n"
+    "  if is_put_off then return end\n"
+    "  is_put_off = true\n"
+    "  set_tenant(message, 'second')\n"
+    "  delay(message, 60000) end)";
+
+static void what_policy_changes_and_puts_off_is_written_too(void **state)
+{
+    struct house *house = house_new(puts_off_once, NULL);
+    struct message *message = house_message(house, "a@b.test");
+
+    (void)state;
+    house_hold_saves(house);
+    queue_insert(house->queue, message);
+    house_settle(house);
+    assert_int_equal(house->saved, 1);
+    assert_true(message_is_loaded(message));
+    house_answer_saves(house, false);
+    assert_false(message_is_loaded(message));
+    house_pass_ms(house, 61000);
+    assert_int_equal(house->loads_asked, 1);
+    assert_int_equal(house_ready(house), 1);
+    house_free(house);
+}
+
+static void a_move_that_cannot_be_written_is_not_undone(void **state)
+{
+    struct house *house = house_new(puts_off_once, NULL);
+    struct message *message = house_message(house, "a@b.test");
+
+    (void)state;
+    house_hold_saves(house);
+    queue_insert(house->queue, message);
+    house_settle(house);
+    house_answer_saves(house, true);
+    assert_false(message_is_loaded(message)); /* nor does it fill the memory */
+    house_pass_ms(house, 61000);
+    assert_int_equal(house->loads_asked, 1);
+    assert_int_equal(house_ready(house), 1);
+    assert_tenant(message, "second");
+    assert_int_equal(house->saved, 1); /* nothing is written for that alone */
+    house_free(house);
+}
+
+static void while_the_disk_is_slow_no_more_come_into_memory(void **state)
+{
+    struct house *house = house_new(smart_policy, NULL);
+    struct message *waiting = house_message(house, "a@b.test");
+
+    (void)state;
+    house_hold_saves(house);
+    house_insert(house, "a@b.test", QUEUE_HANDS_LIMIT);
+    house_settle(house);
+    house->loads_asked = 0;
+    fail_all(house);
+    assert_int_equal(house->saved, QUEUE_HANDS_LIMIT);
+    message_shrink(waiting);
+    queue_insert(house->queue, waiting);
+    house_pass_ms(house, 1000);
+    assert_int_equal(house->loads_asked, 0);
+    house_answer_saves(house, false);
+    house_settle(house);
+    assert_int_equal(house->loads_asked, 1);
+    assert_int_equal(house_ready(house), 1);
+    house_free(house);
+}
+
 /* ---- connections that never stand ---- */
 
 static void a_failed_connection_costs_one_message_its_attempt(void **state)
@@ -608,6 +750,35 @@ static void a_failed_connection_costs_one_message_its_attempt(void **state)
     assert_int_equal(house->transient, 1);
     assert_int_equal(house_ready(house), 4);
     house_free(house);
+}
+
+static void fail_after_one(bool delivered)
+{
+    struct house *house = house_new(smart_policy, NULL);
+    struct smtp_reply reply = try_later();
+    struct queue_ready *ready;
+
+    house_insert(house, "a@b.test", 5);
+    house_settle(house);
+    ready = house->connections[0].ready;
+    if (delivered)
+        assert_int_equal(house_deliver(house, 0, 1), 1);
+    else
+        report_transient(house, 0, house_take_one(house, 0));
+    queue_connection_ended(house->queue, house->connections[0].id, true, &reply);
+    house_settle(house);
+    assert_int_equal(house->transient, 0); /* that is: of those that were never sent */
+    assert_int_equal(house_ready(house), 4);
+    assert_int_equal(ready->failures, 1);
+    house_free(house);
+}
+
+/* The host left in the middle of its first one, which has had its attempt; the others have not. */
+static void a_connection_that_failed_with_a_message_costs_no_other_its_attempt(void **state)
+{
+    (void)state;
+    fail_after_one(false);
+    fail_after_one(true);
 }
 
 static void many_failures_delay_all(void **state)
@@ -1114,7 +1285,13 @@ int main(void)
         cmocka_unit_test(an_old_message_expires_when_its_turn_comes),
         cmocka_unit_test(untried_messages_come_first_again),
         cmocka_unit_test(requeue_message_may_move_or_refuse),
+        cmocka_unit_test(what_fails_is_shrunk_when_it_is_written),
+        cmocka_unit_test(many_that_move_are_not_read_back_before_they_are_written),
+        cmocka_unit_test(what_policy_changes_and_puts_off_is_written_too),
+        cmocka_unit_test(a_move_that_cannot_be_written_is_not_undone),
+        cmocka_unit_test(while_the_disk_is_slow_no_more_come_into_memory),
         cmocka_unit_test(a_failed_connection_costs_one_message_its_attempt),
+        cmocka_unit_test(a_connection_that_failed_with_a_message_costs_no_other_its_attempt),
         cmocka_unit_test(many_failures_delay_all),
         cmocka_unit_test(a_site_that_can_never_work_bounces_all),
         cmocka_unit_test(connections_grow_with_the_root_up_to_the_limit),
