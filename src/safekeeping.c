@@ -124,34 +124,40 @@ static void on_saved(void *ctx, uint64_t ref, const struct error *error)
     (void)ref;
     if (error)
         diag_error(NULL, error, "message %s: its attempt and changed metadata could not be written down", saving->id);
-    message_save_end(&saving->token);
+    if (error && error->kind == ERROR_PERM)
+        message_save_end_gone(&saving->token);
+    else
+        message_save_end(&saving->token);
     free(saving);
     if (turns->queue)
         queue_saved(turns->queue);
     atomic_fetch_sub(&turns->relay->in_flight, 1);
 }
 
-void safekeeping_save(struct turns *turns, struct message *message)
+/* A body that policy changed while the message waited has no place in the spool: it stays in memory until the message
+ * has left, and a restart sends the body that was received. */
+static void post(struct turns *turns, struct message *message, struct span record)
 {
     struct relay *relay = turns->relay;
     struct saving *saving = mem_zalloc(sizeof *saving);
-    struct buf record;
 
     saving->turns = turns;
-    /* a body that policy changed while the message waited has no place in the spool: it stays
-     * in memory until the message has left, and a restart sends the body that was received */
     saving->token = message_save_begin(message);
     memcpy(saving->id, message_id(message), sizeof saving->id);
+    atomic_fetch_add(&relay->in_flight, 1);
+    spool_update(relay->spool, message_spool_ref(message), record, on_saved, saving);
+}
+
+void safekeeping_save(struct turns *turns, struct message *message)
+{
+    struct buf record;
+
     buf_init(&record, RECORD_LIMIT_BYTES);
-    if (message_encode(message, &record)) {
+    if (message_encode(message, &record))
         diag(DIAG_ERROR, NULL, "message %s: its changed metadata exceeds %d bytes and is not written down",
              message_id(message), RECORD_LIMIT_BYTES);
-        message_save_end(&saving->token);
-        free(saving);
-    } else {
-        atomic_fetch_add(&relay->in_flight, 1);
-        spool_update(relay->spool, message_spool_ref(message), buf_span(&record), on_saved, saving);
-    }
+    else
+        post(turns, message, buf_span(&record));
     buf_done(&record);
 }
 

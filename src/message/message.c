@@ -45,6 +45,7 @@ struct message *message_new(void)
 /* Held by the message and by whoever waits for the disk's answer: it is under way while both do. */
 struct message_saving {
     atomic_int holders;
+    atomic_bool found_none; /* the spool has no such message */
 };
 
 static void saving_unref(struct message_saving **saving)
@@ -269,6 +270,7 @@ struct message_saving *message_save_begin(struct message *message)
     struct message_saving *saving = mem_alloc(sizeof *saving);
 
     atomic_init(&saving->holders, 2);
+    atomic_init(&saving->found_none, false);
     saving_unref(&message->saving); /* an answer to an earlier record says nothing of this one */
     message->saving = saving;
     message->is_dirty = message->is_body_dirty;
@@ -276,6 +278,17 @@ struct message_saving *message_save_begin(struct message *message)
 }
 
 void message_save_end(struct message_saving **saving) { saving_unref(saving); }
+
+void message_save_end_gone(struct message_saving **saving)
+{
+    atomic_store(&(*saving)->found_none, true);
+    saving_unref(saving);
+}
+
+bool message_is_only_here(const struct message *message)
+{
+    return message->saving && atomic_load(&message->saving->found_none);
+}
 
 bool message_is_being_saved(const struct message *message)
 {

@@ -110,7 +110,10 @@ void message_mark_clean(struct message *message);
 struct message_saving;
 struct message_saving *message_save_begin(struct message *message) __attribute__((warn_unused_result));
 void message_save_end(struct message_saving **saving); /* written or failed; from any thread */
+/* The same, where the spool has no such message any more: what is in memory is all there is. */
+void message_save_end_gone(struct message_saving **saving);
 bool message_is_being_saved(const struct message *message);
+bool message_is_only_here(const struct message *message);
 
 /* Drops body and metadata from memory; only for a clean message in the spool that is not being saved: what the spool
  * gave back could be the record before. */

@@ -59,8 +59,7 @@ static struct message *unpark(struct queue *queue, struct parked *parked)
         return NULL;
     message = message_of_heap_link(node);
     heap_remove(&parked->messages, node);
-    if (list_has(message_link(message)))
-        list_remove(&queue->to_shrink, message_link(message));
+    queue_spare(queue, message);
     metrics_add(METRIC_SCHEDULED_MESSAGES, -1);
     return message;
 }

@@ -72,13 +72,18 @@ static bool may_load(const struct sched *sched)
 {
     const struct queue *queue = sched->queue;
 
-    return queue_has_hands(queue) && queue->to_shrink.count < QUEUE_HANDS_LIMIT && sched->loading < QUEUE_WARM_LIMIT;
+    return queue_has_hands(queue) && queue->to_shrink.count < QUEUE_HANDS_LIMIT &&
+           queue->to_shrink_bytes < queue->ready_bytes_most && sched->loading < QUEUE_WARM_LIMIT;
 }
 
 static enum turn load(struct sched *sched, struct message *message)
 {
     struct queue *queue = sched->queue;
 
+    if (!may_load(sched) && !list_is_empty(&sched->fresh)) {
+        sched->heaps_turn = false; /* those that are in memory need not wait for it */
+        return TURN_NEXT;
+    }
     if (!may_load(sched)) {
         sched_wait_in(sched, &queue->wait_hands);
         return TURN_BREAK;

@@ -178,6 +178,7 @@ struct queue {
     struct list loading;
     struct list tasks;
     struct list to_shrink; /* in a heap, and being saved: the first are answered first */
+    size_t to_shrink_bytes;
     size_t resolving;
     size_t fresh_bytes;
     size_t ready_bytes;
@@ -313,5 +314,7 @@ json_t *queue_describe_parked(const struct queue *queue, size_t most);
 void queue_sweep(void *ctx);
 /* Gives memory back when the message can be had from the spool. */
 void queue_shrink(struct queue *queue, struct message *message);
+/* It leaves the heap: not now, after all. */
+void queue_spare(struct queue *queue, struct message *message);
 
 #endif

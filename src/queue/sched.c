@@ -135,6 +135,8 @@ void sched_put(struct sched *sched, struct message *message, uint64_t now_ms)
     if (due <= now_ms && may_stay_loaded(sched, message)) {
         list_push_back(&sched->fresh, message_link(message));
         sched->queue->fresh_bytes += message_body_bytes(message);
+        if (sched->listed == &sched->queue->wait_hands) /* for others, which are not in memory */
+            sched_unlist(sched);
     } else {
         /* who is due keeps the order of age */
         if (due == 0)
@@ -182,8 +184,7 @@ void sched_take(struct sched *sched, struct message *message)
     metrics_add(METRIC_SCHEDULED_MESSAGES, -1);
     if (heap_has(message_heap_link(message))) {
         heap_remove(&sched->heap, message_heap_link(message));
-        if (list_has(link))
-            list_remove(&queue->to_shrink, link);
+        queue_spare(queue, message);
         sched->heaps_turn = false;
     } else if (link == list_first(&sched->warm)) {
         list_remove(&sched->warm, link);

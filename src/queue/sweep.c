@@ -12,16 +12,39 @@
 #define SWEEP_MS 1000
 #define PRUNE_MS 60000
 
+static size_t bytes_of(const struct message *message) { return message_body_bytes(message) + QUEUE_LOADED_BYTES; }
+
+static bool is_kept(const struct message *message)
+{
+    return message_is_dirty(message) || message_is_only_here(message);
+}
+
+/* Policy changed it, and put it off without an attempt. A body that was set keeps a message dirty after that. */
+static bool is_to_be_saved(const struct message *message)
+{
+    return message_is_dirty(message) && !(message_is_body_dirty(message) && message_is_being_saved(message));
+}
+
 void queue_shrink(struct queue *queue, struct message *message)
 {
     if (!message_is_loaded(message) || message_spool_ref(message) == 0)
         return;
-    if (message_is_dirty(message) && !message_is_body_dirty(message))
-        queue->ops.save(queue->ctx, message); /* policy changed it, and put it off without an attempt */
-    if (message_is_being_saved(message))
-        list_push_back(&queue->to_shrink, message_link(message)); /* until then the spool gives the record before */
-    else if (!message_is_dirty(message))
+    if (is_to_be_saved(message))
+        queue->ops.save(queue->ctx, message);
+    if (message_is_being_saved(message)) { /* until then the spool gives the record before */
+        list_push_back(&queue->to_shrink, message_link(message));
+        queue->to_shrink_bytes += bytes_of(message);
+    } else if (!is_kept(message)) {
         message_shrink(message);
+    }
+}
+
+void queue_spare(struct queue *queue, struct message *message)
+{
+    if (!list_has(message_link(message)))
+        return;
+    list_remove(&queue->to_shrink, message_link(message));
+    queue->to_shrink_bytes -= bytes_of(message);
 }
 
 void queue_saved(struct queue *queue)
@@ -29,8 +52,8 @@ void queue_saved(struct queue *queue)
     struct list_node *node;
 
     while ((node = list_first(&queue->to_shrink)) && !message_is_being_saved(message_of_link(node))) {
-        list_remove(&queue->to_shrink, node);
-        if (!message_is_dirty(message_of_link(node))) /* else its body is, which is nowhere but here */
+        queue_spare(queue, message_of_link(node));
+        if (!is_kept(message_of_link(node)))
             message_shrink(message_of_link(node));
     }
     sched_wake_some(&queue->wait_hands, 2);

@@ -205,6 +205,7 @@ static void go_on_without(struct session *session, enum auth_reason otherwise)
     struct auth_info *info = attempt->info;
 
     if (!info) {
+        auth_note_words(attempt, &(struct gate_verdict){0}); /* of what the handler asked nothing is left */
         auth_ask_gate(session, otherwise);
         return;
     }

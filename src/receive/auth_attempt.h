@@ -104,6 +104,8 @@ void auth_note_words(struct auth_attempt *attempt, const struct gate_verdict *ve
 
 /* The handler has answered: what the gate said to it is noted for the record. */
 void auth_checked_describe(struct session *session);
+/* It is not what the handler says: the record of the login does without it. */
+void auth_checked_set_aside(struct session *session);
 /* Whom the gate would let in, if that is what the handler says; `given` is its AuthInfo, NULL after a bare true.
  * Borrowed; NULL: the handler answers for itself. */
 struct gate_login *auth_checked_login(const struct session *session, const struct auth_info *given);

@@ -18,19 +18,28 @@ void auth_checked_forget(struct receive_connection *connection)
     free(checked->user);
     free(checked->store);
     gate_login_unref(&checked->login);
+    auth_info_unref(&checked->info);
     *checked = (struct receive_checked){0};
 }
 
 void auth_checked_note(struct receive_connection *connection, const char *asked, const struct gate_verdict *verdict)
 {
+    struct receive_checked *checked = &connection->checked;
+
+    if (checked->is_known && !verdict->login) { /* so a guess counts for the user whom the right one would let in */
+        gate_login_unref(&checked->login);
+        auth_info_unref(&checked->info);
+        return;
+    }
     auth_checked_forget(connection);
-    connection->checked = (struct receive_checked){
+    *checked = (struct receive_checked){
         .asked = mem_strdup(asked),
         .user = verdict->user ? mem_strdup(verdict->user) : NULL,
         .store = mem_strdup(verdict->store),
         .is_known = verdict->is_known,
         .is_cached = verdict->is_cached,
         .login = verdict->login ? gate_login_ref(verdict->login) : NULL,
+        .info = auth_info_ref(verdict->info),
     };
 }
 
@@ -45,14 +54,32 @@ void auth_checked_describe(struct session *session)
                                                                  .is_cached = checked->is_cached});
 }
 
+static bool is_about_client(const struct session *session)
+{
+    const struct receive_checked *checked = &session->connection->checked;
+
+    return checked->asked && strcmp(checked->asked, auth_exchange_question(session->attempt->exchange)->authcid) == 0;
+}
+
+void auth_checked_set_aside(struct session *session)
+{
+    const struct receive_checked *checked = &session->connection->checked;
+    struct gate_verdict words = {0};
+
+    if (is_about_client(session)) { /* then his guesses were counted by that name, and so is this */
+        words.user = checked->user;
+        words.is_known = checked->is_known;
+    }
+    auth_note_words(session->attempt, &words);
+}
+
 /* Asked about by the name that the client gave, or by another whose AuthInfo the handler hands on. */
 static bool is_handed_on(const struct session *session, const struct auth_info *given)
 {
-    const struct receive_checked *checked = &session->connection->checked;
     const char *named = given ? auth_info_identity(given, AUTH_CONTEXT_SMTP_AUTHENTICATION) : NULL;
 
-    return strcmp(checked->asked, auth_exchange_question(session->attempt->exchange)->authcid) == 0 ||
-           (named && strcmp(named, checked->login->authcid) == 0);
+    return is_about_client(session) ||
+           (named && strcmp(named, session->connection->checked.login->authcid) == 0);
 }
 
 struct gate_login *auth_checked_login(const struct session *session, const struct auth_info *given)

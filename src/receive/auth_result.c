@@ -14,7 +14,7 @@ static void bad_result(struct session *session, const struct error *error)
     auth_no_verdict(session, AUTH_REASON_BAD_RESULT);
 }
 
-/* Whom the gate found, unless the handler says that it is somebody else. */
+/* Whom the gate found, if he is whom the handler lets in. */
 static struct gate_login *login_for(const struct session *session, const char *authcid, const struct auth_info *given)
 {
     struct gate_login *login = session->attempt->login;
@@ -24,14 +24,13 @@ static struct gate_login *login_for(const struct session *session, const char *a
     return login && strcmp(login->authcid, authcid) == 0 ? login : NULL;
 }
 
-/* With `login` the user is whom the gate knows, however he spelt it. */
-static void grant(struct session *session, struct auth_info *info, struct gate_login *login, const char *authcid)
+/* What the gate knows of whom it found, when it was asked by the handler; else the names are all that is known. */
+static struct auth_info *info_of(const struct session *session, const struct gate_login *login, const char *authzid,
+                                 const char *authcid)
 {
-    bool is_password = auth_exchange_question(session->attempt->exchange)->kind == AUTH_ASK_PASSWORD;
+    const struct receive_checked *checked = &session->connection->checked;
 
-    if (is_password && !login) /* whatever the gate was asked, this is not what it said */
-        auth_note_words(session->attempt, &(struct gate_verdict){0});
-    auth_grant(session, info, login, login ? login->authcid : authcid);
+    return login && login == checked->login ? auth_info_ref(checked->info) : auth_info_of_user(authzid, authcid);
 }
 
 /* Grants it if the user may act as whom the client asked for. `given` is taken. */
@@ -47,8 +46,10 @@ static void grant_if_allowed(struct session *session, struct auth_info *given, c
         return;
     }
     if (!given)
-        given = login ? auth_info_of_user(login->authzid, login->authcid) : auth_info_of_user(authzid, authcid);
-    grant(session, given, login, authcid);
+        given = info_of(session, login, authzid, authcid);
+    if (question->kind == AUTH_ASK_PASSWORD && !login)
+        auth_checked_set_aside(session);
+    auth_grant(session, given, login, login ? login->authcid : authcid);
 }
 
 /* Whose it is, according to an AuthInfo: the name with which he authenticated, else the first. */

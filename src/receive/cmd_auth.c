@@ -12,13 +12,20 @@
 
 /* ---- an attempt's life ---- */
 
+/* HELO is answered with no list: what it does not name is there all the same, and somebody in the middle may have said
+ * HELO in the client's place. */
+static bool offers(struct session *session, const struct auth_mechanism *mechanism)
+{
+    return session->connection->is_esmtp ? session_announced(session, mechanism) : session_offers(session, mechanism);
+}
+
 static void begin_attempt(struct session *session, const struct auth_mechanism *mechanism)
 {
     const struct auth_mechanism *twin = auth_mechanism_bound_twin(mechanism);
     struct auth_attempt *attempt = mem_zalloc(sizeof *attempt);
     struct gate_rules *rules = auth_rules_of(session);
     struct auth_channel channel = {
-        .binding = auth_channel_binding, .ctx = session, .offers_bound_twin = twin && session_announced(session, twin)};
+        .binding = auth_channel_binding, .ctx = session, .offers_bound_twin = twin && offers(session, twin)};
 
     if (auth_certificate_of(session, &attempt->certificate))
         channel.certificate = &attempt->certificate;

@@ -32,7 +32,8 @@ struct receive_checked {
     char *asked;        /* about whom; NULL: nobody has asked */
     char *user, *store; /* as in gate_verdict */
     bool is_known, is_cached;
-    struct gate_login *login; /* NULL: it would not let him in */
+    struct gate_login *login; /* NULL: it would not let him in, and `info` neither */
+    struct auth_info *info;
 };
 
 struct receive_connection {

@@ -396,6 +396,45 @@ def test_whom_a_handler_found_by_the_gate_is_who_it_is(typed, handler):
         assert login(daemon, typed, "tiger") == REFUSED
 
 
+def test_true_lets_in_with_all_that_the_record_says():
+    """Groups and limits too, as the AuthInfo would have it."""
+    handler = HAND_ON % "return auth:check_password(authz, authc, password, conn_meta) and true"
+    tell = """
+kumo.on('smtp_server_mail_from', function(sender, conn_meta)
+  local info = conn_meta:auth_info()
+  kumo.reject(599, table.concat(info.groups, ',') .. ' ' .. tostring(info.limits and info.limits.messages_per_day))
+end)
+"""
+    users = "[user.ann]\npassword = 'tiger'\ngroups = ['staff']\nlimits = { messages_per_day = 7 }\n[budget.b]\nmessages_per_day = 99\n"
+    with Daemon(policy(SETUP, handler, tell, listener=QUICK), files={"auth.toml": users}) as daemon, Talk(daemon.port) as client:
+        assert client.login("ann", "tiger").startswith("235")
+        assert client.ask("MAIL FROM:<ann@ok.example>").startswith("599 staff 7")
+
+
+def test_guesses_count_for_whom_the_right_one_would_let_in():
+    """Where a handler tries a second name: by the name it tried first, if there is such a user, and as the right one does."""
+    handler = HAND_ON % """
+  return auth:check_password(authz, authc, password, conn_meta) or
+    auth:check_password(authz .. '@x.example', authc .. '@x.example', password, conn_meta)"""
+    files = {"auth.toml": "[user.ann]\npassword = 'tiger'\n[user.'bob@x.example']\npassword = 'tiger'\n"}
+    with Daemon(policy(SETUP, handler, listener=QUICK), files=files) as daemon:
+        for typed, user in (("ann", "ann"), ("bob", "bob@x.example")):
+            assert login(daemon, typed, "lion") == REFUSED
+            shown = gatectl(daemon, "auth", "show", user)
+            assert re.search(rf"failures +{user} +- +1\b", shown), shown
+            assert login(daemon, typed, "tiger").startswith("235")
+
+
+def test_who_passes_on_leaves_nothing_of_what_it_asked():
+    handler = HAND_ON % "auth:check_password('bob', 'bob', password, conn_meta)"
+    files = {"auth.toml": "[user.ann]\npassword = 'tiger'\n[user.bob]\npassword = 'leopard'\n"}
+    with Daemon(policy(SETUP, handler, listener=QUICK), files=files) as daemon:
+        gatectl(daemon, "auth", "block", "bob", "--for", "1h")
+        assert login(daemon, "ann", "tiger").startswith("235")
+        gatectl(daemon, "auth", "block", "ann", "--for", "1h")
+        assert login(daemon, "ann", "tiger") == REFUSED
+
+
 def test_what_a_handler_asked_the_gate_before_is_not_about_now():
     """Nor is what it asked about somebody else, whose AuthInfo it does not hand on."""
     handler = HAND_ON % """
@@ -511,3 +550,9 @@ end)
             client.starttls()
             client.expect("EHLO me", "250")
             assert scram_login(client, "SCRAM-SHA-256", Scram("ann", "tiger", flag="y")).startswith(code)
+            client.expect("QUIT", "221")
+            with Talk(daemon.port) as other:  # said by somebody in the middle who wants no list
+                other.expect("EHLO me", "250")
+                other.starttls()
+                other.expect("HELO me", "250")
+                assert scram_login(other, "SCRAM-SHA-256", Scram("ann", "tiger", flag="y")).startswith("535")

@@ -262,6 +262,23 @@ static void a_message_is_being_saved_until_its_last_record_is_answered(void **st
     message_free(message);
 }
 
+static void what_the_spool_has_lost_is_only_here(void **state)
+{
+    struct message *message = sample();
+    struct message_saving *saving;
+
+    (void)state;
+    message_mark_clean(message);
+    assert_false(message_is_only_here(message));
+    saving = message_save_begin(message);
+    message_save_end_gone(&saving);
+    assert_true(message_is_only_here(message) && !message_is_being_saved(message));
+    saving = message_save_begin(message);
+    message_save_end(&saving);
+    assert_false(message_is_only_here(message));
+    message_free(message);
+}
+
 static void an_answer_may_find_no_message_and_no_record_holds_a_body(void **state)
 {
     struct message *message = sample(); /* its body was set */
@@ -559,6 +576,7 @@ int main(void)
         cmocka_unit_test(a_shrunk_message_still_knows_its_queue),
         cmocka_unit_test(an_older_record_does_not_move_a_message_back),
         cmocka_unit_test(a_message_is_being_saved_until_its_last_record_is_answered),
+        cmocka_unit_test(what_the_spool_has_lost_is_only_here),
         cmocka_unit_test(an_answer_may_find_no_message_and_no_record_holds_a_body),
         cmocka_unit_test(a_waiting_message_is_read_for_its_queue_alone),
         cmocka_unit_test(a_waiting_message_costs_at_most_300_bytes),

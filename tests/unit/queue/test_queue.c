@@ -711,27 +711,40 @@ static void a_move_that_cannot_be_written_is_not_undone(void **state)
     house_free(house);
 }
 
-static void while_the_disk_is_slow_no_more_come_into_memory(void **state)
+/* Of what waits to be written so many, or so many bytes. */
+static void bar_loads(size_t count, size_t bytes_most)
 {
     struct house *house = house_new(smart_policy, NULL);
     struct message *waiting = house_message(house, "a@b.test");
 
-    (void)state;
+    house->queue->ready_bytes_most = bytes_most;
     house_hold_saves(house);
-    house_insert(house, "a@b.test", QUEUE_HANDS_LIMIT);
+    house_insert(house, "a@b.test", count);
     house_settle(house);
     house->loads_asked = 0;
     fail_all(house);
-    assert_int_equal(house->saved, QUEUE_HANDS_LIMIT);
+    assert_int_equal(house->saved, count);
     message_shrink(waiting);
     queue_insert(house->queue, waiting);
     house_pass_ms(house, 1000);
     assert_int_equal(house->loads_asked, 0);
+    house_insert(house, "a@b.test", 2); /* in memory already: they go past */
+    house_settle(house);
+    assert_int_equal(house->loads_asked, 0);
+    assert_int_equal(house_ready(house), 2);
     house_answer_saves(house, false);
     house_settle(house);
+    assert_int_equal(house->queue->to_shrink_bytes, 0);
     assert_int_equal(house->loads_asked, 1);
-    assert_int_equal(house_ready(house), 1);
+    assert_int_equal(house_ready(house), 3);
     house_free(house);
+}
+
+static void while_the_disk_is_slow_no_more_come_into_memory(void **state)
+{
+    (void)state;
+    bar_loads(QUEUE_HANDS_LIMIT, QUEUE_READY_BYTES);
+    bar_loads(5, 5 * QUEUE_LOADED_BYTES);
 }
 
 /* ---- connections that never stand ---- */
