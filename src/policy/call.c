@@ -210,6 +210,8 @@ static void finish_abandoned(struct policy_call *call, enum error_kind kind, con
     error_set(&result.error, kind, "%s", why);
     if (call->await)
         await_abandon(call);
+    /* its <close> variables run after the caller was told, who may have freed what it lent by then */
+    objects_detach(&call->objects);
     finish(call, &result);
 }
 
