@@ -13,7 +13,7 @@
 #include "base/digits.h"
 #include "base/must.h"
 
-static void unmap(struct ip *ip)
+void ip_unmap(struct ip *ip)
 {
     static const unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
@@ -36,7 +36,7 @@ int ip_parse(struct span text, struct ip *ip_out)
     ip.family = memchr(text.data, ':', text.len) ? AF_INET6 : AF_INET;
     if (inet_pton(ip.family, copy, ip.bytes) != 1)
         return -1;
-    unmap(&ip);
+    ip_unmap(&ip);
     *ip_out = ip;
     return 0;
 }
@@ -74,7 +74,7 @@ struct ip ip_of_sockaddr(const struct sockaddr *address)
     } else if (address->sa_family == AF_INET6) {
         ip.family = AF_INET6;
         memcpy(ip.bytes, &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr, 16);
-        unmap(&ip);
+        ip_unmap(&ip);
     }
     return ip;
 }

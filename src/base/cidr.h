@@ -28,6 +28,8 @@ struct cidr {
 int ip_parse(struct span text, struct ip *ip_out) __attribute__((warn_unused_result));
 void ip_format(const struct ip *ip, char out[INET6_ADDRSTRLEN]);
 struct ip ip_of_sockaddr(const struct sockaddr *address);
+/* ::ffff:192.0.2.1 becomes 192.0.2.1. */
+void ip_unmap(struct ip *ip);
 bool ip_equal(const struct ip *a, const struct ip *b);
 
 /* "ip" (a full-length prefix) or "ip/bits". */

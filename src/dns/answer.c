@@ -181,6 +181,7 @@ static bool read_address(const struct raw_answer *raw, size_t at, size_t bytes, 
         return false;
     *ip_out = (struct ip){.family = bytes == 4 ? AF_INET : AF_INET6};
     memcpy(ip_out->bytes, raw->data[at], bytes);
+    ip_unmap(ip_out); /* or blocks of IPv4 that must not be connected to would not hold for it */
     return true;
 }
 

@@ -78,8 +78,7 @@ static bool is_handed_on(const struct session *session, const struct auth_info *
 {
     const char *named = given ? auth_info_identity(given, AUTH_CONTEXT_SMTP_AUTHENTICATION) : NULL;
 
-    return is_about_client(session) ||
-           (named && strcmp(named, session->connection->checked.login->authcid) == 0);
+    return is_about_client(session) || (named && strcmp(named, session->connection->checked.login->authcid) == 0);
 }
 
 struct gate_login *auth_checked_login(const struct session *session, const struct auth_info *given)

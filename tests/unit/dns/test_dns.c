@@ -406,6 +406,25 @@ static void one_family_is_enough(void **state)
     assert_int_equal(out.verdict, DNS_NO_DOMAIN);
 }
 
+/* The kernel would connect to the IPv4 address in it: blocks of IPv4 have to hold for it. */
+static void an_address_in_disguise_is_what_it_means(void **state)
+{
+    static char mapped[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, (char)0xff, (char)0xff, 127, 0, 0, 1};
+    char *data[] = {mapped};
+    int lengths[] = {16};
+    struct raw_answer aaaa = {.verdict = RAW_OK, .data = data, .lengths = lengths, .count = 1, .ttl_ms = 5};
+    struct raw_answer none = {.verdict = RAW_NO_DATA};
+    struct dns_addresses out;
+    char text[INET6_ADDRSTRLEN];
+
+    (void)state;
+    answer_to_addresses(&none, &aaaa, &out);
+    assert_int_equal(out.count, 1);
+    assert_int_equal(out.ips[0].family, AF_INET);
+    ip_format(&out.ips[0], text);
+    assert_string_equal(text, "127.0.0.1");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -422,6 +441,7 @@ int main(void)
         cmocka_unit_test(a_thousand_mx_records_keep_the_best),
         cmocka_unit_test(malformed_records_are_left_out),
         cmocka_unit_test(one_family_is_enough),
+        cmocka_unit_test(an_address_in_disguise_is_what_it_means),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
